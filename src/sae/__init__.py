@@ -1,0 +1,34 @@
+"""Stacked autoencoders for PyTorch Lightning.
+
+from sae import GreedyPretrainer, MNISTDataModule, Recipe, StackedAutoencoder
+
+data = MNISTDataModule(fallback="digits")
+data.setup()
+model = StackedAutoencoder([784, 256, 128])
+trainer = GreedyPretrainer([Recipe(epochs=5)] * 2, finetune=Recipe(epochs=5))
+trainer.fit(model, data.train_dataloader(), data.val_dataloader())
+code = model.encode(x)
+"""
+
+from sae.corruption import Corruption
+from sae.data import DigitsDataModule, MNISTDataModule
+from sae.errors import InputError
+from sae.layers import AutoencoderLayer, Stack
+from sae.modules import StackedAutoencoder, Stage
+from sae.pretrain import GreedyPretrainer
+from sae.recipe import Recipe
+from sae.sparsity import Sparsity
+
+__all__ = [
+    "AutoencoderLayer",
+    "Corruption",
+    "DigitsDataModule",
+    "GreedyPretrainer",
+    "InputError",
+    "MNISTDataModule",
+    "Recipe",
+    "Sparsity",
+    "Stack",
+    "StackedAutoencoder",
+    "Stage",
+]

@@ -1,0 +1,162 @@
+"""MNIST (LeCun, Cortes, Burges): 60,000 + 10,000 handwritten digits of 28x28 pixels."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_only
+
+from sae.data import digits
+from sae.data.base import ImageDataModule, Samples
+from sae.data.idx import find_folder, read_idx
+from sae.errors import InputError, check_choice
+
+# Seconds after which the web counts as absent, and after which a silent download is given up.
+REACH_TIMEOUT = 8.0
+STALL_TIMEOUT = 20.0
+
+
+class MNISTDataModule(ImageDataModule):
+    """MNIST: 55,000 images to train on, 5,000 to validate, the official 10,000 to test.
+
+    The four files are read from ``root`` as they are (the .gz archives suffice, and the folder may
+    be read-only), checked against their checksums, and downloaded only where they are missing.
+
+    Args:
+        root: Folder with ``MNIST/raw`` in it, as torchvision lays it out, or with the four
+            archives themselves. null means $SAE_DATA where that is set, else ``data``.
+        fallback: ``digits`` to use scikit-learn's bundled digits, with a warning, where MNIST is
+            neither there nor to be downloaded; null to stop instead.
+        batch_size: Images in a batch, over all processes together; 1 or more.
+        val_size: Images taken out of the 60,000 for validation.
+        split_seed: Seed of that choice.
+
+    Raises:
+        InputError: A damaged file, a missing folder, or no MNIST and no fallback.
+    """
+
+    name = "MNIST"
+    description = "MNIST (60,000 + 10,000 images of 28x28)"
+    image_shape = (28, 28)
+
+    def __init__(
+        self,
+        root: str | None = None,
+        fallback: str | None = None,
+        batch_size: int = 256,
+        val_size: int = 5000,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, val_size, split_seed)
+        if fallback is not None:
+            check_choice("fallback", fallback, ("digits",))
+        self.fallback = fallback
+        named = root or os.environ.get("SAE_DATA")
+        self.root = Path(named or "data").expanduser()
+        if named and not self.root.is_dir():
+            key = "root" if root else "root (from $SAE_DATA)"
+            remedy = "name the folder that holds MNIST, or create it to have MNIST downloaded"
+            raise InputError(key, "a folder", f"none at {str(self.root)!r}", remedy)
+
+    def load(self) -> tuple[Samples, Samples]:
+        """Read MNIST, having downloaded it if need be; or else the fallback."""
+        folder = find_folder(self.root) or _download(self.root)
+        if folder is not None:
+            return _read(folder, "train"), _read(folder, "t10k")
+        if self.fallback is None:
+            raise InputError(
+                "data",
+                f"MNIST in {str(self.root)!r}",
+                "no such files, and no web to download them from",
+                "(1) copy the four .gz archives into a folder and name it with --data.root or "
+                "$SAE_DATA, or (2) connect to the web and run again, or (3) add --data.fallback "
+                "digits to use the digits bundled with scikit-learn",
+            )
+        return self._fall_back()
+
+    def _fall_back(self) -> tuple[Samples, Samples]:
+        self.name, self.description = digits.NAME, digits.DESCRIPTION
+        _warn_fallback(self.root)
+        train, test = digits.load_digits()
+        # The sizes asked for are meant for 60,000 images: take the same share of this set, and
+        # batches small enough for about as many steps as make an epoch worth its name.
+        self.val_size = max(1, round(self.val_size / 60_000 * len(train)))
+        self.batch_size = min(self.batch_size, 64)
+        return train, test
+
+
+def _read(folder: Path, part: str) -> Samples:
+    images = read_idx(folder, f"{part}-images-idx3-ubyte")
+    return Samples(images.flatten(1), read_idx(folder, f"{part}-labels-idx1-ubyte").long())
+
+
+def _download(root: Path) -> Path | None:
+    """Fetch the four archives into ``root/MNIST/raw``; None where there is no web."""
+    from torchvision.datasets import MNIST
+    from torchvision.datasets.utils import download_url
+
+    mirror = next((url for url in MNIST.mirrors if _reachable(url + MNIST.resources[0][0])), None)
+    if mirror is None:
+        return None
+    folder = root / "MNIST" / "raw"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Aside first, then renamed: a download that breaks off leaves no half file behind.
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as aside, _socket_timeout():
+            for name, md5 in MNIST.resources:
+                download_url(mirror + name, aside, filename=name, md5=md5)
+                os.replace(Path(aside) / name, folder / name)
+    except (OSError, RuntimeError) as error:
+        print(f"MNIST could not be downloaded into {str(folder)!r}: {error}", file=sys.stderr)
+        return None
+    return folder
+
+
+def _reachable(url: str) -> bool:
+    """Whether a server answers within REACH_TIMEOUT. Name look-ups hang too, hence the thread."""
+    answers: list[int] = []
+
+    def ask() -> None:
+        try:
+            request = urllib.request.Request(url, method="HEAD")
+            with urllib.request.urlopen(request, timeout=REACH_TIMEOUT) as response:
+                answers.append(response.status)
+        except OSError:
+            pass  # no answer is the answer
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(REACH_TIMEOUT)
+    return answers == [200]
+
+
+@contextmanager
+def _socket_timeout() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(STALL_TIMEOUT)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+@rank_zero_only
+def _warn_fallback(root: Path) -> None:
+    line = "=" * 88
+    print(
+        f"{line}\n"
+        f"WARNING: no MNIST in {str(root)!r} and no web to download it from.\n"
+        f"This run uses {digits.DESCRIPTION} instead.\n"
+        "Its figures are not MNIST figures. To use MNIST, name its folder with --data.root or "
+        f"$SAE_DATA.\n{line}",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -1,0 +1,80 @@
+"""One sentence for bad input: what was expected, what was found, what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+
+class InputError(ValueError):
+    """Input that the user can mend. The command line prints it and exits with code 2.
+
+    Args:
+        key: The option or file at fault, as the user wrote it (``"pretrain.epochs"``).
+        expected: What would have been right.
+        found: What was there instead.
+        remedy: What to do now.
+    """
+
+    def __init__(self, key: str, expected: str, found: str, remedy: str) -> None:
+        self.key, self.expected, self.found, self.remedy = key, expected, found, remedy
+        super().__init__(f"{key}: expected {expected}, found {found}; {remedy}.")
+
+    def under(self, prefix: str) -> InputError:
+        """The same error with its key placed below ``prefix``."""
+        return InputError(f"{prefix}.{self.key}", self.expected, self.found, self.remedy)
+
+
+@contextmanager
+def error_prefix(prefix: str) -> Iterator[None]:
+    """Name the option group in which an :class:`InputError` arises."""
+    try:
+        yield
+    except InputError as error:
+        raise error.under(prefix) from None
+
+
+def show(value: Any) -> str:
+    """A value as it reads in YAML, cut to a length that fits a sentence."""
+    text = "nothing (null)" if value is None else str(value)
+    return repr(text) if isinstance(value, str) else text[:80]
+
+
+def check_integer(key: str, value: Any, low: int, remedy: str) -> None:
+    """Raise :class:`InputError` unless ``value`` is an integer of at least ``low``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise InputError(key, f"an integer of {low} or more", show(value), remedy)
+
+
+def check_number(
+    key: str,
+    value: Any,
+    low: float,
+    high: float,
+    remedy: str,
+    *,
+    low_open: bool = False,
+    high_open: bool = False,
+) -> None:
+    """Raise :class:`InputError` unless ``value`` is a finite number in the given interval."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and math.isfinite(value):
+        above = value > low if low_open else value >= low
+        below = value < high if high_open else value <= high
+        if above and below:
+            return
+    if math.isinf(high):
+        expected = f"a finite number {'above' if low_open else 'of at least'} {low:g}"
+    else:
+        expected = (
+            f"a number in {'(' if low_open else '['}{low:g}, {high:g}{')' if high_open else ']'}"
+        )
+    raise InputError(key, expected, show(value), remedy)
+
+
+def check_choice(key: str, value: Any, choices: Sequence[str]) -> None:
+    """Raise :class:`InputError` unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise InputError(key, f"one of {', '.join(choices)}", show(value), "choose one of these")

@@ -1,0 +1,228 @@
+"""The autoencoder layer h = f(W x + b), x^ = g(W' h + b'), and the stack of several.
+
+A stack holds the very layers that were trained, not copies: what a stage learnt is what the stack
+starts from, bit for bit, and tied weights stay tied.
+
+Hinton & Salakhutdinov (2006), Science 313; Bengio et al. (2007), "Greedy Layer-Wise Training of
+Deep Networks".
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sae.losses import cross_entropy, squared_error
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "leaky_relu": F.leaky_relu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "identity": _identity,
+}
+
+_INF = float("inf")
+# Least and greatest value that a unit can take.
+RANGES: dict[str, tuple[float, float]] = {
+    "sigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "relu": (0.0, _INF),
+    "leaky_relu": (-_INF, _INF),
+    "gelu": (-_INF, _INF),
+    "silu": (-_INF, _INF),
+    "identity": (-_INF, _INF),
+}
+
+
+class Autoencoder(nn.Module, ABC):
+    """What a layer and a stack have in common.
+
+    Attributes:
+        activation: Activation of the code.
+        output: Activation of the reconstruction (the output unit).
+        loss: ``"mse"`` or ``"bce"``; bce needs a sigmoid output unit.
+    """
+
+    activation: str
+    output: str
+    loss: str
+
+    @property
+    @abstractmethod
+    def n_features(self) -> int:
+        """Features of the input."""
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> Tensor:
+        """The code of clean inputs: (batch, features) -> (batch, units). Never noisy."""
+
+    @abstractmethod
+    def decode_logits(self, h: Tensor) -> Tensor:
+        """The reconstruction before its output unit: (batch, units) -> (batch, features)."""
+
+    def decode(self, h: Tensor) -> Tensor:
+        """The reconstruction of a code: (batch, units) -> (batch, features)."""
+        return ACTIVATIONS[self.output](self.decode_logits(h))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``decode(encode(x))``: (batch, features) -> (batch, features)."""
+        return self.decode(self.encode(x))
+
+    def reconstruction_loss(self, h: Tensor, x: Tensor) -> Tensor:
+        """Loss of the reconstruction of ``h`` against the clean ``x``: per image, a scalar."""
+        logits = self.decode_logits(h)
+        if self.loss == "bce":
+            return cross_entropy(logits, x)
+        return squared_error(ACTIVATIONS[self.output](logits), x)
+
+
+class AutoencoderLayer(Autoencoder):
+    """One autoencoder: h = f(W x + b), x^ = g(W' h + b').
+
+    Args:
+        n_in: Features of the input.
+        n_code: Units of the code.
+        activation: f.
+        output: g.
+        loss: ``"mse"`` or ``"bce"``.
+        tied: W' = Wᵀ, one parameter for both.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_code: int,
+        activation: str = "sigmoid",
+        output: str = "sigmoid",
+        loss: str = "mse",
+        tied: bool = False,
+    ) -> None:
+        super().__init__()
+        self.activation, self.output, self.loss = activation, output, loss
+        self.weight = nn.Parameter(torch.empty(n_code, n_in))  # W
+        self.bias = nn.Parameter(torch.empty(n_code))  # b
+        # W', or None where tied: then there is no second tensor that could drift away.
+        self.decoder_weight = None if tied else nn.Parameter(torch.empty(n_in, n_code))
+        self.decoder_bias = nn.Parameter(torch.empty(n_in))  # b'
+        self.reset_parameters()
+
+    @property
+    def n_features(self) -> int:
+        """Features of the input."""
+        return self.n_in
+
+    @property
+    def n_in(self) -> int:
+        """Features of the input."""
+        return self.weight.shape[1]
+
+    @property
+    def n_code(self) -> int:
+        """Units of the code."""
+        return self.weight.shape[0]
+
+    @property
+    def tied(self) -> bool:
+        """Whether the decoder uses the encoder's weights, transposed."""
+        return self.decoder_weight is None
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw new weights; biases are zero.
+
+        Weights are uniform with variance gain² · 2 / (n_in + n_code) (Glorot & Bengio 2010).
+        The gain is sqrt(2) for the ReLU family and 2 for the sigmoid, whose slope at zero is 1/4
+        (the paper's own 4 starts saturated on inputs as bright as pixels).
+        """
+        gains = {"sigmoid": 2.0, "tanh": 1.0, "identity": 1.0}
+        for weight, unit in ((self.weight, self.activation), (self.decoder_weight, self.output)):
+            if weight is not None:
+                gain = gains.get(unit, math.sqrt(2))
+                nn.init.xavier_uniform_(weight, gain=gain, generator=generator)
+        nn.init.zeros_(self.bias)
+        nn.init.zeros_(self.decoder_bias)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """f(W x + b): (batch, n_in) -> (batch, n_code)."""
+        return ACTIVATIONS[self.activation](F.linear(x, self.weight, self.bias))
+
+    def decode_logits(self, h: Tensor) -> Tensor:
+        """W' h + b': (batch, n_code) -> (batch, n_in)."""
+        weight = self.weight.t() if self.decoder_weight is None else self.decoder_weight
+        return F.linear(h, weight, self.decoder_bias)
+
+    def extra_repr(self) -> str:
+        """Sizes, units and loss, for ``print(layer)``."""
+        tied = ", tied" if self.tied else ""
+        return f"{self.n_in}→{self.n_code}, {self.activation}/{self.output}, {self.loss}{tied}"
+
+
+class Stack(Autoencoder):
+    """Several layers as one: encoders in order, decoders in reverse.
+
+    Args:
+        layers: The layers themselves; they are shared, not copied. None at all is the identity.
+
+    Raises:
+        ValueError: Neighbours do not fit: sizes do not chain, or the decoder of a layer ends in
+            another unit than the encoder below it.
+    """
+
+    def __init__(self, layers: Iterable[AutoencoderLayer] = ()) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        below: AutoencoderLayer | None = None
+        for layer in self:
+            if below is not None and (below.n_code, below.activation) != (layer.n_in, layer.output):
+                raise ValueError(f"layers do not fit: {below} below {layer}")
+            below = layer
+        self.activation = below.activation if below is not None else "identity"
+        self.output = next(iter(self)).output if below is not None else "identity"
+        self.loss = next(iter(self)).loss if below is not None else "mse"
+
+    def __iter__(self):  # type: ignore[no-untyped-def]  # nn.ModuleList forgets its element type
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __getitem__(self, index: int) -> AutoencoderLayer:
+        layer = self.layers[index]
+        assert isinstance(layer, AutoencoderLayer)
+        return layer
+
+    @property
+    def n_features(self) -> int:
+        """Features of the input."""
+        return self[0].n_in
+
+    def below(self, index: int) -> Stack:
+        """The layers under layer ``index``, as a stack of their own (shared, not copied)."""
+        return Stack(self[k] for k in range(index))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Through all encoders: (batch, features) -> (batch, code)."""
+        for layer in self:
+            x = layer.encode(x)
+        return x
+
+    def decode_logits(self, h: Tensor) -> Tensor:
+        """Back through all decoders, without the last output unit."""
+        if not len(self):
+            return h
+        for k in range(len(self) - 1, 0, -1):
+            h = self[k].decode(h)
+        return self[0].decode_logits(h)

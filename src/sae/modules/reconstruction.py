@@ -1,0 +1,203 @@
+"""What a stage and the stack share: corrupt, encode, decode, compare with the clean input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from torchmetrics import MeanSquaredError
+
+from sae.layers import RANGES, Autoencoder, Stack
+from sae.recipe import Recipe
+from sae.seeding import derive_generator
+
+
+class _Means:
+    """Means over an epoch. Logging every step costs as much as a small network's step itself."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.n_samples = 0
+
+    def add(self, values: dict[str, Tensor], n_samples: int) -> None:
+        for name, value in values.items():
+            summed = value.detach() * n_samples
+            self.sums[name] = self.sums[name] + summed if name in self.sums else summed
+        self.n_samples += n_samples
+
+    def compute(self) -> dict[str, Tensor]:
+        return {name: total / self.n_samples for name, total in self.sums.items()}
+
+
+class ReconstructionModule(LightningModule):
+    """Train ``net`` to bring x^ = decode(encode(x~)) close to the clean x.
+
+    The loss is the reconstruction loss per image plus, where the recipe has one, the sparsity
+    penalty on the code. Noise is drawn in ``training_step`` alone.
+
+    Args:
+        net: What is trained.
+        below: Frozen layers between the pixels and ``net``; none for the stack.
+        recipe: How it is trained.
+        phase: Name of this training in logs: ``stage1``, …, ``finetune``.
+        seed: Seed of the run, from which the noise takes its own.
+    """
+
+    net: Autoencoder
+    below: Stack
+
+    def __init__(
+        self, net: Autoencoder, below: Stack, recipe: Recipe, phase: str, seed: int
+    ) -> None:
+        super().__init__()
+        self.net, self.below = net, below
+        self.recipe, self.phase, self.seed = recipe, phase, seed
+        self.val_mse = MeanSquaredError()
+        self._means = {"train": _Means(), "val": _Means()}
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The code of a clean input of ``net``: (batch, features) -> (batch, units)."""
+        return self.net.encode(x)
+
+    def decode(self, h: Tensor) -> Tensor:
+        """The reconstruction of a code: (batch, units) -> (batch, features)."""
+        return self.net.decode(h)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``decode(encode(x))``: (batch, features) -> (batch, features)."""
+        return self.net(x)
+
+    def corrupt(self, x: Tensor, *place: int | str) -> Tensor:
+        """x~, with noise that is a function of (seed, phase, place); x itself without noise."""
+        if self.recipe.corruption is None:
+            return x
+        generator = derive_generator(self.seed, "noise", self.phase, *place, device=x.device)
+        # An input lies where the unit that rebuilds it does: pixels in [0, 1] for a sigmoid.
+        return self.recipe.corruption(x, generator, RANGES[self.net.output])
+
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        """Loss of one batch, per image."""
+        x = batch[0]
+        h = self.net.encode(self.corrupt(x, self.current_epoch, batch_idx, self.global_rank))
+        losses = self._losses(h, x)
+        self._means["train"].add(losses, len(x))
+        return losses["loss"]
+
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        """Loss on clean inputs, and the squared error."""
+        x = batch[0]
+        h = self.net.encode(x)
+        self._means["val"].add(self._losses(h, x), len(x))
+        self.val_mse.update(self.net.decode(h), x)
+
+    def _losses(self, h: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """``loss``, what to minimise; under a penalty also its parts and the mean activity."""
+        loss = self.net.reconstruction_loss(h, x)
+        if self.recipe.sparsity is None:
+            return {"loss": loss}
+        rho_hat = self._activity(h)
+        penalty = self.recipe.sparsity(rho_hat)
+        return {
+            "loss": loss + penalty,
+            "reconstruction": loss,
+            "sparsity": penalty,
+            "activity": rho_hat.mean(),
+        }
+
+    def _activity(self, h: Tensor) -> Tensor:
+        """rho_hat over the whole batch, the shares of all processes together."""
+        assert self.recipe.sparsity is not None
+        rho_hat = self.recipe.sparsity.activity(h, self.net.activation)
+        if self.training and self.trainer.world_size > 1:
+            shares = self.all_gather(rho_hat, sync_grads=True)
+            assert isinstance(shares, Tensor)
+            rho_hat = shares.mean(dim=0)
+        return rho_hat
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the sums of the epoch before."""
+        self._means["train"].clear()
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the sums of the pass before."""
+        self._means["val"].clear()
+
+    def on_train_epoch_end(self) -> None:
+        """Log the means of the epoch."""
+        self._log_means("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means of the pass, and the squared error per image."""
+        self._log_means("val")
+        # The metric has added up the shares of all processes already: a mean changes nothing.
+        sse = self.val_mse.compute() * self.net.n_features
+        self.log(f"{self.phase}/val/sse", sse, sync_dist=True)
+        self.val_mse.reset()
+
+    def _log_means(self, split: str) -> None:
+        means = self._means[split].compute()
+        self.log_dict({f"{self.phase}/{split}/{k}": v for k, v in means.items()}, sync_dist=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser and schedule of the recipe, over the parameters of ``net`` alone."""
+        optimizer = self._optimizer()
+        if self.recipe.schedule == "constant":
+            return optimizer
+        # The name puts the curve of a learning-rate monitor beside those of its phase.
+        schedule: Any = {
+            "scheduler": self._schedule(optimizer),
+            "interval": "step",
+            "name": f"{self.phase}/lr",
+        }
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _optimizer(self) -> Optimizer:
+        parameters, recipe = list(self.net.parameters()), self.recipe
+        if recipe.optimizer == "sgd":
+            return SGD(parameters, recipe.lr, momentum=0.9, weight_decay=recipe.weight_decay)
+        # Fused Adam: one kernel for all parameters instead of a dozen small ones for each.
+        fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
+        kind = Adam if recipe.optimizer == "adam" else AdamW
+        return kind(parameters, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+
+    def _schedule(self, optimizer: Optimizer) -> LRScheduler:
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        if self.recipe.schedule == "cosine":
+            return CosineAnnealingLR(optimizer, T_max=steps)
+        return OneCycleLR(optimizer, self.recipe.lr, total_steps=steps, cycle_momentum=False)
+
+    # Pictures look at pixels, whatever this module is trained on.
+
+    @torch.no_grad()
+    def pixels_to_code(self, pixels: Tensor) -> Tensor:
+        """The clean code of images through the layers below: (n, pixels) -> (n, units)."""
+        return self.net.encode(self.below.encode(pixels))
+
+    @torch.no_grad()
+    def reconstruct_pixels(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Images, their corrupted input where there is noise, and their reconstruction.
+
+        A stage above the first sees codes: what it sees and what it makes of it both go back
+        through the decoders below, down to pixels. The noise is the same at every call.
+
+        Args:
+            pixels: Clean images, (n, pixels).
+
+        Returns:
+            Row names to images (n, pixels), in the order in which to show them.
+        """
+        x = self.below.encode(pixels)
+        rows = {"original": pixels}
+        if self.recipe.corruption is not None:
+            x = self.corrupt(x, "picture")
+            rows["corrupted"] = self.below.decode(x)
+        rows["reconstruction"] = self.below.decode(self.net(x))
+        return rows

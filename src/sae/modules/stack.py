@@ -1,0 +1,153 @@
+"""The stacked autoencoder, fine-tuned as one to reconstruct its input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torchmetrics import MeanSquaredError
+
+from sae.errors import InputError, check_choice, check_integer, show
+from sae.layers import ACTIVATIONS, AutoencoderLayer, Stack
+from sae.losses import LOSSES
+from sae.modules.reconstruction import ReconstructionModule
+from sae.recipe import Recipe
+
+OUTPUTS = ("sigmoid", "linear")
+
+
+class StackedAutoencoder(ReconstructionModule):
+    """Encoders AE1…AEn in order, their decoders in reverse.
+
+    The decoder of a layer ends in the unit of the encoder below it, so that it can rebuild what
+    that encoder gives; the first one ends in ``output``.
+
+    Args:
+        sizes: Units from the input to the code: [784, 256, 128] is 784→256→128→256→784.
+        activation: Of all encoder layers, or a list with one for each: sigmoid, tanh, relu,
+            leaky_relu, gelu, silu, identity.
+        linear_code: No activation on the last encoder layer.
+        output: Output unit on pixels: sigmoid for inputs in [0, 1], linear for any.
+        loss: mse (squared error per image) or bce (cross-entropy per image, from logits; needs a
+            sigmoid output). Stages whose output unit is no sigmoid use mse.
+        tied: The decoders use the encoders' weights, transposed.
+
+    Raises:
+        InputError: A value is unknown, or the values do not fit each other.
+    """
+
+    def __init__(
+        self,
+        sizes: list[int],
+        activation: str | list[str] = "sigmoid",
+        linear_code: bool = False,
+        output: str = "sigmoid",
+        loss: str = "mse",
+        tied: bool = False,
+    ) -> None:
+        stack = build_stack(sizes, activation, linear_code, output, loss, tied)
+        super().__init__(stack, Stack(), Recipe(), phase="finetune", seed=0)
+        self.save_hyperparameters()
+        self.test_mse = MeanSquaredError()
+        self.noisy_mse = MeanSquaredError()
+        self.restored_mse = MeanSquaredError()
+
+    @property
+    def stack(self) -> Stack:
+        """The layers."""
+        assert isinstance(self.net, Stack)
+        return self.net
+
+    @property
+    def sizes(self) -> list[int]:
+        """Units from the input to the code."""
+        return [self.stack[0].n_in, *(layer.n_code for layer in self.stack)]
+
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
+        """Squared error of the reconstruction of clean inputs; of corrupted ones, if trained so."""
+        x = batch[0]
+        self.test_mse.update(self.net(x), x)
+        if self.recipe.corruption is not None:
+            x_tilde = self.corrupt(x, "test", batch_idx, self.global_rank)
+            self.noisy_mse.update(x_tilde, x)
+            self.restored_mse.update(self.net(x_tilde), x)
+
+    def on_test_epoch_end(self) -> None:
+        """Log SSE per image and MSE per pixel."""
+        features, mse = self.net.n_features, self.test_mse.compute()
+        self.log_dict({"test/sse": mse * features, "test/mse": mse})
+        self.test_mse.reset()
+        if self.recipe.corruption is not None:
+            noisy, restored = self.noisy_mse.compute(), self.restored_mse.compute()
+            sse = {"test/corrupted_sse": noisy, "test/denoised_sse": restored}
+            self.log_dict({name: value * features for name, value in sse.items()})
+            self.noisy_mse.reset()
+            self.restored_mse.reset()
+
+    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
+        """Codes of a batch, the squared error of each image, and the labels where there are any.
+
+        Returns:
+            ``code`` (batch, units), ``sse`` (batch,) and, with labels, ``label`` (batch,).
+        """
+        x = batch[0]
+        code = self.net.encode(x)
+        sse = (self.net.decode(code) - x).square().sum(dim=1)
+        labels = {"label": batch[1]} if len(batch) > 1 else {}
+        return {"code": code, "sse": sse, **labels}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
+        """Refuse a checkpoint of another network, in one sentence."""
+        saved = checkpoint.get("hyper_parameters")
+        saved = dict(saved) if isinstance(saved, dict) else {}
+        found = {key: saved.get(key) for key in self.hparams}
+        wanted = dict(self.hparams)
+        differ = [key for key in wanted if found[key] != wanted[key]]
+        if differ:
+            raise InputError(
+                "ckpt_path",
+                "a checkpoint of " + ", ".join(f"{key} = {wanted[key]}" for key in differ),
+                "one of " + ", ".join(f"{key} = {found[key]}" for key in differ),
+                "use the config.yaml of the run that wrote the checkpoint",
+            )
+
+
+def build_stack(
+    sizes: Sequence[int],
+    activation: str | Sequence[str] = "sigmoid",
+    linear_code: bool = False,
+    output: str = "sigmoid",
+    loss: str = "mse",
+    tied: bool = False,
+) -> Stack:
+    """A stack with new weights; the arguments are those of :class:`StackedAutoencoder`."""
+    if not isinstance(sizes, Sequence) or len(sizes) < 2:
+        remedy = "give the input size, then the units of each layer, such as [784, 256, 128]"
+        raise InputError("sizes", "a list of two sizes or more", show(list(sizes)), remedy)
+    for k, size in enumerate(sizes):
+        check_integer(f"sizes[{k}]", size, 1, "give the number of units")
+    units = _units(activation, len(sizes) - 1, linear_code)
+    check_choice("output", output, OUTPUTS)
+    check_choice("loss", loss, LOSSES)
+    if loss == "bce" and output != "sigmoid":
+        remedy = "choose --model.output sigmoid, or --model.loss mse"
+        raise InputError("loss", "mse with a linear output", "'bce'", remedy)
+    outputs = ["sigmoid" if output == "sigmoid" else "identity", *units[:-1]]
+    layers = []
+    for k, (unit, out) in enumerate(zip(units, outputs, strict=True)):
+        layer_loss = loss if out == "sigmoid" else "mse"
+        layers.append(AutoencoderLayer(sizes[k], sizes[k + 1], unit, out, layer_loss, tied))
+    return Stack(layers)
+
+
+def _units(activation: str | Sequence[str], n_layers: int, linear_code: bool) -> list[str]:
+    """The activation of each encoder layer."""
+    units = [activation] * n_layers if isinstance(activation, str) else list(activation)
+    if len(units) != n_layers:
+        expected = f"one name, or a list of {n_layers}, one for each encoder layer"
+        raise InputError(
+            "activation", expected, f"{len(units)} names", "mend the list or the sizes"
+        )
+    for unit in units:
+        check_choice("activation", unit, list(ACTIVATIONS))
+    return [*units[:-1], "identity"] if linear_code else units

@@ -1,0 +1,206 @@
+"""Greedy layer-wise pretraining: AE1 on x, AE2 on the code of AE1, …, then the stack as one.
+
+Pure orchestration: who trains (the Trainer) and what is noted down are handed in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from lightning import Trainer, seed_everything
+
+from sae.data.loader import TensorLoader, encode
+from sae.errors import error_prefix
+from sae.modules import ReconstructionModule, StackedAutoencoder, Stage
+from sae.recipe import Recipe
+from sae.seeding import derive_generator, derive_seed
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One training in the run: a stage, or the fine-tuning.
+
+    Attributes:
+        name: ``stage1``, …, ``finetune``; also its folder and the head of its metrics' names.
+        title: The same for people: ``stage 1/2 784→256``.
+        recipe: How it is trained.
+        epochs_before: Epochs of the phases before it.
+        epochs_overall: Epochs of the whole run.
+    """
+
+    name: str
+    title: str
+    recipe: Recipe
+    epochs_before: int
+    epochs_overall: int
+
+
+@dataclass(frozen=True)
+class PhaseResult:
+    """What came of a phase.
+
+    Attributes:
+        phase: Which.
+        seconds: Wall time of its training, validation and pictures included.
+        epochs: Epochs really trained (early stopping ends sooner).
+        checkpoint: File of the weights that went on, or None where the Trainer keeps none.
+    """
+
+    phase: Phase
+    seconds: float
+    epochs: int
+    checkpoint: str | None
+
+
+# A fresh Trainer for a phase; it is given the module so that callbacks can look at it.
+TrainerFactory = Callable[[Phase, ReconstructionModule], Trainer]
+
+
+def plan(sizes: Sequence[int], stages: Sequence[Recipe], finetune: Recipe) -> list[Phase]:
+    """The phases of a run in order, without those of zero epochs.
+
+    Args:
+        sizes: Units from the input to the code.
+        stages: Recipe of each stage.
+        finetune: Recipe of the fine-tuning.
+    """
+    n = len(stages)
+    there = "→".join(str(size) for size in sizes)
+    back = "→".join(str(size) for size in reversed(sizes[:-1]))
+    drafts = [
+        (f"stage{k + 1}", f"stage {k + 1}/{n} {sizes[k]}→{sizes[k + 1]}", recipe)
+        for k, recipe in enumerate(stages)
+    ]
+    drafts.append(("finetune", f"fine-tune {there}→{back}", finetune))
+    overall = sum(recipe.epochs for _, _, recipe in drafts)
+    phases, before = [], 0
+    for name, title, recipe in drafts:
+        if recipe.epochs > 0:
+            phases.append(Phase(name, title, recipe, before, overall))
+        before += recipe.epochs
+    return phases
+
+
+class GreedyPretrainer:
+    """Train the stages one after another on successive codes, then fine-tune the stack.
+
+    Each phase gets a fresh Trainer, a fresh module and a seed of its own. A stage trains on the
+    clean codes of the frozen layers below it, computed once in eval mode. The weights with the
+    lowest validation loss go on. The stack shares the layers of the stages, so there is nothing to
+    copy and nothing to get wrong.
+
+    Args:
+        stages: Recipe of each stage; one of zero epochs leaves its layer at its initial weights.
+        finetune: Recipe of the fine-tuning.
+        make_trainer: Makes the Trainer of a phase.
+        seed: Seed of the run: initial weights, order and noise are functions of it.
+        on_done: Told the result of each phase.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Recipe],
+        finetune: Recipe,
+        make_trainer: TrainerFactory | None = None,
+        seed: int = 0,
+        on_done: Callable[[PhaseResult], None] | None = None,
+    ) -> None:
+        self.stages, self.finetune_recipe, self.seed = list(stages), finetune, seed
+        self.make_trainer = make_trainer or plain_trainer
+        self.on_done = on_done or (lambda result: None)
+
+    def fit(
+        self, model: StackedAutoencoder, train: TensorLoader, val: TensorLoader
+    ) -> list[PhaseResult]:
+        """Pretrain and fine-tune ``model`` in place.
+
+        Args:
+            model: The stack; its weights are drawn anew from the seed.
+            train: Training inputs, (n, features).
+            val: Validation inputs.
+
+        Returns:
+            The result of each phase, in order.
+        """
+        self.check(model)
+        for k, layer in enumerate(model.stack):
+            layer.reset_parameters(derive_generator(self.seed, "init", k))
+        phases = {phase.name: phase for phase in self.plan(model)}
+        results = self._fit_stages(model, phases, train, val)
+        model.requires_grad_(True)
+        model.recipe, model.seed = self.finetune_recipe, self.seed
+        if "finetune" in phases:
+            results.append(self._train(phases["finetune"], model, train, val))
+        return results
+
+    def check(self, model: StackedAutoencoder) -> None:
+        """Raise :class:`InputError` where a recipe does not fit its layer."""
+        for k, (layer, recipe) in enumerate(zip(model.stack, self.stages, strict=True)):
+            with error_prefix(f"pretrain, stage {k + 1}"):
+                recipe.check_fits(layer)
+        with error_prefix("finetune"):
+            self.finetune_recipe.check_fits(model.stack)
+
+    def plan(self, model: StackedAutoencoder) -> list[Phase]:
+        """The phases that :meth:`fit` runs."""
+        return plan(model.sizes, self.stages, self.finetune_recipe)
+
+    def _fit_stages(
+        self,
+        model: StackedAutoencoder,
+        phases: dict[str, Phase],
+        train: TensorLoader,
+        val: TensorLoader,
+    ) -> list[PhaseResult]:
+        results = []
+        for k, recipe in enumerate(self.stages):
+            stage = Stage(model.stack, k, recipe, self.seed)
+            device = torch.device("cpu")
+            if stage.phase in phases:
+                phase = phases[stage.phase]
+                trainer = self.make_trainer(phase, stage)
+                results.append(self._train(phase, stage, train, val, trainer))
+                device = trainer.strategy.root_device
+            if any(f"stage{above + 1}" in phases for above in range(k + 1, len(self.stages))):
+                train, val = (encode(stage.net, loader, device) for loader in (train, val))
+            stage.cpu()
+        return results
+
+    def _train(
+        self,
+        phase: Phase,
+        module: ReconstructionModule,
+        train: TensorLoader,
+        val: TensorLoader,
+        trainer: Trainer | None = None,
+    ) -> PhaseResult:
+        """Train one module with one fresh Trainer, and leave it at its best weights."""
+        trainer = trainer or self.make_trainer(phase, module)
+        # Whatever else draws random numbers (a user's callback) must not depend on what ran before.
+        seed_everything(derive_seed(self.seed, phase.name) % 2**32, workers=True, verbose=False)
+        order = derive_seed(self.seed, phase.name)
+        module.train()  # the stage before left shared layers in eval mode
+        start = time.perf_counter()
+        trainer.fit(module, train.reseeded(order), val)
+        seconds = time.perf_counter() - start
+        best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
+        if best is not None:
+            checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+            module.load_state_dict(checkpoint["state_dict"])
+        result = PhaseResult(phase, seconds, trainer.current_epoch, best)
+        self.on_done(result)
+        return result
+
+
+def plain_trainer(phase: Phase, module: ReconstructionModule) -> Trainer:
+    """A Trainer that trains and leaves nothing behind: for use from Python."""
+    return Trainer(
+        max_epochs=phase.recipe.epochs,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )

@@ -1,0 +1,147 @@
+"""How one network is trained: the settings of a stage, and of the fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sae.corruption import Corruption
+from sae.errors import InputError, check_choice, check_integer, check_number, error_prefix, show
+from sae.layers import RANGES, Autoencoder
+from sae.sparsity import Sparsity
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "one_cycle", "cosine")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one autoencoder is trained. Without corruption and sparsity it is a plain one.
+
+    Args:
+        epochs: Passes over the training data; 0 leaves this training out.
+        lr: Learning rate; under one_cycle and cosine the highest one. Above 0.
+        optimizer: adam, adamw or sgd (with momentum 0.9).
+        schedule: constant; one_cycle (rises for 30 % of the steps, then falls to nearly zero);
+            cosine (falls to zero).
+        weight_decay: Weight decay of the optimiser, 0 or more.
+        patience: Stop early after this many epochs without a lower validation loss; null never.
+        corruption: Noise on the input, with the clean input as target; null for none.
+        sparsity: Penalty on the mean activity of the code's units; null for none.
+
+    Raises:
+        InputError: A value lies outside its range.
+    """
+
+    epochs: int = 10
+    lr: float = 0.001
+    optimizer: str = "adam"
+    schedule: str = "constant"
+    weight_decay: float = 0.0
+    patience: int | None = None
+    corruption: Corruption | None = None
+    sparsity: Sparsity | None = None
+
+    def __post_init__(self) -> None:
+        check_integer("epochs", self.epochs, 0, "give the number of passes over the data")
+        check_number(
+            "lr", self.lr, 0.0, float("inf"), "give a learning rate such as 0.001", low_open=True
+        )
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_number(
+            "weight_decay", self.weight_decay, 0.0, float("inf"), "give 0 or a little more"
+        )
+        if self.patience is not None:
+            check_integer("patience", self.patience, 1, "give a number of epochs, or null")
+
+    def check_fits(self, net: Autoencoder) -> None:
+        """Raise :class:`InputError` if the noise or the penalty is not defined on ``net``."""
+        if self.corruption is not None:
+            with error_prefix("corruption"):
+                self.corruption.check_input(RANGES[net.output])
+        if self.sparsity is not None:
+            self.sparsity.check_activation(net.activation)
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any], defaults: Recipe | None = None) -> Recipe:
+        """Build a recipe from plain settings, as they stand in YAML.
+
+        Args:
+            settings: Field names to values; ``corruption`` and ``sparsity`` as mappings.
+            defaults: Where the fields come from that ``settings`` does not name.
+
+        Raises:
+            InputError: An unknown field, or a value outside its range.
+        """
+        names = [field.name for field in fields(Recipe)]
+        defaults = defaults or Recipe()
+        values = {name: getattr(defaults, name) for name in names}
+        for key, value in settings.items():
+            if key not in names:
+                remedy = "mend the name or take it out"
+                raise InputError(str(key), f"one of {', '.join(names)}", "this name", remedy)
+            values[key] = value
+        values["corruption"] = _build(Corruption, "corruption", values["corruption"])
+        values["sparsity"] = _build(Sparsity, "sparsity", values["sparsity"])
+        return Recipe(**{name: values[name] for name in names})
+
+
+def _build(cls: type, key: str, value: Any) -> Any:
+    """An instance of ``cls`` from a mapping of its fields, or None."""
+    if value is None or isinstance(value, cls):
+        return value
+    names = [field.name for field in fields(cls)]
+    if not isinstance(value, Mapping) or not set(value) <= set(names):
+        remedy = f"write {{{', '.join(f'{name}: …' for name in names)}}}"
+        raise InputError(key, f"a mapping with the keys {', '.join(names)}", show(value), remedy)
+    try:
+        with error_prefix(key):
+            return cls(**value)
+    except TypeError:
+        remedy = "give all of them"
+        found = f"only {', '.join(value) or 'an empty mapping'}"
+        raise InputError(key, f"the keys {', '.join(names)}", found, remedy) from None
+
+
+@dataclass(frozen=True)
+class PretrainRecipe(Recipe):
+    """How the stages are trained, one after another; the settings hold for every stage.
+
+    Args:
+        stages: Settings that differ, a mapping for each stage in order: the first one's first.
+            An empty mapping ({}) keeps the settings above. null keeps them for all stages.
+    """
+
+    stages: list[dict[str, Any]] | None = None
+
+    @classmethod
+    def from_options(cls, settings: Mapping[str, Any]) -> PretrainRecipe:
+        """Build from plain settings, as they stand in YAML; see :meth:`Recipe.from_mapping`."""
+        shared = dict(settings)
+        stages = shared.pop("stages", None)
+        recipe = Recipe.from_mapping(shared)
+        return cls(**{f.name: getattr(recipe, f.name) for f in fields(Recipe)}, stages=stages)
+
+    def for_stages(self, n_stages: int) -> list[Recipe]:
+        """The recipe of each stage.
+
+        Raises:
+            InputError: ``stages`` is given for another number of stages, or is wrong inside.
+        """
+        overrides = self.stages
+        shared = Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
+        if overrides is None:
+            return [shared] * n_stages
+        if not isinstance(overrides, list) or len(overrides) != n_stages:
+            expected = f"a list of {n_stages} mappings, one for each layer of model.sizes"
+            found = f"{len(overrides)}" if isinstance(overrides, list) else show(overrides)
+            raise InputError("stages", expected, found, "write {} for a stage without changes")
+        recipes = []
+        for k, override in enumerate(overrides):
+            if not isinstance(override, Mapping):
+                raise InputError(f"stages[{k}]", "a mapping", show(override), "write {key: value}")
+            with error_prefix(f"stages[{k}]"):
+                recipes.append(Recipe.from_mapping(override, shared))
+        return recipes

@@ -1,0 +1,163 @@
+"""A run's folder: where it lies, what is done, and files that are whole or not there at all.
+
+lightning_logs/<name>/version_N/
+  config.yaml  manifest.json  metrics.csv  summary.json
+  stage1/ stage2/ … finetune/     event files, checkpoints, pictures
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import pickle
+import platform
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from torch import nn
+
+from sae.errors import InputError
+
+# Processes that Lightning launches for DDP run the same script: they find the folder here.
+_FOLDER_VARIABLE = "SAE_RUN_FOLDER"
+
+
+class Run:
+    """The folder of one run. Writing is left to the process of rank zero.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._manifest: dict[str, Any] = {}
+
+    @classmethod
+    def claim(cls, root: Path, name: str) -> Run:
+        """A new folder ``root/lightning_logs/name/version_N``, with the lowest N above all others.
+
+        A folder that exists is never taken over: two runs started at once get two folders.
+
+        Raises:
+            InputError: The folder cannot be made.
+        """
+        if not _is_rank_zero() and _FOLDER_VARIABLE in os.environ:
+            return cls(Path(os.environ[_FOLDER_VARIABLE]))
+        parent = (root / "lightning_logs" / name).absolute()
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = next_version(parent)
+        except OSError as error:
+            remedy = "choose another with --trainer.default_root_dir"
+            raise InputError(
+                str(parent), "a folder to write into", f"none ({error.strerror})", remedy
+            ) from None
+        os.environ[_FOLDER_VARIABLE] = str(folder)
+        return cls(folder)
+
+    @property
+    def name(self) -> str:
+        """Name of the run: its folder holds all runs of that name."""
+        return self.folder.parent.name
+
+    def phase_folder(self, phase: str) -> Path:
+        """Where a phase keeps its event files, checkpoints and pictures."""
+        return self.folder / phase
+
+    @rank_zero_only
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file aside, then rename it: a reader sees the old one or the new one, whole."""
+        write_atomically(self.folder / name, text)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file; see :meth:`write_text`."""
+        self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def update_manifest(self, **entries: Any) -> None:
+        """Set entries of ``manifest.json`` and write it."""
+        self._manifest.update(entries)
+        self.write_json("manifest.json", self._manifest)
+
+    def add_phase(self, entry: Mapping[str, Any]) -> None:
+        """Note a finished phase in ``manifest.json``."""
+        self.update_manifest(phases=[*self._manifest.get("phases", []), dict(entry)])
+
+
+def _is_rank_zero() -> bool:
+    """Whether this process is the one that writes, before any Trainer can tell."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` as a whole or not at all."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=f".{path.name}-", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def next_version(parent: Path) -> Path:
+    """Make and return the next free folder ``version_N``; never one that exists."""
+    taken = [p.name.removeprefix("version_") for p in parent.glob("version_*")]
+    number = max((int(n) for n in taken if n.isdigit()), default=-1) + 1
+    while True:
+        folder = parent / f"version_{number}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    packages = ("sae", "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn")
+    found = {package: importlib.metadata.version(package) for package in packages}
+    return {"python": platform.python_version(), **found}
+
+
+def fingerprint(module: nn.Module) -> str:
+    """SHA-256 of all tensors of a module, with their names."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def load_checkpoint(path: str | None) -> str:
+    """Make sure that ``path`` is a checkpoint, and give it back.
+
+    Nothing but tensors and plain values is read from it: a file that would run code is refused.
+
+    Raises:
+        InputError: No path, no such file, or no checkpoint.
+    """
+    remedy = "name finetune/checkpoints/best.ckpt of a run"
+    if path is None:
+        raise InputError("ckpt_path", "the checkpoint of a finished run", "none", remedy)
+    if not Path(path).is_file():
+        raise InputError("ckpt_path", "a file", f"none at {path!r}", remedy)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        found = f"another file ({str(error).splitlines()[0][:80]})"
+        raise InputError("ckpt_path", "a checkpoint", found, remedy) from None
+    if not isinstance(content, dict) or "hyper_parameters" not in content:
+        raise InputError(
+            "ckpt_path", "a checkpoint of a whole stack", f"another one, {path!r}", remedy
+        )
+    return path

@@ -1,0 +1,101 @@
+"""A penalty that keeps the code sparse: KL of a target activity against each unit's batch mean.
+
+Ng (2011), "Sparse autoencoder", CS294A lecture notes, section 3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sae.errors import InputError, check_number
+
+# Between these bounds the divergence is exact; outside it goes on along its tangent.
+EPS = 1e-6
+ACTIVATIONS = ("sigmoid", "tanh", "relu")
+
+
+def kl_bernoulli(rho: float, rho_hat: Tensor) -> Tensor:
+    """KL(rho || rho_hat) between two Bernoulli variables, in nats, unit by unit.
+
+    Outside [EPS, 1 - EPS] the divergence is continued by its tangent: finite for every finite
+    ``rho_hat`` and with a gradient that still points to ``rho``. (Clamping would stop the
+    gradient, just where a unit is stuck.)
+
+    Args:
+        rho: Target activity, in (0, 1).
+        rho_hat: Mean activities, any shape.
+
+    Returns:
+        A tensor of the shape of ``rho_hat``.
+    """
+    inside = rho_hat.clamp(EPS, 1 - EPS)
+    kl = rho * (math.log(rho) - inside.log()) + (1 - rho) * (
+        math.log1p(-rho) - torch.log1p(-inside)
+    )
+    slope = (1 - rho) / (1 - inside.detach()) - rho / inside.detach()
+    return kl + slope * (rho_hat - inside)
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """The penalty weight · Σ_j KL(rho || rho_hat_j), rho_hat_j the batch mean of unit j.
+
+    Args:
+        rho: Target mean activity of every unit, in (0, 1).
+        weight: Weight of the penalty beside the reconstruction loss, which is a sum over the
+            inputs and a mean over the batch; 0 or more. (The lecture notes call it beta.)
+
+    Raises:
+        InputError: A value lies outside its range.
+    """
+
+    rho: float = 0.05
+    weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_number(
+            "rho",
+            self.rho,
+            0.0,
+            1.0,
+            "give the target mean activity of a unit, such as 0.05",
+            low_open=True,
+            high_open=True,
+        )
+        check_number("weight", self.weight, 0.0, float("inf"), "give a weight such as 0.1")
+
+    @staticmethod
+    def check_activation(activation: str) -> None:
+        """Raise :class:`InputError` unless the units' mean can be read as an activity."""
+        if activation not in ACTIVATIONS:
+            raise InputError(
+                "sparsity",
+                f"a code with one of the activations {', '.join(ACTIVATIONS)}",
+                f"a code with {activation!r}",
+                "choose one of these activations, or leave sparsity out",
+            )
+
+    @staticmethod
+    def activity(h: Tensor, activation: str) -> Tensor:
+        """Mean activity of each unit over the batch: 0 is never on, 1 is always on.
+
+        tanh lies in (-1, 1) and is read as (1 + h) / 2. ReLU has no upper bound; its mean is
+        taken as it is, and beyond 1 the tangent of the divergence pulls it back.
+
+        Args:
+            h: Code, (batch, units).
+            activation: Activation that made ``h``.
+
+        Returns:
+            rho_hat, (units,).
+        """
+        mean = h.mean(dim=0)
+        return (1 + mean) / 2 if activation == "tanh" else mean
+
+    def __call__(self, rho_hat: Tensor) -> Tensor:
+        """The weighted penalty of mean activities ``rho_hat`` (units,), a scalar."""
+        return self.weight * kl_bernoulli(self.rho, rho_hat).sum()

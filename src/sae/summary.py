@@ -1,0 +1,80 @@
+"""What a run says of itself at its end: ``summary.json`` and a short table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# Key in summary.json's "test" -> what the table calls it, and how the number reads.
+ROWS = {
+    "sse": ("test SSE per image", "{:.2f}"),
+    "mse": ("test MSE per pixel", "{:.5f}"),
+    "pca_sse": ("PCA-{code_size}, test SSE per image", "{:.2f}"),
+    "knn_accuracy": ("5-NN accuracy on codes, train→test", "{:.1f} %"),
+    "val_sse": ("validation SSE per image", "{:.2f}"),
+    "val_mse": ("validation MSE per pixel", "{:.5f}"),
+    "corrupted_sse": ("SSE of the corrupted test images", "{:.2f}"),
+    "denoised_sse": ("SSE of their restorations", "{:.2f}"),
+}
+
+
+def chain(sizes: Sequence[int]) -> str:
+    """``784→128→784`` from [784, 128]."""
+    return "→".join(str(size) for size in [*sizes, *reversed(sizes[:-1])])
+
+
+def heading(data: str, sizes: Sequence[int], seed: int) -> str:
+    """On what, which network, which seed."""
+    return f"{data} · {chain(sizes)} · seed {seed}"
+
+
+def table(
+    heading: str,
+    code_size: int,
+    figures: Mapping[str, float],
+    seconds: Mapping[str, float] | None = None,
+) -> str:
+    """The figures, a line each.
+
+    Args:
+        heading: The line above them.
+        code_size: Units of the code.
+        figures: Entries of ``summary.json``'s ``test``.
+        seconds: Wall time of each phase and ``total``; None leaves the line out.
+    """
+    rows = [
+        (label.format(code_size=code_size), form.format(figures[key]))
+        for key, (label, form) in ROWS.items()
+        if key in figures
+    ]
+    if seconds is not None:
+        times = [f"{name} {value:.1f}" for name, value in seconds.items() if name != "total"]
+        rows.append(("seconds", f"{seconds['total']:.1f} ({', '.join(times)})"))
+    width = max(len(label) for label, _ in rows)
+    lines = [f"  {label:<{width}}   {value}" for label, value in rows]
+    rule = "-" * max(len(heading), *(len(line) for line in lines))
+    return "\n".join([heading, rule, *lines, rule])
+
+
+def shown_path(path: Path) -> str:
+    """A path as one would type it here: relative where it lies below the current folder."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def closing_lines(folder: Path, checkpoint: Path) -> str:
+    """Where things are and what to type next; the last line is ``run: <folder>``."""
+    logs = shown_path(folder.parent.parent)
+    config = shown_path(folder / "config.yaml")
+    return (
+        f"see it:     tensorboard --logdir {logs}\n"
+        f"test again: python cli.py test --config {config} --ckpt_path {shown_path(checkpoint)}\n"
+        f"run: {shown_path(folder)}"
+    )
+
+
+def rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures as they are written down: six significant digits."""
+    return {key: float(f"{value:.6g}") for key, value in figures.items()}

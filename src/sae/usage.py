@@ -1,0 +1,137 @@
+"""What the parser has to say about wrong options, in one sentence."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+TYPES = {
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "dict": "a mapping",
+    "str": "a text",
+}
+
+
+class OneSentenceParser(LightningArgumentParser):
+    """A parser that answers wrong input with one sentence on stderr and exit code 2."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Print the sentence and exit; inside a larger parse, raise as usual."""
+        if not self.exit_on_error:
+            super().error(message, ex)
+        options = [name for action in self._actions for name in action.option_strings]
+        subparser = getattr(ex, "subcommand_parser", None)
+        if subparser is not None:
+            options += [name for action in subparser._actions for name in action.option_strings]
+        print(f"error: {one_sentence(message, options)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def one_sentence(message: str, options: Iterable[str] = ()) -> str:
+    """Turn a message of jsonargparse, often several nested lines, into one plain sentence.
+
+    Args:
+        message: What the parser says.
+        options: The options there are, to suggest the one that was meant.
+    """
+    text = " ".join(message.split())
+    ours = re.search(r"[\w.\[\]]+: expected [^;]+, found .+?; .+?\.(?= - |$| Given)", text)
+    if ours:
+        return _below_key(text, ours.group())
+    for pattern, answer in _ANSWERS:
+        match = re.search(pattern, text)
+        if match:
+            return answer(text, match, list(options))
+    return f"{text.rstrip('.')}; see --help."
+
+
+def _key(text: str) -> str:
+    """The option a message is about, from the outermost key to the innermost."""
+    parts: list[str] = []
+    for part in re.findall(r'[Kk]ey "([^"]+)"', text):
+        if part not in parts:
+            parts.append(part)
+    return ".".join(parts)
+
+
+def _below_key(text: str, sentence: str) -> str:
+    key = _key(text)
+    return f"{key}.{sentence}" if key and not sentence.startswith(key) else sentence
+
+
+def _unknown(text: str, match: re.Match[str], options: list[str]) -> str:
+    name = match.group(1).split(" ")[0].split("=")[0].lstrip("-")
+    key = _key(text)
+    name = f"{key}.{name}" if key and not name.startswith(key) else name
+    known = [option.lstrip("-") for option in options]
+    near = difflib.get_close_matches(name, known, n=1)
+    remedy = f"did you mean {near[0]}?" if near else "see --help for the names."
+    return f"{name}: expected the name of an option, found one that does not exist; {remedy}"
+
+
+def _wrong_type(text: str, match: re.Match[str], options: list[str]) -> str:
+    pairs = re.findall(
+        r"Expected an? <class '([\w.]+)'>(?:\. Got value: (.*?))?(?= - Expected| Given value|$)",
+        text,
+    )
+    kinds = [kind for kind, _ in pairs if kind != "NoneType"]
+    values = [value for _, value in pairs if value]
+    given = re.search(r"Given value: (?:NestedArg\(key='\w+', val=)?'?(.*?)'?\)?$", text)
+    found = values[0] if values else (given.group(1) if given else "something else")
+    expected = " or ".join(dict.fromkeys(TYPES.get(kind, kind) for kind in kinds)) or "a value"
+    return f"{_key(text)}: expected {expected}, found {found!r}; mend the value."
+
+
+def _no_class(text: str, match: re.Match[str], options: list[str]) -> str:
+    remedy = "write MNISTDataModule or DigitsDataModule, or the import path of your own"
+    return f"{_key(text)}: expected a datamodule class, found {match.group(1)!r}; {remedy}."
+
+
+def _no_file(text: str, match: re.Match[str], options: list[str]) -> str:
+    remedy = "mend the path; the ready-made ones lie in configs/"
+    return f"{_key(text)}: expected a file, found none at {match.group(1)!r}; {remedy}."
+
+
+def _bad_yaml(text: str, match: re.Match[str], options: list[str]) -> str:
+    return f"config: expected YAML, found a mistake in it ({match.group(1)}); mend the file."
+
+
+def _no_verb(text: str, match: re.Match[str], options: list[str]) -> str:
+    remedy = "run for example `python cli.py fit --config configs/stacked.yaml`"
+    return f"command: expected one of fit, validate, test, predict, found {_verb(match)}; {remedy}."
+
+
+def _verb(match: re.Match[str]) -> str:
+    return repr(match.group(1)) if match.groups() and match.group(1) else "none"
+
+
+def _required(text: str, match: re.Match[str], options: list[str]) -> str:
+    remedy = "set it in the config or on the command line"
+    return f"{match.group(1)}: expected a value, found none; {remedy}."
+
+
+# Tried in this order: the first that fits answers.
+_ANSWERS: list[tuple[str, Any]] = [
+    (
+        r"(?:File does not exist|not accessible or invalid|Unable to load config).*?'([^']+\.\w+)'",
+        _no_file,
+    ),
+    (r"[Uu]nrecognized arguments: (.+)$", _unknown),
+    (r"does not accept (?:nested )?(?:option|key) '([^']+)'", _unknown),
+    (r"Option '([^']+)' is not accepted", _unknown),
+    (r'Key "([^"]+)" is not expected', _unknown),
+    (r"Problems parsing config: (.+)$", _bad_yaml),
+    (r"\"subcommand\" to be one of", _no_verb),
+    (r"argument subcommand: invalid choice: '([^']+)'", _no_verb),
+    (r"(?:Key|Option|Argument) ['\"]([^'\"]+)['\"] is required", _required),
+    (r"Expected a dot import path string: (.+?)(?= - |$)", _no_class),
+    (r"Expected an? <class", _wrong_type),
+]
