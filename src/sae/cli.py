@@ -24,6 +24,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sae import predictions, summary
 from sae.callbacks import MetricsCSV, StageProgressBar, pictures
+from sae.corruption import Corruption
 from sae.data import ImageDataModule
 from sae.errors import InputError, check_integer, error_prefix, show
 from sae.evaluate import compare
@@ -31,7 +32,8 @@ from sae.modules import ReconstructionModule, StackedAutoencoder
 from sae.pretrain import GreedyPretrainer, Phase, PhaseResult
 from sae.recipe import PretrainRecipe, Recipe
 from sae.run import Run, fingerprint, load_checkpoint, versions
-from sae.usage import OneSentenceParser
+from sae.sparsity import Sparsity
+from sae.usage import OneSentenceParser, ParserError, one_sentence
 
 
 class SAECLI(LightningCLI):
@@ -73,6 +75,14 @@ class SAECLI(LightningCLI):
             "predict": loaders | {"weights_only", "return_predictions"},
         }
 
+    def _set_seed(self) -> None:
+        """Seed the run; ``true`` draws a seed, which the saved config then names."""
+        seed = self._get(self.config, "seed_everything")
+        if seed is not True and (seed is False or not 0 <= seed < 2**32):
+            remedy = "give such a number, or true to have one drawn"
+            raise InputError("seed_everything", "an integer in [0, 2^32)", show(seed), remedy)
+        super()._set_seed()
+
     def _parse_ckpt_path(self) -> None:
         """Leave the config alone: LightningCLI lets a checkpoint's values beat the YAML's."""
 
@@ -82,12 +92,20 @@ class SAECLI(LightningCLI):
         """Have wrong values of the model and the data name their group of options."""
         for key, kind in (("model", StackedAutoencoder), ("data", LightningDataModule)):
             self.parser.add_instantiator(_instantiator(key), kind, subclasses=True)
+        # These stay plain settings until their recipe, which knows their place, is built.
+        for plain in (Corruption, Sparsity):
+            self.parser.add_instantiator(_as_mapping, plain)
 
     def instantiate_classes(self) -> None:
         """Build what the options describe; a wrong value ends here, before any training."""
         self._check_trainer_options()
         try:
             super().instantiate_classes()
+        except ValueError as error:
+            # The parser reports all the types it tried; what our class said is in there.
+            if isinstance(error, InputError) or "Union subtypes" not in str(error):
+                raise
+            raise ParserError(one_sentence(str(error))) from None
         except MisconfigurationException as error:
             found = f"a clash ({' '.join(str(error).split())})"
             remedy = "mend the trainer options"
@@ -343,11 +361,15 @@ class SAECLI(LightningCLI):
 
 
 def _instantiator(key: str) -> Any:
-    def make(kind: type, *args: Any, **kwargs: Any) -> Any:
+    def make(kind: type, /, *args: Any, **kwargs: Any) -> Any:
         with error_prefix(key):
             return kind(*args, **kwargs)
 
     return make
+
+
+def _as_mapping(_: type, /, **kwargs: Any) -> dict[str, Any]:
+    return kwargs
 
 
 def _best_checkpoint(phase: Phase, folder: Path) -> ModelCheckpoint:
@@ -398,6 +420,6 @@ def main(args: Sequence[str] | None = None) -> None:
             parser_kwargs={"description": __doc__.split("\n")[0]},
             args=None if args is None else list(args),
         )
-    except InputError as error:
+    except (InputError, ParserError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

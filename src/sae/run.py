@@ -153,9 +153,9 @@ def load_checkpoint(path: str | None) -> str:
         raise InputError("ckpt_path", "a file", f"none at {path!r}", remedy)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        found = f"another file ({str(error).splitlines()[0][:80]})"
-        raise InputError("ckpt_path", "a checkpoint", found, remedy) from None
+    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
+        found = f"something else in {path!r}"
+        raise InputError("ckpt_path", "a checkpoint of tensors", found, remedy) from None
     if not isinstance(content, dict) or "hyper_parameters" not in content:
         raise InputError(
             "ckpt_path", "a checkpoint of a whole stack", f"another one, {path!r}", remedy

@@ -13,17 +13,19 @@ from torch import Tensor
 
 from sae.errors import InputError, check_number
 
-# Between these bounds the divergence is exact; outside it goes on along its tangent.
-EPS = 1e-6
+# The divergence is exact from rho · LOW to 1 - (1 - rho) · HIGH; outside it goes on along its
+# tangent, whose slope is about -1/LOW and 1/HIGH. A sigmoid damps even a steep one, a ReLU unit
+# does not: one huge gradient would leave Adam with tiny steps for a thousand more.
+LOW, HIGH = 1e-3, 1e-2
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 
 
 def kl_bernoulli(rho: float, rho_hat: Tensor) -> Tensor:
     """KL(rho || rho_hat) between two Bernoulli variables, in nats, unit by unit.
 
-    Outside [EPS, 1 - EPS] the divergence is continued by its tangent: finite for every finite
-    ``rho_hat`` and with a gradient that still points to ``rho``. (Clamping would stop the
-    gradient, just where a unit is stuck.)
+    Near 0 and 1, where it would be infinite, and outside, the divergence is continued by its
+    tangent: finite for every finite ``rho_hat``, with a gradient that still points to ``rho``.
+    (Clamping would stop the gradient, just where a unit is stuck.)
 
     Args:
         rho: Target activity, in (0, 1).
@@ -32,7 +34,7 @@ def kl_bernoulli(rho: float, rho_hat: Tensor) -> Tensor:
     Returns:
         A tensor of the shape of ``rho_hat``.
     """
-    inside = rho_hat.clamp(EPS, 1 - EPS)
+    inside = rho_hat.clamp(rho * LOW, 1 - (1 - rho) * HIGH)
     kl = rho * (math.log(rho) - inside.log()) + (1 - rho) * (
         math.log1p(-rho) - torch.log1p(-inside)
     )

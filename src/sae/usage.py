@@ -20,6 +20,10 @@ TYPES = {
 }
 
 
+class ParserError(ValueError):
+    """Wrong options, already in one sentence."""
+
+
 class OneSentenceParser(LightningArgumentParser):
     """A parser that answers wrong input with one sentence on stderr and exit code 2."""
 
@@ -72,12 +76,16 @@ def _unknown(text: str, match: re.Match[str], options: list[str]) -> str:
     key = _key(text)
     name = f"{key}.{name}" if key and not name.startswith(key) else name
     known = [option.lstrip("-") for option in options]
-    near = difflib.get_close_matches(name, known, n=1)
+    alike = [k for k in known if k.count(".") == name.count(".") and not k.endswith(".help")]
+    near = difflib.get_close_matches(name, alike, n=1, cutoff=0.7)
     remedy = f"did you mean {near[0]}?" if near else "see --help for the names."
     return f"{name}: expected the name of an option, found one that does not exist; {remedy}"
 
 
 def _wrong_type(text: str, match: re.Match[str], options: list[str]) -> str:
+    missing = re.search(r"init_args=Namespace\((?:.*?, )?(\w+)=None", text)
+    if missing:
+        return f"{_key(text)}.{missing.group(1)}: expected a value, found none; set it too."
     pairs = re.findall(
         r"Expected an? <class '([\w.]+)'>(?:\. Got value: (.*?))?(?= - Expected| Given value|$)",
         text,
@@ -114,16 +122,16 @@ def _verb(match: re.Match[str]) -> str:
 
 
 def _required(text: str, match: re.Match[str], options: list[str]) -> str:
-    remedy = "set it in the config or on the command line"
-    return f"{match.group(1)}: expected a value, found none; {remedy}."
+    names = re.sub(r"\b(fit|validate|test|predict)\.", "", match.group(1))
+    names = f"{_key(text)}.{names}" if _key(text) else names
+    remedy = "name a config, such as --config configs/stacked.yaml, or set it yourself"
+    return f"{names}: expected a value, found none; {remedy}."
 
 
 # Tried in this order: the first that fits answers.
 _ANSWERS: list[tuple[str, Any]] = [
-    (
-        r"(?:File does not exist|not accessible or invalid|Unable to load config).*?'([^']+\.\w+)'",
-        _no_file,
-    ),
+    (r"Expected a dot import path string: (.+?)(?= - |$)", _no_class),
+    (r"(?:File does not exist|Path is not a file|Unable to load config).*?'([^']+)'", _no_file),
     (r"[Uu]nrecognized arguments: (.+)$", _unknown),
     (r"does not accept (?:nested )?(?:option|key) '([^']+)'", _unknown),
     (r"Option '([^']+)' is not accepted", _unknown),
@@ -131,7 +139,6 @@ _ANSWERS: list[tuple[str, Any]] = [
     (r"Problems parsing config: (.+)$", _bad_yaml),
     (r"\"subcommand\" to be one of", _no_verb),
     (r"argument subcommand: invalid choice: '([^']+)'", _no_verb),
-    (r"(?:Key|Option|Argument) ['\"]([^'\"]+)['\"] is required", _required),
-    (r"Expected a dot import path string: (.+?)(?= - |$)", _no_class),
+    (r"arguments are required: (.+?)(?= - |$)", _required),
     (r"Expected an? <class", _wrong_type),
 ]

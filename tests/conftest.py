@@ -1,0 +1,42 @@
+"""Fixtures; and no test may leave the global state other than it found it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def restore_state(monkeypatch, tmp_path):
+    """Restore the environment and the random state; work in an empty folder."""
+    before = dict(os.environ)
+    rng = torch.get_rng_state()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["cli.py"])
+    for name in ("SAE_DATA", "SAE_RUN_FOLDER"):
+        os.environ.pop(name, None)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+    torch.set_rng_state(rng)
+
+
+@pytest.fixture
+def configs() -> Path:
+    return ROOT / "configs"
+
+
+@pytest.fixture
+def no_web(monkeypatch):
+    """A machine without a web, at once."""
+    from sae.data import mnist
+
+    monkeypatch.setattr(mnist, "_reachable", lambda url: False)

@@ -1,0 +1,97 @@
+"""Tiny data and models for tests; never MNIST itself."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sae.data import ImageDataModule, TensorLoader
+from sae.data.base import Samples
+from sae.modules import StackedAutoencoder
+from sae.modules.stack import build_stack
+
+
+class TinyDataModule(ImageDataModule):
+    """Random images of 4x3 pixels in three classes, each brighter than the one before."""
+
+    name = "tiny"
+    description = "tiny random images"
+    image_shape = (4, 3)
+
+    def __init__(self, n: int = 96, batch_size: int = 16, val_size: int = 16) -> None:
+        super().__init__(batch_size, val_size)
+        self.n = n
+
+    def load(self) -> tuple[Samples, Samples]:
+        generator = torch.Generator().manual_seed(0)
+        y = torch.arange(self.n + 24) % 3
+        x = torch.randint(0, 100, (len(y), 12), generator=generator) + 70 * y[:, None]
+        samples = Samples(x.to(torch.uint8), y)
+        return samples[torch.arange(self.n)], samples[torch.arange(self.n, len(y))]
+
+
+def tiny_data(**kwargs) -> TinyDataModule:
+    data = TinyDataModule(**kwargs)
+    data.setup()
+    return data
+
+
+def tiny_model(**kwargs) -> StackedAutoencoder:
+    """12→6→3 with random biases too, so that no zero hides a mistake."""
+    model = StackedAutoencoder(**({"sizes": [12, 6, 3]} | kwargs))
+    return randomised(model)
+
+
+def tiny_stack(**kwargs):
+    return randomised(build_stack(**({"sizes": [12, 6, 3]} | kwargs)))
+
+
+def randomised(module, seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
+    return module
+
+
+def loader(n: int = 20, features: int = 12, batch_size: int = 8, **kwargs) -> TensorLoader:
+    generator = torch.Generator().manual_seed(1)
+    return TensorLoader(torch.rand(n, features, generator=generator), None, batch_size, **kwargs)
+
+
+def clone_state(module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def same_state(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def write_mnist(folder: Path, monkeypatch, n_train: int = 60, n_test: int = 20) -> None:
+    """Four small archives in MNIST's own format, and checksums that fit them."""
+    import hashlib
+
+    from sae.data import idx
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    checksums = {}
+    for part, n in (("train", n_train), ("t10k", n_test)):
+        images = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        labels = (np.arange(n) % 10).astype(np.uint8)
+        for kind, array in (
+            (f"{part}-images-idx3-ubyte", images),
+            (f"{part}-labels-idx1-ubyte", labels),
+        ):
+            content = idx_bytes(array)
+            (folder / f"{kind}.gz").write_bytes(gzip.compress(content))
+            checksums[kind] = hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(idx, "CHECKSUMS", checksums)
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    shape = np.array(array.shape, dtype=">i4").tobytes()
+    return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import clone_state, loader, same_state, tiny_model, tiny_stack
+from lightning import Trainer
+
+from sae.corruption import Corruption
+from sae.modules import Stage
+from sae.recipe import Recipe
+from sae.sparsity import Sparsity
+
+QUIET = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+
+
+def fit(module, train, epochs=2):
+    trainer = Trainer(max_epochs=epochs, **QUIET)
+    trainer.fit(module, train, train)
+    return trainer
+
+
+def test_training_a_stage_leaves_the_stages_below_as_they_are():
+    """Contract 3."""
+    stack = tiny_stack()
+    below, own = clone_state(stack[0]), clone_state(stack[1])
+    stage = Stage(stack, 1, Recipe(lr=0.1, corruption=Corruption("gaussian", 0.1)))
+    fit(stage, loader(features=6))
+    assert same_state(clone_state(stack[0]), below)
+    assert not same_state(clone_state(stack[1]), own)
+
+
+def test_a_stage_trains_the_layer_of_the_stack_itself():
+    stack = tiny_stack()
+    assert Stage(stack, 0, Recipe()).net is stack[0]
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_encode_and_forward_never_see_noise(mode):
+    """Contract 1."""
+    clean = tiny_model()
+    noisy = tiny_model()
+    noisy.recipe = Recipe(corruption=Corruption("masking", 0.9))
+    noisy.train(mode)
+    x = torch.rand(4, 12)
+    assert torch.equal(noisy.encode(x), clean.encode(x))
+    assert torch.equal(noisy(x), clean(x))
+    assert torch.equal(noisy.predict_step((x,), 0)["code"], clean.encode(x))
+
+
+def test_a_training_step_corrupts_the_input_and_keeps_the_target_clean(monkeypatch):
+    stage = Stage(tiny_stack(), 0, Recipe(corruption=Corruption("masking", 0.5)))
+    seen = {}
+    net = type(stage.net)
+    encode, loss = net.encode, net.reconstruction_loss
+
+    def watched_encode(self, x):
+        seen.setdefault("input", x)
+        return encode(self, x)
+
+    def watched_loss(self, h, x):
+        seen.setdefault("target", x)
+        return loss(self, h, x)
+
+    monkeypatch.setattr(net, "encode", watched_encode)
+    monkeypatch.setattr(net, "reconstruction_loss", watched_loss)
+    trainer = Trainer(max_steps=1, limit_val_batches=0, **QUIET)
+    data = loader(n=8)
+    trainer.fit(stage, data)
+    assert torch.equal(seen["target"], data.x)
+    masked = seen["input"] == 0
+    assert 0.2 < masked.float().mean() < 0.8
+    assert torch.equal(seen["input"][~masked], data.x[~masked])
+
+
+def test_noise_is_a_function_of_seed_phase_epoch_and_step():
+    x = torch.rand(4, 12)
+    recipe = Recipe(corruption=Corruption("gaussian", 0.3))
+
+    def noisy(seed=0, index=0, place=(0, 0)):
+        return Stage(tiny_stack(sizes=[12, 12, 3]), index, recipe, seed).corrupt(x, *place)
+
+    assert torch.equal(noisy(), noisy())
+    for other in (noisy(seed=1), noisy(index=1), noisy(place=(1, 0)), noisy(place=(0, 1))):
+        assert not torch.equal(noisy(), other)
+
+
+def test_salt_and_pepper_on_tanh_codes_hits_minus_one_and_one():
+    stack = tiny_stack(activation=["tanh", "sigmoid"])
+    stage = Stage(stack, 1, Recipe(corruption=Corruption("salt_and_pepper", 0.9)))
+    assert {-1.0, 1.0} <= set(stage.corrupt(torch.full((50, 6), 0.5)).unique().tolist())
+
+
+def test_a_sparse_recipe_adds_the_penalty():
+    stage = Stage(tiny_stack(), 0, Recipe(sparsity=Sparsity(0.1, weight=2)))
+    x = torch.rand(8, 12)
+    h = stage.encode(x)
+    stage.eval()
+    losses = stage._losses(h, x)
+    torch.testing.assert_close(losses["reconstruction"], stage.net.reconstruction_loss(h, x))
+    penalty = Sparsity(0.1, weight=2)(h.mean(dim=0))
+    torch.testing.assert_close(losses["loss"], losses["reconstruction"] + penalty)
+    torch.testing.assert_close(losses["activity"], h.mean())
+
+
+@pytest.mark.parametrize("corruption", [None, Corruption("masking", 0.2)])
+def test_a_sparse_stage_ends_near_its_target_activity(corruption):
+    """Under noise the activity is that of the corrupted inputs, which the stage trains on."""
+    recipe = Recipe(lr=0.05, sparsity=Sparsity(0.1, weight=5), corruption=corruption)
+    stage = Stage(tiny_stack(), 0, recipe)
+    data = loader(n=64, batch_size=16)
+    assert stage.encode(data.x).mean() > 0.3
+    trainer = fit(stage, data, epochs=40)
+    activity = trainer.callback_metrics["stage1/train/activity"].item()
+    assert activity == pytest.approx(0.1, abs=0.02)
+    assert stage.encode(data.x).mean() < 0.13
+
+
+def test_metrics_are_named_by_phase_and_are_means_per_image():
+    stage = Stage(tiny_stack(), 0, Recipe(lr=1e-12))
+    data = loader()
+    trainer = fit(stage, data, epochs=1)
+    sse = (stage(data.x) - data.x).square().sum(dim=1).mean().item()
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    assert set(metrics) == {"stage1/train/loss", "stage1/val/loss", "stage1/val/sse"}
+    assert list(metrics.values()) == pytest.approx([sse] * 3, rel=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle", "cosine"])
+def test_every_optimizer_and_schedule_lowers_the_loss(optimizer, schedule):
+    stage = Stage(tiny_stack(), 0, Recipe(optimizer=optimizer, schedule=schedule, lr=0.02))
+    data = loader()
+    before = stage.net.reconstruction_loss(stage.encode(data.x), data.x).item()
+    trainer = fit(stage, data, epochs=5)
+    assert trainer.callback_metrics["stage1/val/loss"] < before
+    if schedule != "constant":
+        assert trainer.optimizers[0].param_groups[0]["lr"] < 1e-3
+
+
+def test_the_optimizer_holds_the_parameters_of_the_layer_alone():
+    stage = Stage(tiny_stack(), 1, Recipe())
+    optimizer = stage.configure_optimizers()
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert held == {id(p) for p in stage.net.parameters()}
+
+
+def test_pictures_of_a_stage_go_through_the_stages_below_down_to_pixels():
+    stack = tiny_stack(sizes=[12, 8, 3])
+    stage = Stage(stack, 1, Recipe(corruption=Corruption("gaussian", 0.2)))
+    x = torch.rand(5, 12)
+    rows = stage.reconstruct_pixels(x)
+    assert list(rows) == ["original", "corrupted", "reconstruction"]
+    h1 = stack[0].encode(x)
+    h1_tilde = stage.corrupt(h1, "picture")
+    assert torch.equal(rows["corrupted"], stack[0].decode(h1_tilde))
+    assert torch.equal(rows["reconstruction"], stack[0].decode(stack[1](h1_tilde)))
+    assert torch.equal(stage.pixels_to_code(x), stack.encode(x))

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import randomised, tiny_stack
+
+from sae.layers import ACTIVATIONS, RANGES, AutoencoderLayer, Stack
+
+
+def test_equation_against_hand_values():
+    """h = f(W x + b), x^ = g(W' h + b'), worked out by hand for 2→1."""
+    layer = AutoencoderLayer(2, 1, activation="relu", output="identity")
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[2.0, -1.0]]))
+        layer.bias.fill_(0.5)
+        layer.decoder_weight.copy_(torch.tensor([[3.0], [-2.0]]))
+        layer.decoder_bias.copy_(torch.tensor([1.0, 0.0]))
+    x = torch.tensor([[1.0, 0.5], [0.0, 4.0]])
+    # 2·1 − 0.5 + 0.5 = 2 ; relu(−4 + 0.5) = 0
+    assert layer.encode(x).tolist() == [[2.0], [0.0]]
+    # 3·2 + 1 = 7, −2·2 = −4 ; b' alone
+    assert layer(x).tolist() == [[7.0, -4.0], [1.0, 0.0]]
+
+
+def test_equals_linear_modules_of_torch():
+    layer = randomised(AutoencoderLayer(5, 3, "tanh", "sigmoid"))
+    encoder, decoder = torch.nn.Linear(5, 3), torch.nn.Linear(3, 5)
+    with torch.no_grad():
+        encoder.weight.copy_(layer.weight)
+        encoder.bias.copy_(layer.bias)
+        decoder.weight.copy_(layer.decoder_weight)
+        decoder.bias.copy_(layer.decoder_bias)
+    x = torch.rand(7, 5)
+    net = torch.nn.Sequential(encoder, torch.nn.Tanh(), decoder, torch.nn.Sigmoid())
+    assert torch.equal(layer(x), net(x))
+
+
+@pytest.mark.parametrize("name", list(ACTIVATIONS))
+def test_activations_stay_in_their_range(name):
+    y = ACTIVATIONS[name](torch.linspace(-50, 50, 1001))
+    low, high = RANGES[name]
+    assert y.min() >= low
+    assert y.max() <= high
+    assert torch.isfinite(y).all()
+
+
+def test_tied_layer_has_one_weight_for_both():
+    layer = randomised(AutoencoderLayer(5, 3, "identity", "identity", tied=True))
+    assert {name for name, _ in layer.named_parameters()} == {"weight", "bias", "decoder_bias"}
+    h = torch.rand(2, 3)
+    assert torch.equal(layer.decode(h), h @ layer.weight + layer.decoder_bias)
+
+
+def test_tied_gradient_is_the_sum_of_both_ways():
+    layer = randomised(AutoencoderLayer(4, 3, "sigmoid", "sigmoid", tied=True))
+    free = AutoencoderLayer(4, 3, "sigmoid", "sigmoid")
+    with torch.no_grad():
+        free.weight.copy_(layer.weight)
+        free.bias.copy_(layer.bias)
+        free.decoder_weight.copy_(layer.weight.t())
+        free.decoder_bias.copy_(layer.decoder_bias)
+    x = torch.rand(6, 4)
+    for net in (layer, free):
+        net.reconstruction_loss(net.encode(x), x).backward()
+    torch.testing.assert_close(layer.weight.grad, free.weight.grad + free.decoder_weight.grad.t())
+
+
+def test_initial_weights_come_from_the_generator_alone():
+    layer = AutoencoderLayer(6, 4)
+    layer.reset_parameters(torch.Generator().manual_seed(3))
+    first = layer.weight.clone()
+    torch.manual_seed(99)
+    layer.reset_parameters(torch.Generator().manual_seed(3))
+    assert torch.equal(layer.weight, first)
+    assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_stack_is_the_composed_layers_bit_for_bit(tied):
+    """Contract 2."""
+    stack = tiny_stack(sizes=[12, 8, 6, 3], activation=["sigmoid", "tanh", "gelu"], tied=tied)
+    x = torch.rand(9, 12)
+    h = x
+    for layer in stack:
+        h = layer.encode(h)
+    assert torch.equal(stack.encode(x), h)
+    for layer in reversed(list(stack)):
+        h = layer.decode(h)
+    assert torch.equal(stack.decode(stack.encode(x)), h)
+    assert torch.equal(stack(x), h)
+
+
+def test_stack_shares_its_layers():
+    layers = [AutoencoderLayer(6, 4), AutoencoderLayer(4, 2)]
+    stack = Stack(layers)
+    assert stack[0] is layers[0]
+    assert stack.below(1)[0] is layers[0]
+    assert len(stack.below(0)) == 0
+
+
+def test_empty_stack_is_the_identity():
+    x = torch.rand(3, 4)
+    assert torch.equal(Stack().encode(x), x)
+    assert torch.equal(Stack().decode(x), x)
+
+
+def test_encode_is_deterministic_in_both_modes():
+    """Contract 1."""
+    stack = tiny_stack()
+    x = torch.rand(5, 12)
+    trained = stack.train().encode(x)
+    assert torch.equal(trained, stack.eval().encode(x))
+    assert torch.equal(trained, stack.encode(x))
+
+
+def test_neighbours_must_fit():
+    with pytest.raises(ValueError, match="do not fit"):
+        Stack([AutoencoderLayer(6, 4), AutoencoderLayer(5, 2)])
+    with pytest.raises(ValueError, match="do not fit"):
+        Stack([AutoencoderLayer(6, 4, "tanh"), AutoencoderLayer(4, 2, output="sigmoid")])

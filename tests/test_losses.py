@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from sae.layers import AutoencoderLayer
+from sae.losses import cross_entropy, squared_error
+
+
+def test_squared_error_sums_over_features_and_averages_over_the_batch():
+    x_hat = torch.tensor([[1.0, 2.0], [0.0, 0.0]])
+    x = torch.tensor([[0.0, 0.0], [3.0, 1.0]])
+    assert squared_error(x_hat, x) == (1 + 4 + 9 + 1) / 2
+
+
+def test_squared_error_is_features_times_the_mean():
+    x_hat, x = torch.rand(5, 7), torch.rand(5, 7)
+    torch.testing.assert_close(squared_error(x_hat, x), 7 * F.mse_loss(x_hat, x))
+
+
+def test_cross_entropy_against_the_formula():
+    logits, x = torch.randn(4, 6, dtype=torch.double), torch.rand(4, 6, dtype=torch.double)
+    p = logits.sigmoid()
+    by_hand = -(x * p.log() + (1 - x) * (1 - p).log()).sum(dim=1).mean()
+    torch.testing.assert_close(cross_entropy(logits, x), by_hand)
+
+
+def test_cross_entropy_is_finite_where_a_sigmoid_saturates():
+    loss = cross_entropy(torch.tensor([[200.0, -200.0]]), torch.tensor([[0.0, 1.0]]))
+    assert loss == 400
+
+
+def test_a_layer_uses_the_loss_it_is_told():
+    x = torch.rand(3, 4)
+    for loss, function in (("mse", squared_error), ("bce", cross_entropy)):
+        layer = AutoencoderLayer(4, 2, loss=loss)
+        h = layer.encode(x)
+        rebuilt = layer.decode(h) if loss == "mse" else layer.decode_logits(h)
+        assert layer.reconstruction_loss(h, x) == function(rebuilt, x)

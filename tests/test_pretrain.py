@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import clone_state, loader, same_state, tiny_model
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+
+from sae.corruption import Corruption
+from sae.data import encode
+from sae.modules import Stage
+from sae.pretrain import GreedyPretrainer, plan
+from sae.recipe import Recipe
+
+RECIPE = Recipe(epochs=2, lr=0.05)
+
+
+class Recorder:
+    """A Trainer factory that keeps what it made and what each phase saw."""
+
+    def __init__(self, model, callbacks=lambda phase: []):
+        self.model, self.callbacks = model, callbacks
+        self.phases, self.trainers, self.modules = [], [], []
+        self.before, self.after, self.batches = [], [], []
+
+    def __call__(self, phase, module):
+        recorder = self
+
+        class Watch(Callback):
+            def on_train_start(self, trainer, pl_module):
+                recorder.before.append(clone_state(recorder.model.stack))
+
+            def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+                recorder.batches[-1].append(batch[0].clone())
+
+            def on_train_end(self, trainer, pl_module):
+                recorder.after.append(clone_state(recorder.model.stack))
+
+        trainer = Trainer(
+            max_epochs=phase.recipe.epochs,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[Watch(), *self.callbacks(phase)],
+        )
+        self.phases.append(phase)
+        self.trainers.append(trainer)
+        self.modules.append(module)
+        self.batches.append([])
+        return trainer
+
+
+def run(stages=(RECIPE, RECIPE), finetune=RECIPE, seed=0, callbacks=lambda phase: [], **model):
+    model = tiny_model(**model)
+    recorder = Recorder(model, callbacks)
+    data = loader(n=24, shuffle=True)
+    results = GreedyPretrainer(stages, finetune, recorder, seed).fit(model, data, loader())
+    return model, recorder, results, data
+
+
+def rows(x) -> set:
+    return {tuple(row) for row in x.tolist()}
+
+
+def test_phases_run_in_order_each_with_a_fresh_trainer():
+    _, recorder, results, _ = run()
+    assert [phase.name for phase in recorder.phases] == ["stage1", "stage2", "finetune"]
+    assert len({id(trainer) for trainer in recorder.trainers}) == 3
+    assert [result.epochs for result in results] == [2, 2, 2]
+    assert all(result.seconds > 0 for result in results)
+    assert [type(module) is Stage for module in recorder.modules] == [True, True, False]
+
+
+def test_each_phase_changes_its_own_layers_and_no_others():
+    """Contract 3."""
+    _, recorder, _, _ = run()
+    for k, (before, after) in enumerate(zip(recorder.before[:2], recorder.after[:2], strict=True)):
+        for name in before:
+            own = name.startswith(f"layers.{k}.")
+            assert torch.equal(before[name], after[name]) != own, name
+
+
+def test_a_stage_trains_on_the_clean_codes_of_the_stage_below():
+    """Contract 4: the codes are those of the trained layer, whatever noise it trained with."""
+    noisy = Recipe(epochs=2, lr=0.05, corruption=Corruption("masking", 0.5))
+    model, recorder, _, data = run([noisy, noisy], Recipe(epochs=0))
+    codes = model.stack[0].eval().encode(data.x)
+    seen = torch.cat(recorder.batches[1])
+    assert len(seen) == 2 * len(data.x)
+    assert rows(seen) == rows(codes)
+
+
+def test_handed_over_codes_equal_those_computed_anew():
+    """Contract 4: cached or recomputed, in order, with their labels."""
+    model = tiny_model()
+    data = loader(n=24, shuffle=True)
+    data.y = torch.arange(24)
+    codes = encode(model.stack[0], data, "cpu")
+    assert torch.equal(codes.x, model.stack[0].encode(data.x))
+    assert torch.equal(codes.y, data.y)
+    assert not codes.x.requires_grad
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_stack_before_fine_tuning_is_the_composed_stages(tied):
+    """Contract 2, through the orchestrator."""
+    model, recorder, _, data = run(tied=tied, activation=["tanh", "sigmoid"])
+    first, second = recorder.modules[0].net, recorder.modules[1].net
+    before = recorder.before[2]
+    assert same_state(before, recorder.after[1])
+    model.stack.load_state_dict(before)
+    h = second.encode(first.encode(data.x))
+    assert torch.equal(model.encode(data.x), h)
+    assert torch.equal(model.decode(h), first.decode(second.decode(h)))
+    assert [layer.tied for layer in model.stack] == [tied, tied]
+
+
+def test_fine_tuning_trains_all_layers():
+    model, recorder, _, _ = run()
+    before, after = recorder.before[2], recorder.after[2]
+    assert not any(torch.equal(before[name], after[name]) for name in before)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_same_seed_same_weights_other_seed_other_weights():
+    """Contract 6."""
+    first = clone_state(run()[0])
+    torch.rand(7)
+    assert same_state(clone_state(run()[0]), first)
+    assert not same_state(clone_state(run(seed=1)[0]), first)
+
+
+def test_a_stage_does_not_depend_on_how_long_the_others_took():
+    """Its initial weights and order are functions of (seed, stage)."""
+    short, long = run([Recipe(0), RECIPE])[1], run([RECIPE, RECIPE])[1]
+    start = {name: t for name, t in short.before[0].items() if name.startswith("layers.1.")}
+    assert all(torch.equal(long.before[1][name], start[name]) for name in start)
+
+
+def test_the_order_of_samples_changes_with_the_epoch_and_the_phase():
+    _, recorder, _, data = run()
+    stage1, finetune = (torch.cat(recorder.batches[k]) for k in (0, 2))
+    n = len(data.x)
+    assert rows(stage1[:n]) == rows(stage1[n:]) == rows(finetune[:n]) == rows(data.x)
+    assert not torch.equal(stage1[:n], stage1[n:])
+    assert not torch.equal(stage1[:n], finetune[:n])
+
+
+def test_settings_of_a_stage_reach_it():
+    stages = [Recipe(epochs=1, lr=0.1), Recipe(epochs=3, optimizer="sgd")]
+    _, recorder, results, _ = run(stages, Recipe(epochs=2, lr=0.3))
+    assert [result.epochs for result in results] == [1, 3, 2]
+    optimizers = [trainer.optimizers[0] for trainer in recorder.trainers]
+    assert [type(o).__name__ for o in optimizers] == ["Adam", "SGD", "Adam"]
+    assert [o.param_groups[0]["lr"] for o in optimizers] == [0.1, 0.001, 0.3]
+
+
+def test_fresh_callbacks_keep_an_early_stop_from_ending_the_next_stage():
+    def stop(phase):
+        return [EarlyStopping(f"{phase.name}/val/loss", patience=1, min_delta=1e9)]
+
+    _, _, results, _ = run([Recipe(epochs=9)] * 2, Recipe(epochs=9), callbacks=stop)
+    assert [result.epochs for result in results] == [2, 2, 2]
+
+
+def test_stages_of_zero_epochs_are_left_out():
+    _, recorder, _, _ = run([Recipe(epochs=0), Recipe(epochs=0)], Recipe(epochs=1))
+    assert [phase.name for phase in recorder.phases] == ["finetune"]
+
+
+def test_pretraining_helps_the_fine_tuning_start():
+    def first_loss(epochs):
+        recipe = Recipe(epochs=epochs, lr=0.05)
+        model, recorder, _, data = run([recipe, recipe])
+        model.stack.load_state_dict(recorder.before[-1])
+        return model.net.reconstruction_loss(model.encode(data.x), data.x).item()
+
+    assert first_loss(20) < first_loss(0)
+
+
+def test_plan_counts_and_names():
+    phases = plan([784, 256, 128], [Recipe(epochs=10), Recipe(epochs=5)], Recipe(epochs=20))
+    assert [phase.title for phase in phases] == [
+        "stage 1/2 784→256",
+        "stage 2/2 256→128",
+        "fine-tune 784→256→128→256→784",
+    ]
+    assert [phase.epochs_before for phase in phases] == [0, 10, 15]
+    assert {phase.epochs_overall for phase in phases} == {35}
+
+
+def test_it_works_from_python_without_any_of_the_command_line():
+    model, data = tiny_model(), loader(n=24, shuffle=True)
+    before = clone_state(model)
+    results = GreedyPretrainer([Recipe(epochs=1)] * 2, Recipe(epochs=1)).fit(model, data, loader())
+    assert len(results) == 3
+    assert not same_state(clone_state(model), before)
