@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning import Callback
 
 from sae.data import ImageDataModule, TensorLoader
 from sae.data.base import Samples
@@ -95,3 +96,17 @@ def write_mnist(folder: Path, monkeypatch, n_train: int = 60, n_test: int = 20) 
 def idx_bytes(array: np.ndarray) -> bytes:
     shape = np.array(array.shape, dtype=">i4").tobytes()
     return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
+
+
+class CountEpochs(Callback):
+    """Count the epochs this very object sees, and write the number at the end of its training."""
+
+    def __init__(self) -> None:
+        self.epochs = 0
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        self.epochs += 1
+
+    def on_train_end(self, trainer, pl_module) -> None:
+        with Path("epochs.txt").open("a") as file:
+            file.write(f"{self.epochs}\n")

@@ -35,6 +35,13 @@ from sae.run import Run, fingerprint, load_checkpoint, versions
 from sae.sparsity import Sparsity
 from sae.usage import OneSentenceParser, ParserError, one_sentence
 
+VERBS = {
+    "fit": "Train the stages, fine-tune the stack, test it and draw it.",
+    "validate": "Figures of a finished run on the validation images.",
+    "test": "Figures of a finished run on the test images.",
+    "predict": "Codes of the test images, as CSV.",
+}
+
 
 class SAECLI(LightningCLI):
     """The command line of sae."""
@@ -42,10 +49,8 @@ class SAECLI(LightningCLI):
     model: StackedAutoencoder
     datamodule: ImageDataModule
 
-    def add_arguments_to_parser(self, parser: Any) -> None:
-        """The options beside those of the model, the data and the Trainer."""
-        parser.add_class_arguments(PretrainRecipe, "pretrain", instantiate=False)
-        parser.add_class_arguments(Recipe, "finetune", instantiate=False)
+    def add_core_arguments_to_parser(self, parser: Any) -> None:
+        """The options, ours first: the Trainer's fill pages."""
         parser.add_argument(
             "--name",
             type=str | None,
@@ -59,9 +64,21 @@ class SAECLI(LightningCLI):
             help="Draw pictures into TensorBoard after every so many epochs, and at the end of "
             "each phase; 0 at the end only, -1 never.",
         )
-        # The tables of the Trainer would come once a phase, and the data are checked before.
+        parser.add_lightning_class_args(self._model_class, "model")
+        parser.add_class_arguments(PretrainRecipe, "pretrain", instantiate=False)
+        parser.add_class_arguments(Recipe, "finetune", instantiate=False)
+        parser.add_lightning_class_args(self._datamodule_class, "data", subclass_mode=True)
+        parser.add_lightning_class_args(self.trainer_class, "trainer")
+        # A summary would come once a phase, and the data are checked before.
         defaults = {"enable_model_summary": False, "num_sanity_val_steps": 0}
         parser.set_defaults({f"trainer.{key}": value for key, value in defaults.items()})
+
+    def setup_parser(self, *args: Any, **kwargs: Any) -> None:
+        """Say in the list of verbs what they do here, not what the Trainer's methods do."""
+        super().setup_parser(*args, **kwargs)
+        for action in self.parser._actions:
+            for verb in getattr(action, "_choices_actions", []):
+                verb.help = VERBS[verb.dest]
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -106,10 +123,6 @@ class SAECLI(LightningCLI):
             if isinstance(error, InputError) or "Union subtypes" not in str(error):
                 raise
             raise ParserError(one_sentence(str(error))) from None
-        except MisconfigurationException as error:
-            found = f"a clash ({' '.join(str(error).split())})"
-            remedy = "mend the trainer options"
-            raise InputError("trainer", "options that fit this machine", found, remedy) from None
         check_integer("pictures_every", self._option("pictures_every"), -1, "give epochs, 0 or -1")
         self.seed: int = self._option("seed_everything")
         with error_prefix("pretrain"):
@@ -122,6 +135,15 @@ class SAECLI(LightningCLI):
         )
         self.pretrainer.check(self.model)
         self.model.recipe, self.model.seed = finetune, self.seed
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A Trainer; what it finds wrong is wrong in the options."""
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (MisconfigurationException, TypeError, ValueError) as error:
+            found = f"a clash ({' '.join(str(error).split())})"
+            remedy = "mend the trainer options"
+            raise InputError("trainer", "options that fit this machine", found, remedy) from None
 
     def _check_trainer_options(self) -> None:
         for key in ("max_epochs", "min_epochs"):
@@ -250,10 +272,10 @@ class SAECLI(LightningCLI):
 
     def _evaluate(self, data: ImageDataModule) -> tuple[dict[str, float], float]:
         """Figures on the test images, and SSE per image on the validation images."""
+        val = self._verb_trainer().validate(self.model, data.val_dataloader(), verbose=False)[0]
         trainer = self.instantiate_trainer(
             callbacks=[], logger=self._loggers("finetune"), enable_progress_bar=False
         )
-        val = trainer.validate(self.model, data.val_dataloader(), verbose=False)[0]
         figures = self._test_figures(trainer, data)
         checkpoint = self._checkpoint_path()
         if not checkpoint.exists() and not self._option("trainer").fast_dev_run:
@@ -305,7 +327,7 @@ class SAECLI(LightningCLI):
         self.run.update_manifest(status="finished")
         heading = summary.heading(data.description, sizes, self.seed)
         print()
-        print(summary.table(heading, sizes[-1], figures, seconds))
+        print(summary.table(heading, sizes[-1], figures | {"val_sse": val_sse}, seconds))
         print(summary.closing_lines(self.run.folder, self._checkpoint_path()), flush=True)
 
     # Verbs on a finished run
@@ -387,8 +409,22 @@ def _best_checkpoint(phase: Phase, folder: Path) -> ModelCheckpoint:
 _EXPECTED_WARNINGS = [
     (".*in eval mode at the start of training.*", "the frozen layers below a stage are"),
     (".*isinstance.treespec, LeafSpec.* is deprecated.*", "Lightning's own use of torch"),
+    (".*smaller than the logging interval.*", "metrics are logged once an epoch"),
+    (".*Be aware that when using `ckpt_path`, callbacks.*", "only the weights are read"),
     (".*Checkpoint directory.*exists and is not empty.*", "the phase's folder is ours"),
 ]
+
+
+def _parser_kwargs() -> dict[str, Any]:
+    kwargs: dict[str, Any] = {
+        "description": "Stacked autoencoders: pretrain layer by layer, stack, fine-tune.",
+        "usage": "python cli.py {fit,validate,test,predict} --config CONFIG [--OPTION VALUE ...]",
+    }
+    for verb, description in VERBS.items():
+        checkpoint = "" if verb == "fit" else " --ckpt_path CHECKPOINT"
+        usage = f"python cli.py {verb} --config CONFIG{checkpoint} [--OPTION VALUE ...]"
+        kwargs[verb] = {"description": description, "usage": usage}
+    return kwargs
 
 
 def _quiet() -> None:
@@ -417,7 +453,7 @@ def main(args: Sequence[str] | None = None) -> None:
             save_config_callback=None,
             seed_everything_default=0,
             parser_class=OneSentenceParser,
-            parser_kwargs={"description": __doc__.split("\n")[0]},
+            parser_kwargs=_parser_kwargs(),
             args=None if args is None else list(args),
         )
     except (InputError, ParserError) as error:

@@ -37,7 +37,7 @@ def pictures(
         folder: Where the PNGs go.
         every_n_epochs: See :class:`~sae.callbacks.picture.PictureCallback`.
     """
-    title = f"{title} · {data.name}, validation images"
+    title = f"{title}\n{data.name}, validation images"
     images, labels = scale(data.val.x[:N_CODES]), data.val.y[:N_CODES]
     probe = images[first_of_each_class(labels)]
     return [

@@ -72,7 +72,8 @@ class TensorLoader:
             stop = min(start + self.batch_size, len(self.x))
             if stop - start < world:
                 return  # too few samples for a share each; only a last batch can be that small
-            share = slice(start + rank, stop, world)
+            n = stop - start
+            share = slice(start + rank * n // world, start + (rank + 1) * n // world)
             yield self._batch(share if order is None else order[share])
 
     def _batch(self, index: Tensor | slice) -> tuple[Tensor, ...]:

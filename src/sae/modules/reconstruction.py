@@ -130,9 +130,10 @@ class ReconstructionModule(LightningModule):
         """Forget the sums of the pass before."""
         self._means["val"].clear()
 
-    def on_train_epoch_end(self) -> None:
-        """Log the means of the epoch."""
-        self._log_means("train")
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Log the means of the epoch with its last batch, in time for all callbacks."""
+        if self.trainer.is_last_batch:
+            self._log_means("train")
 
     def on_validation_epoch_end(self) -> None:
         """Log the means of the pass, and the squared error per image."""
@@ -144,7 +145,8 @@ class ReconstructionModule(LightningModule):
 
     def _log_means(self, split: str) -> None:
         means = self._means[split].compute()
-        self.log_dict({f"{self.phase}/{split}/{k}": v for k, v in means.items()}, sync_dist=True)
+        named = {f"{self.phase}/{split}/{name}": mean for name, mean in means.items()}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser and schedule of the recipe, over the parameters of ``net`` alone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor
-from torchmetrics import MeanSquaredError
+from torchmetrics import MeanMetric, MeanSquaredError
 
 from sae.errors import InputError, check_choice, check_integer, show
 from sae.layers import ACTIVATIONS, AutoencoderLayer, Stack
@@ -49,6 +49,7 @@ class StackedAutoencoder(ReconstructionModule):
         super().__init__(stack, Stack(), Recipe(), phase="finetune", seed=0)
         self.save_hyperparameters()
         self.test_mse = MeanSquaredError()
+        self.test_activity = MeanMetric()
         self.noisy_mse = MeanSquaredError()
         self.restored_mse = MeanSquaredError()
 
@@ -66,21 +67,29 @@ class StackedAutoencoder(ReconstructionModule):
     def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         """Squared error of the reconstruction of clean inputs; of corrupted ones, if trained so."""
         x = batch[0]
-        self.test_mse.update(self.net(x), x)
+        h = self.net.encode(x)
+        self.test_mse.update(self.net.decode(h), x)
+        if self.recipe.sparsity is not None:
+            rho_hat = self.recipe.sparsity.activity(h, self.net.activation)
+            self.test_activity.update(rho_hat.mean(), len(x))
         if self.recipe.corruption is not None:
             x_tilde = self.corrupt(x, "test", batch_idx, self.global_rank)
             self.noisy_mse.update(x_tilde, x)
             self.restored_mse.update(self.net(x_tilde), x)
 
     def on_test_epoch_end(self) -> None:
-        """Log SSE per image and MSE per pixel."""
+        """Log SSE per image, MSE per pixel and what the recipe's kind asks for."""
         features, mse = self.net.n_features, self.test_mse.compute()
-        self.log_dict({"test/sse": mse * features, "test/mse": mse})
+        self.log_dict({"test/sse": mse * features, "test/mse": mse}, sync_dist=True)
         self.test_mse.reset()
+        if self.recipe.sparsity is not None:
+            self.log("test/activity", self.test_activity.compute(), sync_dist=True)
+            self.test_activity.reset()
         if self.recipe.corruption is not None:
             noisy, restored = self.noisy_mse.compute(), self.restored_mse.compute()
             sse = {"test/corrupted_sse": noisy, "test/denoised_sse": restored}
-            self.log_dict({name: value * features for name, value in sse.items()})
+            sse = {name: value * features for name, value in sse.items()}
+            self.log_dict(sse, sync_dist=True)
             self.noisy_mse.reset()
             self.restored_mse.reset()
 

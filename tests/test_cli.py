@@ -1,0 +1,411 @@
+"""The command line, in process, on the bundled digits; and once each as real processes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sae.cli import VERBS, main
+
+ROOT = Path(__file__).parents[1]
+SHORT = ["--pretrain.epochs", "2", "--finetune.epochs", "2", "--model.sizes", "[784, 12, 4]"]
+CHAIN = "784→12→4→12→784"
+
+
+def fit(*args: str, config: str = "digits") -> Path:
+    """Run ``fit`` in the working folder; give the run's folder."""
+    main(["fit", "--config", str(ROOT / "configs" / f"{config}.yaml"), *SHORT, *args])
+    return sorted(Path("lightning_logs").glob("*/version_*"))[-1]
+
+
+def read(folder: Path, name: str) -> dict:
+    return json.loads((folder / name).read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, str]:
+    """A finished run, and what it printed."""
+    where = tmp_path_factory.mktemp("finished")
+    command = [sys.executable, str(ROOT / "cli.py"), "fit", "--config"]
+    command += [str(ROOT / "configs" / "digits.yaml"), *SHORT]
+    done = subprocess.run(command, cwd=where, capture_output=True, text=True, check=True)
+    return where / "lightning_logs" / "digits" / "version_0", done.stdout
+
+
+def test_a_run_leaves_everything_in_its_folder(finished):
+    folder, _ = finished
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    for phase in ("stage1", "stage2", "finetune"):
+        for name in ("codes.png", "codes.csv", "reconstructions.png", "checkpoints/best.ckpt"):
+            assert f"{phase}/{name}" in names
+    assert {"config.yaml", "manifest.json", "metrics.csv", "summary.json"} <= names
+
+
+def test_the_summary(finished):
+    summary = read(finished[0], "summary.json")
+    assert (summary["data"], summary["code_size"], summary["seed"]) == ("digits", 4, 0)
+    assert set(summary["test"]) == {"sse", "mse", "pca_sse", "knn_accuracy"}
+    assert summary["test"]["sse"] == pytest.approx(784 * summary["test"]["mse"], rel=1e-4)
+    assert 0 < summary["test"]["pca_sse"] < summary["test"]["sse"]
+    assert 10 < summary["test"]["knn_accuracy"] <= 100
+    seconds = summary["seconds"]
+    assert list(seconds) == ["stage1", "stage2", "finetune", "total"]
+    assert seconds["total"] == pytest.approx(sum(seconds.values()) / 2, rel=1e-4)
+
+
+def test_the_manifest(finished):
+    manifest = read(finished[0], "manifest.json")
+    assert manifest["status"] == "finished"
+    assert manifest["data"]["name"] == "digits"
+    assert [phase["name"] for phase in manifest["phases"]] == ["stage1", "stage2", "finetune"]
+    assert all((finished[0] / phase["checkpoint"]).is_file() for phase in manifest["phases"])
+
+
+def test_the_metrics_of_all_phases(finished):
+    with (finished[0] / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["phase"], row["epoch"]) for row in rows] == [
+        (phase, epoch) for phase in ("stage1", "stage2", "finetune") for epoch in "01"
+    ]
+    assert all(float(row["train/loss"]) > 0 and float(row["val/loss"]) > 0 for row in rows)
+
+
+def test_what_it_prints(finished):
+    folder, out = finished
+    lines = out.splitlines()
+    assert lines[0].startswith("stage 1/2 784→12: 2 epochs in ")
+    assert lines[1].startswith("stage 2/2 12→4: 2 epochs in ")
+    assert lines[2].startswith(f"fine-tune {CHAIN}: 2 epochs in ")
+    assert lines[2].endswith("(overall 6/6)")
+    test = read(folder, "summary.json")["test"]
+    assert f"test SSE per image                   {test['sse']:.2f}" in out
+    assert f"PCA-4, test SSE per image            {test['pca_sse']:.2f}" in out
+    assert "scikit-learn's bundled digits" in out
+    assert "tensorboard --logdir lightning_logs" in out
+    assert lines[-1] == "run: lightning_logs/digits/version_0"
+
+
+def test_tensorboard_holds_each_stage_under_its_name(finished):
+    for phase in ("stage1", "stage2", "finetune"):
+        board = EventAccumulator(str(finished[0] / phase)).Reload()
+        scalars = set(board.Tags()["scalars"])
+        assert {f"{phase}/train/loss", f"{phase}/val/loss", f"{phase}/val/sse"} <= scalars
+        assert {f"{phase}/codes", f"{phase}/reconstructions"} <= set(board.Tags()["images"])
+        assert [event.step for event in board.Scalars(f"{phase}/val/loss")] == [19, 39]
+    assert "test/sse" in scalars
+
+
+def test_the_saved_config_gives_the_same_weights(finished, tmp_path):
+    """Contract 6, through the command line."""
+    folder, _ = finished
+    main(["fit", "--config", str(folder / "config.yaml"), "--trainer.default_root_dir", "again"])
+    again = Path("again/lightning_logs/digits/version_0")
+    assert (
+        read(again, "manifest.json")["phases"][-1]["weights_sha256"]
+        == (read(folder, "manifest.json")["phases"][-1]["weights_sha256"])
+    )
+    assert (again / "metrics.csv").read_text() == (folder / "metrics.csv").read_text()
+    assert read(again, "summary.json")["test"] == read(folder, "summary.json")["test"]
+
+
+def verb(name: str, folder: Path, *args: str) -> None:
+    checkpoint = folder / "finetune" / "checkpoints" / "best.ckpt"
+    main([name, "--config", str(folder / "config.yaml"), "--ckpt_path", str(checkpoint), *args])
+
+
+def figure_lines(out: str) -> set[str]:
+    return {" ".join(line.split()) for line in out.splitlines() if " SSE" in line or "5-NN" in line}
+
+
+@pytest.mark.parametrize("name", ["validate", "test", "predict"])
+def test_the_verbs_print_figures_that_fit_printed(finished, name, capsys, tmp_path):
+    folder, printed = finished
+    before = sorted(folder.rglob("*"))
+    verb(name, folder, "--trainer.default_root_dir", str(tmp_path))
+    lines = figure_lines(capsys.readouterr().out)
+    assert lines
+    assert lines <= figure_lines(printed)
+    if name == "test":
+        assert lines | {line for line in figure_lines(printed) if "validation" in line} == (
+            figure_lines(printed)
+        )
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_predict_writes_the_codes(finished, tmp_path):
+    folder, _ = finished
+    for k in range(2):
+        verb("predict", folder, "--trainer.default_root_dir", str(tmp_path))
+        path = tmp_path / "lightning_logs" / "digits" / "predict" / f"version_{k}" / "codes.csv"
+        rows = list(csv.DictReader(path.open()))
+        assert list(rows[0]) == ["label", "sse", "h0", "h1", "h2", "h3"]
+        assert len(rows) == 360
+    sse = sum(float(row["sse"]) for row in rows) / len(rows)
+    assert sse == pytest.approx(read(folder, "summary.json")["test"]["sse"], rel=1e-4)
+
+
+def test_a_checkpoint_does_not_beat_the_yaml(finished, capsys):
+    """Contract 7."""
+    with pytest.raises(SystemExit) as end:
+        verb("test", finished[0], "--model.activation", "tanh")
+    assert end.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert "activation = tanh, found one of activation = sigmoid" in error.splitlines()[-1]
+
+
+def test_runs_do_not_overwrite_each_other():
+    assert [fit("--pretrain.epochs", "0").name for _ in range(2)] == ["version_0", "version_1"]
+
+
+def test_only_fine_tuning_and_only_pretraining():
+    folder = fit("--pretrain.epochs", "0")
+    assert list(read(folder, "summary.json")["seconds"]) == ["finetune", "total"]
+    folder = fit("--finetune.epochs", "0")
+    assert list(read(folder, "summary.json")["seconds"]) == ["stage1", "stage2", "total"]
+    assert (folder / "finetune" / "checkpoints" / "best.ckpt").is_file()
+
+
+def test_each_stage_can_have_its_own_settings(tmp_path):
+    stages = [
+        {"epochs": 1, "corruption": {"kind": "gaussian", "level": 0.1}},
+        {"epochs": 3, "lr": 0.02, "sparsity": {"rho": 0.2, "weight": 1.0}, "patience": 1},
+    ]
+    config = yaml.safe_load((ROOT / "configs" / "digits.yaml").read_text())
+    config["pretrain"] |= {"stages": stages}
+    config["model"] |= {"activation": ["tanh", "sigmoid"], "tied": True, "loss": "bce"}
+    Path("mine.yaml").write_text(yaml.safe_dump(config))
+    main(["fit", "--config", "mine.yaml", "--finetune.epochs", "1"])
+    folder = Path("lightning_logs/mine/version_0")
+    assert [phase["epochs"] for phase in read(folder, "manifest.json")["phases"]] == [1, 3, 1]
+    with (folder / "metrics.csv").open() as file:
+        sparse = [row["phase"] for row in csv.DictReader(file) if row["train/activity"]]
+    assert sparse == ["stage2"] * 3
+    weights = torch.load(folder / "finetune/checkpoints/best.ckpt", weights_only=True)["state_dict"]
+    assert not any("decoder_weight" in name for name in weights)
+
+
+def test_early_stopping_ends_a_stage_and_not_the_next():
+    wild = ["--pretrain.epochs", "9", "--pretrain.lr", "5", "--pretrain.patience", "1"]
+    epochs = [phase["epochs"] for phase in read(fit(*wild), "manifest.json")["phases"]]
+    assert 2 <= epochs[0] < 9
+    assert 2 <= epochs[1] <= 9
+
+
+def test_callbacks_of_the_config_are_fresh_in_each_phase():
+    fit("--trainer.callbacks", '[{"class_path": "helpers.CountEpochs"}]')
+    assert Path("epochs.txt").read_text() == "2\n2\n2\n"
+
+
+def test_user_loggers_and_no_loggers():
+    folder = fit("--trainer.logger", "false", "--pictures_every", "-1")
+    assert not list(folder.rglob("events.*"))
+    assert not list(folder.rglob("*.png"))
+    csv_logger = {
+        "class_path": "lightning.pytorch.loggers.CSVLogger",
+        "init_args": {"save_dir": "x"},
+    }
+    folder = fit("--trainer.logger", json.dumps(csv_logger))
+    assert list(Path("x").rglob("metrics.csv"))
+    assert list(folder.rglob("events.*"))
+
+
+def test_fast_dev_run_goes_through_the_whole_path():
+    folder = fit("--trainer.fast_dev_run", "true")
+    assert read(folder, "manifest.json")["status"] == "finished"
+
+
+@pytest.mark.usefixtures("no_web")
+@pytest.mark.parametrize("config", ["stacked", "visualize", "sparse", "denoising", "reconstruct"])
+def test_without_mnist_the_configs_say_so_and_run_on_the_digits(config, capsys):
+    head = ["fit", "--config", str(ROOT / "configs" / f"{config}.yaml")]
+    main([*head, "--pretrain.epochs", "1", "--finetune.epochs", "1"])
+    captured = capsys.readouterr()
+    assert captured.err.count("WARNING") == 1
+    assert "scikit-learn's bundled digits" in captured.err
+    assert "scikit-learn's bundled digits" in captured.out
+    folder = Path(f"lightning_logs/{config}/version_0")
+    assert read(folder, "summary.json")["data"] == "digits"
+    assert read(folder, "manifest.json")["data"]["name"] == "digits"
+    test = read(folder, "summary.json")["test"]
+    assert ("activity" in test) == (config == "sparse")
+    assert ("denoised_sse" in test) == (config == "denoising")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_each_config_has_a_header_with_purpose_command_and_override(path):
+    lines = path.read_text().splitlines()
+    header = [line for line in lines if line.startswith("#")]
+    assert lines[: len(header)] == header
+    text = "\n".join(header)
+    assert f"python cli.py fit --config configs/{path.name}" in text
+    assert "Override one thing" in text
+
+
+def test_the_simple_config_is_simple():
+    lines = (ROOT / "configs" / "stacked.yaml").read_text().splitlines()
+    assert len([line for line in lines if line and not line.startswith("#")]) <= 10
+
+
+SALT = '{"kind": "salt_and_pepper", "level": 0.1}'
+BAD = {
+    "unknown activation": (["--model.activation", "swish"], "model.activation", "'swish'"),
+    "too few sizes": (["--model.sizes", "[784]"], "model.sizes", "[784]"),
+    "sizes that do not fit the data": (["--model.sizes", "[100, 9]"], "model.sizes", "100"),
+    "sizes that do not fit the activations": (
+        ["--model.activation", "[relu, relu, relu]"],
+        "model.activation",
+        "3 names",
+    ),
+    "a negative size": (["--model.sizes", "[784, -3]"], "model.sizes[1]", "-3"),
+    "a text for sizes": (["--model.sizes", "big"], "model.sizes", "'big'"),
+    "negative epochs": (["--pretrain.epochs", "-1"], "pretrain.epochs", "-1"),
+    "a text for epochs": (["--finetune.epochs", "many"], "finetune.epochs", "'many'"),
+    "rho outside (0, 1)": (["--finetune.sparsity.rho", "1.5"], "finetune.sparsity.rho", "1.5"),
+    "a noise level outside its range": (
+        ["--pretrain.corruption", '{"kind": "masking", "level": 1.5}'],
+        "pretrain.corruption.level",
+        "1.5",
+    ),
+    "an unknown noise": (
+        ["--pretrain.corruption", '{"kind": "fog", "level": 0.1}'],
+        "pretrain.corruption.kind",
+        "'fog'",
+    ),
+    "a wrong stage": (["--pretrain.stages", '[{}, {"lr": 0}]'], "pretrain.stages[1].lr", "0"),
+    "a stage too few": (["--pretrain.stages", "[{}]"], "pretrain.stages", "1"),
+    "an unknown option": (["--pretrain.epocs", "3"], "pretrain.epocs", "does not exist"),
+    "an unknown datamodule": (["--data", "Fashion"], "data", "'Fashion'"),
+    "an unknown option of the data": (["--data.bach", "3"], "data.bach", "does not exist"),
+    "an empty batch": (["--data.batch_size", "0"], "data.batch_size", "0"),
+    "no training images left": (["--data.val_size", "9999"], "data.val_size", "9999"),
+    "a missing data folder": (
+        ["--data", "MNISTDataModule", "--data.root", "/nowhere"],
+        "data.root",
+        "'/nowhere'",
+    ),
+    "a missing config": (["--config", "nowhere.yaml"], "config", "nowhere.yaml"),
+    "epochs of the trainer": (["--trainer.max_epochs", "3"], "trainer.max_epochs", "3"),
+    "no such accelerator": (["--trainer.accelerator", "abacus"], "trainer", "abacus"),
+    "a name with slashes": (["--name", "a/b"], "name", "'a/b'"),
+    "a negative seed": (["--seed_everything=-1"], "seed_everything", "-1"),
+    "salt and pepper without bounds": (
+        ["--model.activation", "relu", "--pretrain.corruption", SALT],
+        "pretrain, stage 2.corruption.kind",
+        "'salt_and_pepper'",
+    ),
+    "a sparse linear code": (
+        ["--model.linear_code", "true", "--finetune.sparsity", '{"rho": 0.1}'],
+        "finetune.sparsity",
+        "'identity'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("args", "key", "found"), BAD.values(), ids=BAD)
+def test_bad_input_ends_in_one_sentence_before_any_training(args, key, found, capsys):
+    with pytest.raises(SystemExit) as end:
+        fit(*args)
+    assert end.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith(f"error: {key}: expected ")
+    assert f"found {found}" in lines[0] or found in lines[0]
+    assert "; " in lines[0], "what to do"
+    assert not Path("lightning_logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "command: expected one of fit, validate, test, predict"),
+        (["fly"], "command: expected one of fit, validate, test, predict, found 'fly'"),
+        (["fit"], "model.sizes, data: expected a value, found none"),
+    ],
+)
+def test_a_command_that_lacks_something(args, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(args)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize("content", ["model: [", "model:\n  sizs: [1, 2]\n", "just text", ""])
+def test_a_config_with_a_mistake(content, capsys):
+    Path("bad.yaml").write_text(content)
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--config", "bad.yaml"])
+    assert end.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", [None, "nowhere.ckpt", "text"])
+def test_a_verb_without_a_checkpoint(path, capsys):
+    Path("text").write_text("no checkpoint")
+    args = [] if path is None else ["--ckpt_path", path]
+    with pytest.raises(SystemExit) as end:
+        main(["test", "--config", str(ROOT / "configs" / "digits.yaml"), *args])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ckpt_path: expected")
+
+
+def test_a_bad_run_ends_with_exit_code_2_as_a_process():
+    command = [sys.executable, str(ROOT / "cli.py"), "fit", "--config", "nowhere.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_help_says_what_the_verbs_do(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Stacked autoencoders" in out
+    assert all(f"{verb} {text}" in out for verb, text in VERBS.items())
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_puts_our_options_before_the_trainers(verb, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([verb, "--help"])
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: python cli.py {verb} --config CONFIG")
+    assert 0 < out.index("--model.sizes") < out.index("--pretrain.epochs") < out.index("--trainer.")
+    assert ("--ckpt_path" in out) == (verb != "fit")
+
+
+def test_print_config_is_a_config(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", str(ROOT / "configs" / "sparse.yaml"), "--print_config"])
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["pretrain"]["sparsity"] == {"rho": 0.05, "weight": 2.0}
+
+
+@pytest.mark.slow
+def test_two_processes_run_the_whole_path_and_agree_with_one(finished, tmp_path):
+    command = [sys.executable, str(ROOT / "cli.py"), "fit", "--config"]
+    command += [str(ROOT / "configs" / "digits.yaml"), *SHORT, "--trainer.devices", "2"]
+    command += ["--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "run: lightning_logs/digits/version_0"
+    assert done.stdout.count("run: ") == 1
+    assert [path.name for path in Path("lightning_logs/digits").iterdir()] == ["version_0"]
+    two = read(Path("lightning_logs/digits/version_0"), "summary.json")["test"]
+    one = read(finished[0], "summary.json")["test"]
+    assert two["sse"] == pytest.approx(one["sse"], rel=1e-3)

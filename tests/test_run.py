@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import torch
+from helpers import tiny_stack
+from lightning.pytorch.utilities import rank_zero_only
+
+from sae.errors import InputError
+from sae.run import Run, fingerprint, load_checkpoint, write_atomically
+
+
+def test_a_run_never_takes_a_folder_that_exists(tmp_path):
+    """Contract 7."""
+    runs = [Run.claim(tmp_path, "a") for _ in range(3)]
+    assert [run.folder.name for run in runs] == ["version_0", "version_1", "version_2"]
+    (tmp_path / "lightning_logs" / "a" / "version_7").mkdir()
+    assert Run.claim(tmp_path, "a").folder.name == "version_8"
+
+
+def test_a_launched_process_joins_the_folder_of_the_main_one(tmp_path, monkeypatch):
+    run = Run.claim(tmp_path, "a")
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    other = Run.claim(tmp_path, "a")
+    assert other.folder == run.folder
+    other.write_text("config.yaml", "of rank 1")
+    assert not (run.folder / "config.yaml").exists()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "lightning_logs").write_text("a file")
+    with pytest.raises(InputError, match="expected a folder to write into, found none"):
+        Run.claim(tmp_path, "a")
+
+
+def test_the_manifest_grows_with_the_phases(tmp_path):
+    run = Run.claim(tmp_path, "a")
+    run.update_manifest(status="running", phases=[])
+    run.add_phase({"name": "stage1"})
+    run.add_phase({"name": "stage2"})
+    run.update_manifest(status="finished")
+    assert json.loads((run.folder / "manifest.json").read_text()) == {
+        "status": "finished",
+        "phases": [{"name": "stage1"}, {"name": "stage2"}],
+    }
+
+
+def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
+    path = tmp_path / "manifest.json"
+    write_atomically(path, "old")
+
+    def full(fd):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, "new and longer")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["manifest.json"]
+
+
+def test_fingerprint_sees_every_weight():
+    stack = tiny_stack()
+    before = fingerprint(stack)
+    assert fingerprint(tiny_stack()) == before
+    with torch.no_grad():
+        stack[1].decoder_bias[0] += 1e-6
+    assert fingerprint(stack) != before
+
+
+def test_a_checkpoint_is_read_without_running_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    torch.save({"hyper_parameters": Evil()}, tmp_path / "evil.ckpt")
+    with pytest.raises(InputError, match="ckpt_path: expected a checkpoint of tensors"):
+        load_checkpoint(str(tmp_path / "evil.ckpt"))
+    assert not (tmp_path / "ran").exists()

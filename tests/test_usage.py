@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from sae.errors import InputError
+from sae.usage import one_sentence
+
+UNION = """Parser key "pretrain.corruption":
+  Does not validate against any of the Union subtypes
+  Subtypes: [<class 'sae.Corruption'>, <class 'NoneType'>]
+  Errors:
+    - Problem with given class_path 'sae.Corruption':
+        Parser key "level":
+          Expected a <class 'float'>. Got value: x
+    - Expected a <class 'NoneType'>
+  Given value type: <class 'jsonargparse._util.NestedArg'>
+  Given value: NestedArg(key='level', val='x')"""
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        (
+            "Parser key \"pretrain.epochs\":\n  Expected a <class 'int'>. Got value: abc",
+            "pretrain.epochs: expected an integer, found 'abc'; mend the value.",
+        ),
+        (UNION, "pretrain.corruption.level: expected a number, found 'x'; mend the value."),
+        (
+            "unrecognized arguments: --pretrain.epocs 1",
+            "pretrain.epocs: expected the name of an option, found one that does not exist; "
+            "did you mean pretrain.epochs?",
+        ),
+        (
+            "Subcommand 'fit' does not accept option 'zzz'",
+            "zzz: expected the name of an option, found one that does not exist; "
+            "see --help for the names.",
+        ),
+    ],
+)
+def test_messages_of_the_parser(message, sentence):
+    assert one_sentence(message, ["--pretrain.epochs", "--pretrain.lr"]) == sentence
+
+
+def test_our_own_sentence_comes_through_a_report_of_unions():
+    inner = InputError("data.root", "a folder", "none at '/x'", "name one")
+    report = f"Does not validate\nErrors:\n  - {inner}\n  - Expected a <class 'NoneType'>\nGiven …"
+    assert one_sentence(report) == str(inner)
+
+
+def test_an_unknown_message_is_kept_on_one_line():
+    assert one_sentence("something\n  odd") == "something odd; see --help."
