@@ -299,7 +299,7 @@ BAD = {
     "a negative seed": (["--seed_everything=-1"], "seed_everything", "-1"),
     "salt and pepper without bounds": (
         ["--model.activation", "relu", "--pretrain.corruption", SALT],
-        "pretrain, stage 2.corruption.kind",
+        "pretrain (stage 2).corruption.kind",
         "'salt_and_pepper'",
     ),
     "a sparse linear code": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from lightning import Trainer
 from numpy.typing import NDArray
 
 from sae.data import ImageDataModule, TensorLoader, encode
@@ -46,10 +47,49 @@ def knn_accuracy(
     return 100 * float(classifier.score(test_codes, test_labels))
 
 
+def figures_on_test(
+    trainer: Trainer,
+    model: StackedAutoencoder,
+    data: ImageDataModule,
+    checkpoint: str | None = None,
+) -> dict[str, float]:
+    """All figures on the official test images. Nothing is chosen by them.
+
+    Args:
+        trainer: A fresh Trainer.
+        model: The finished stack.
+        data: Its data, set up.
+        checkpoint: Where its weights come from; None takes those it has.
+
+    Returns:
+        ``sse`` per image, ``mse`` per pixel and what :func:`compare` adds; the latter on the main
+        process only.
+    """
+    loader = data.test_dataloader()
+    logged = trainer.test(model, loader, ckpt_path=checkpoint, verbose=False, weights_only=True)[0]
+    figures = {key.removeprefix("test/"): value for key, value in logged.items()}
+    if trainer.is_global_zero:
+        figures |= compare(model, data)
+    trainer.strategy.barrier()
+    return figures
+
+
+def validation_sse(
+    trainer: Trainer,
+    model: StackedAutoencoder,
+    data: ImageDataModule,
+    checkpoint: str | None = None,
+) -> float:
+    """SSE per image on the validation images; arguments as in :func:`figures_on_test`."""
+    loader = data.val_dataloader()
+    logged = trainer.validate(
+        model, loader, ckpt_path=checkpoint, verbose=False, weights_only=True
+    )[0]
+    return logged[f"{model.phase}/val/sse"]
+
+
 def compare(model: StackedAutoencoder, data: ImageDataModule) -> dict[str, float]:
     """Figures on the test images that need the training images too.
-
-    Nothing is chosen by them: the model is done.
 
     Returns:
         ``pca_sse``, SSE per image of PCA with as many components as the code has units, and

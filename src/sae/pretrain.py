@@ -14,6 +14,7 @@ from lightning import Trainer, seed_everything
 
 from sae.data.loader import TensorLoader, encode
 from sae.errors import error_prefix
+from sae.layers import Stack
 from sae.modules import ReconstructionModule, StackedAutoencoder, Stage
 from sae.recipe import Recipe
 from sae.seeding import derive_generator, derive_seed
@@ -57,6 +58,15 @@ class PhaseResult:
 
 # A fresh Trainer for a phase; it is given the module so that callbacks can look at it.
 TrainerFactory = Callable[[Phase, ReconstructionModule], Trainer]
+
+
+def check_recipes(stack: Stack, stages: Sequence[Recipe], finetune: Recipe) -> None:
+    """Raise :class:`~sae.errors.InputError` where a recipe does not fit what it trains."""
+    for k, (layer, recipe) in enumerate(zip(stack, stages, strict=True)):
+        with error_prefix(f"pretrain (stage {k + 1})"):
+            recipe.check_fits(layer)
+    with error_prefix("finetune"):
+        finetune.check_fits(stack)
 
 
 def plan(sizes: Sequence[int], stages: Sequence[Recipe], finetune: Recipe) -> list[Phase]:
@@ -125,7 +135,7 @@ class GreedyPretrainer:
         Returns:
             The result of each phase, in order.
         """
-        self.check(model)
+        check_recipes(model.stack, self.stages, self.finetune_recipe)
         for k, layer in enumerate(model.stack):
             layer.reset_parameters(derive_generator(self.seed, "init", k))
         phases = {phase.name: phase for phase in self.plan(model)}
@@ -135,14 +145,6 @@ class GreedyPretrainer:
         if "finetune" in phases:
             results.append(self._train(phases["finetune"], model, train, val))
         return results
-
-    def check(self, model: StackedAutoencoder) -> None:
-        """Raise :class:`InputError` where a recipe does not fit its layer."""
-        for k, (layer, recipe) in enumerate(zip(model.stack, self.stages, strict=True)):
-            with error_prefix(f"pretrain, stage {k + 1}"):
-                recipe.check_fits(layer)
-        with error_prefix("finetune"):
-            self.finetune_recipe.check_fits(model.stack)
 
     def plan(self, model: StackedAutoencoder) -> list[Phase]:
         """The phases that :meth:`fit` runs."""

@@ -15,7 +15,6 @@ ROWS = {
     "knn_accuracy": ("5-NN accuracy on codes, train→test", "{:.1f} %"),
     "activity": ("mean activity of the code, test", "{:.4f}"),
     "val_sse": ("validation SSE per image", "{:.2f}"),
-    "val_mse": ("validation MSE per pixel", "{:.5f}"),
     "corrupted_sse": ("SSE of the corrupted test images", "{:.2f}"),
     "denoised_sse": ("SSE of their restorations", "{:.2f}"),
 }
