@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,31 +13,56 @@ from sae.errors import InputError
 from sae.run import Run, fingerprint, load_checkpoint, write_atomically
 
 
+def trainer(root, world_size=1, launched=False, zero=True) -> SimpleNamespace:
+    """What a run asks of a Trainer."""
+    strategy = SimpleNamespace(
+        cluster_environment=SimpleNamespace(creates_processes_externally=launched),
+        setup_environment=lambda: None,
+        broadcast=lambda folder: folder or "told",
+    )
+    return SimpleNamespace(
+        default_root_dir=str(root), world_size=world_size, strategy=strategy, is_global_zero=zero
+    )
+
+
 def test_a_run_never_takes_a_folder_that_exists(tmp_path):
     """Contract 7."""
-    runs = [Run.claim(tmp_path, "a") for _ in range(3)]
+    runs = [Run.claim(trainer(tmp_path), "a") for _ in range(3)]
     assert [run.folder.name for run in runs] == ["version_0", "version_1", "version_2"]
     (tmp_path / "lightning_logs" / "a" / "version_7").mkdir()
-    assert Run.claim(tmp_path, "a").folder.name == "version_8"
+    assert Run.create(tmp_path, "a").folder.name == "version_8"
 
 
-def test_a_launched_process_joins_the_folder_of_the_main_one(tmp_path, monkeypatch):
-    run = Run.claim(tmp_path, "a")
-    monkeypatch.setattr(rank_zero_only, "rank", 1)
-    other = Run.claim(tmp_path, "a")
+def test_a_process_that_lightning_launched_joins_the_folder_of_the_main_one(tmp_path):
+    run = Run.claim(trainer(tmp_path, world_size=2), "a")
+    other = Run.claim(trainer(tmp_path, world_size=2, launched=True, zero=False), "a")
     assert other.folder == run.folder
-    other.write_text("config.yaml", "of rank 1")
+    assert len(list(run.folder.parent.iterdir())) == 1
+
+
+def test_processes_that_others_launched_are_told_the_folder(tmp_path):
+    run = Run.claim(trainer(tmp_path, world_size=2, launched=True), "a")
+    assert run.folder.is_dir()
+    told = Run.claim(trainer(tmp_path, world_size=2, launched=True, zero=False), "a")
+    assert told.folder.name == "told"
+    assert len(list(run.folder.parent.iterdir())) == 1
+
+
+def test_only_the_main_process_writes(tmp_path, monkeypatch):
+    run = Run.create(tmp_path, "a")
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    run.write_text("config.yaml", "of rank 1")
     assert not (run.folder / "config.yaml").exists()
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "lightning_logs").write_text("a file")
     with pytest.raises(InputError, match="expected a folder to write into, found none"):
-        Run.claim(tmp_path, "a")
+        Run.create(tmp_path, "a")
 
 
 def test_the_manifest_grows_with_the_phases(tmp_path):
-    run = Run.claim(tmp_path, "a")
+    run = Run.create(tmp_path, "a")
     run.update_manifest(status="running", phases=[])
     run.add_phase({"name": "stage1"})
     run.add_phase({"name": "stage2"})

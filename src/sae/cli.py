@@ -179,9 +179,9 @@ class SAECLI(LightningCLI):
     def fit(self, model: StackedAutoencoder, datamodule: ImageDataModule) -> None:
         """Train the stages, fine-tune the stack, test it, and say how it went."""
         data = self._load_data()
-        run = Run.claim(Path(self.trainer.default_root_dir), self._run_name())
+        run = Run.claim(self.trainer, self._run_name())
         self.config.fit.name = run.name
-        config = self._parser("fit").dump(self.config.fit, skip_none=True)
+        config = self._parser("fit").dump(self.config.fit, skip_unset=True)
         run.write_text("config.yaml", config)
         options = self._option("trainer")
         dry = bool(options.fast_dev_run)

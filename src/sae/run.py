@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
@@ -41,27 +42,50 @@ class Run:
         self._manifest: dict[str, Any] = {}
 
     @classmethod
-    def claim(cls, root: Path, name: str) -> Run:
-        """A new folder ``root/lightning_logs/name/version_N``, with the lowest N above all others.
+    def claim(cls, trainer: Trainer, name: str) -> Run:
+        """A new folder for a run of this name, the same one for all its processes.
+
+        The main process makes it. Processes that Lightning launches run the same script and find
+        it in their environment; those that torchrun or a cluster launched are told.
+
+        Args:
+            trainer: A Trainer of the run; ``default_root_dir`` is where ``lightning_logs`` lies.
+            name: Name of the run.
+
+        Raises:
+            InputError: The folder cannot be made.
+        """
+        root = Path(trainer.default_root_dir)
+        environment: Any = getattr(trainer.strategy, "cluster_environment", None)
+        launched = trainer.world_size > 1 and environment.creates_processes_externally
+        if not launched:
+            run = cls.create(root, name)
+            os.environ[_FOLDER_VARIABLE] = str(run.folder)
+            return run
+        if _FOLDER_VARIABLE in os.environ:
+            return cls(Path(os.environ[_FOLDER_VARIABLE]))
+        trainer.strategy.setup_environment()
+        folder = str(cls.create(root, name).folder) if trainer.is_global_zero else ""
+        return cls(Path(trainer.strategy.broadcast(folder)))
+
+    @classmethod
+    def create(cls, root: Path, name: str) -> Run:
+        """A new folder ``root/lightning_logs/name/version_N``, with N above all others.
 
         A folder that exists is never taken over: two runs started at once get two folders.
 
         Raises:
             InputError: The folder cannot be made.
         """
-        if not _is_rank_zero() and _FOLDER_VARIABLE in os.environ:
-            return cls(Path(os.environ[_FOLDER_VARIABLE]))
         parent = (root / "lightning_logs" / name).absolute()
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            folder = next_version(parent)
+            return cls(next_version(parent))
         except OSError as error:
             remedy = "choose another with --trainer.default_root_dir"
             raise InputError(
                 str(parent), "a folder to write into", f"none ({error.strerror})", remedy
             ) from None
-        os.environ[_FOLDER_VARIABLE] = str(folder)
-        return cls(folder)
 
     @property
     def name(self) -> str:
@@ -89,11 +113,6 @@ class Run:
     def add_phase(self, entry: Mapping[str, Any]) -> None:
         """Note a finished phase in ``manifest.json``."""
         self.update_manifest(phases=[*self._manifest.get("phases", []), dict(entry)])
-
-
-def _is_rank_zero() -> bool:
-    """Whether this process is the one that writes, before any Trainer can tell."""
-    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def write_atomically(path: Path, text: str) -> None:

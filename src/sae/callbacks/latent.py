@@ -50,8 +50,9 @@ class LatentScatter(PictureCallback):
             return np.column_stack([codes[:, 0], self.labels]), ["h[0]", "label"]
         if codes.shape[1] == 2:
             return codes, ["h[0]", "h[1]"]
-        pca = PCA(2, svd_solver="covariance_eigh").fit(codes)
-        share = 100 * pca.explained_variance_ratio_
+        with np.errstate(invalid="ignore"):  # a collapsed code has no variance to share
+            pca = PCA(2, svd_solver="covariance_eigh").fit(codes)
+        share = 100 * np.nan_to_num(pca.explained_variance_ratio_)
         names = [f"PC{k + 1} of the code ({share[k]:.0f} % of its variance)" for k in range(2)]
         return pca.transform(codes), names
 
@@ -67,7 +68,7 @@ class LatentScatter(PictureCallback):
             points[:, 0],
             points[:, 1],
             c=self.labels,
-            s=5,
+            s=min(20, max(5, 8000 / len(points))),
             cmap=colours,
             norm=BoundaryNorm(edges, len(classes)),
             linewidths=0,
