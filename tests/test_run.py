@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -31,6 +32,13 @@ def test_a_run_never_takes_a_folder_that_exists(tmp_path):
     assert [run.folder.name for run in runs] == ["version_0", "version_1", "version_2"]
     (tmp_path / "lightning_logs" / "a" / "version_7").mkdir()
     assert Run.create(tmp_path, "a").folder.name == "version_8"
+
+
+def test_two_runs_started_at_once_get_two_folders(tmp_path, monkeypatch):
+    first = Run.create(tmp_path, "a")
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [])  # as seen before the other made it
+    assert Run.create(tmp_path, "a").folder.name == "version_1"
+    assert first.folder.name == "version_0"
 
 
 def test_a_process_that_lightning_launched_joins_the_folder_of_the_main_one(tmp_path):
