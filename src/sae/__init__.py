@@ -1,13 +1,15 @@
 """Stacked autoencoders for PyTorch Lightning.
 
-from sae import GreedyPretrainer, MNISTDataModule, Recipe, StackedAutoencoder
+Example::
 
-data = MNISTDataModule(fallback="digits")
-data.setup()
-model = StackedAutoencoder([784, 256, 128])
-trainer = GreedyPretrainer([Recipe(epochs=5)] * 2, finetune=Recipe(epochs=5))
-trainer.fit(model, data.train_dataloader(), data.val_dataloader())
-code = model.encode(x)
+    from sae import GreedyPretrainer, MNISTDataModule, Recipe, StackedAutoencoder
+
+    data = MNISTDataModule(fallback="digits")
+    data.setup()
+    model = StackedAutoencoder([784, 256, 128])
+    trainer = GreedyPretrainer([Recipe(epochs=5)] * 2, finetune=Recipe(epochs=5))
+    trainer.fit(model, data.train_dataloader(), data.val_dataloader())
+    code = model.encode(x)
 """
 
 from sae.corruption import Corruption

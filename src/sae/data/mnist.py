@@ -73,7 +73,7 @@ class MNISTDataModule(ImageDataModule):
             return _read(folder, "train"), _read(folder, "t10k")
         if self.fallback is None:
             raise InputError(
-                "data",
+                "root",
                 f"MNIST in {str(self.root)!r}",
                 "no such files, and no web to download them from",
                 "(1) copy the four .gz archives into a folder and name it with --data.root or "
