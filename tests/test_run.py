@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import tiny_stack
+from helpers import tiny_model, tiny_stack
 from lightning.pytorch.utilities import rank_zero_only
 
 from sae.errors import InputError
@@ -41,11 +41,28 @@ def test_two_runs_started_at_once_get_two_folders(tmp_path, monkeypatch):
     assert first.folder.name == "version_0"
 
 
-def test_a_process_that_lightning_launched_joins_the_folder_of_the_main_one(tmp_path):
+def test_a_process_that_lightning_launched_joins_the_folder_of_the_main_one(tmp_path, monkeypatch):
     run = Run.claim(trainer(tmp_path, world_size=2), "a")
+    monkeypatch.setattr(os, "getppid", os.getpid)
     other = Run.claim(trainer(tmp_path, world_size=2, launched=True, zero=False), "a")
     assert other.folder == run.folder
     assert len(list(run.folder.parent.iterdir())) == 1
+
+
+def test_a_folder_left_over_from_another_run_is_not_believed(tmp_path):
+    """Contract 7."""
+    first = Run.claim(trainer(tmp_path), "a")
+    second = Run.claim(trainer(tmp_path, world_size=2, launched=True), "b")
+    assert second.folder != first.folder
+    assert second.folder.parent.name == "b"
+
+
+@pytest.mark.parametrize("way", ["dots", "link"])
+def test_the_folder_is_the_real_one(tmp_path, way):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    root = tmp_path / "link" if way == "link" else tmp_path / "link" / ".." / "real"
+    assert Run.create(root, "a").folder.is_relative_to(tmp_path / "real")
 
 
 def test_processes_that_others_launched_are_told_the_folder(tmp_path):
@@ -110,6 +127,6 @@ def test_a_checkpoint_is_read_without_running_code(tmp_path):
             return os.system, (f"touch {tmp_path / 'ran'}",)
 
     torch.save({"hyper_parameters": Evil()}, tmp_path / "evil.ckpt")
-    with pytest.raises(InputError, match="ckpt_path: expected a checkpoint of tensors"):
-        load_checkpoint(str(tmp_path / "evil.ckpt"))
+    with pytest.raises(InputError, match="ckpt_path: expected a checkpoint of a stack"):
+        load_checkpoint(str(tmp_path / "evil.ckpt"), tiny_model())
     assert not (tmp_path / "ran").exists()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from sae.errors import InputError
 from sae.usage import one_sentence
 
 UNION = """Parser key "pretrain.corruption":
@@ -39,12 +38,6 @@ UNION = """Parser key "pretrain.corruption":
 )
 def test_messages_of_the_parser(message, sentence):
     assert one_sentence(message, ["--pretrain.epochs", "--pretrain.lr"]) == sentence
-
-
-def test_our_own_sentence_comes_through_a_report_of_unions():
-    inner = InputError("data.root", "a folder", "none at '/x'", "name one")
-    report = f"Does not validate\nErrors:\n  - {inner}\n  - Expected a <class 'NoneType'>\nGiven …"
-    assert one_sentence(report) == str(inner)
 
 
 def test_an_unknown_message_is_kept_on_one_line():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
@@ -29,9 +30,10 @@ from sae.experiment import Experiment, Extras
 from sae.modules import StackedAutoencoder
 from sae.pretrain import check_recipes
 from sae.recipe import PretrainRecipe, Recipe
-from sae.run import Run, load_checkpoint
+from sae.run import Run, check_same_data, load_checkpoint, next_version
 from sae.sparsity import Sparsity
-from sae.usage import OneSentenceParser, ParserError, one_sentence
+from sae.trainer_options import check_trainer_options
+from sae.usage import OneSentenceParser
 
 VERBS = {
     "fit": "Train the stages, fine-tune the stack, test it and draw it.",
@@ -103,7 +105,7 @@ class SAECLI(LightningCLI):
     def _set_seed(self) -> None:
         """Seed the run; ``true`` draws a seed, which the saved config then names."""
         seed = self._get(self.config, "seed_everything")
-        if seed is not True and (seed is False or not 0 <= seed < 2**32):
+        if seed is not True and (seed is None or seed is False or not 0 <= seed < 2**32):
             remedy = "give such a number, or true to have one drawn"
             raise InputError("seed_everything", "an integer in [0, 2^32)", show(seed), remedy)
         super()._set_seed()
@@ -111,28 +113,49 @@ class SAECLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Have wrong values name their group of options."""
         for key, kind in (("model", StackedAutoencoder), ("data", LightningDataModule)):
-            self.parser.add_instantiator(_instantiator(key), kind, subclasses=True)
+            self.parser.add_instantiator(self._instantiator(key), kind, subclasses=True)
         # These stay plain settings until their recipe, which knows their place, is built.
         for plain in (Corruption, Sparsity):
             self.parser.add_instantiator(_as_mapping, plain)
 
     def instantiate_classes(self) -> None:
         """Build what the options describe; a wrong value ends here, before any training."""
-        for key in ("max_epochs", "min_epochs"):
-            value = self._get(self.config, "trainer").get(key)
-            if value is not None:
-                expected = "nothing, for a run is several trainings"
-                remedy = "use --pretrain.epochs and --finetune.epochs instead"
-                raise InputError(f"trainer.{key}", expected, show(value), remedy)
+        for key in ("model", "data", "pretrain", "finetune", "trainer"):
+            group = self._get(self.config, key)
+            if not isinstance(group, Namespace):
+                remedy = f"write options below `{key}:`, or take it out"
+                raise InputError(key, "a group of options", show(group), remedy)
+        check_trainer_options(self._get(self.config, "trainer"))
+        self._wrong: InputError | None = None
         try:
             super().instantiate_classes()
-        except ValueError as error:
-            # The parser reports all the types it tried; what our class said is in there.
-            if isinstance(error, InputError) or "Union subtypes" not in str(error):
+        except (ValueError, RuntimeError):
+            # What our class said is buried in the parser's report of all the types it tried.
+            if self._wrong is None:
                 raise
-            raise ParserError(one_sentence(str(error))) from None
+            raise self._wrong from None
         check_integer("pictures_every", self._option("pictures_every"), -1, "give epochs, 0 or -1")
         self._read_recipes()
+
+    def _instantiator(self, key: str) -> Any:
+        def make(kind: type, /, *args: Any, **kwargs: Any) -> Any:
+            try:
+                with error_prefix(key):
+                    return kind(*args, **kwargs)
+            except InputError as error:
+                self._wrong = error
+                raise
+
+        return make
+
+    def parse_arguments(self, *args: Any, **kwargs: Any) -> None:
+        """Read command line and config."""
+        try:
+            super().parse_arguments(*args, **kwargs)
+        except (UnicodeError, RecursionError, OverflowError) as error:
+            found = f"something else ({type(error).__name__})"
+            remedy = "mend the file"
+            raise InputError("config", "a YAML file in UTF-8", found, remedy) from None
 
     def _read_recipes(self) -> None:
         self.seed: int = self._option("seed_everything")
@@ -155,9 +178,7 @@ class SAECLI(LightningCLI):
         try:
             return super().instantiate_trainer(callbacks=callbacks, **kwargs)
         except (MisconfigurationException, TypeError, ValueError) as error:
-            found = f"a clash ({' '.join(str(error).split())})"
-            remedy = "mend the trainer options"
-            raise InputError("trainer", "options that fit this machine", found, remedy) from None
+            raise _trainer_error(error) from None
 
     def _load_data(self) -> ImageDataModule:
         """The data, read and split, and known to fit the model."""
@@ -191,9 +212,13 @@ class SAECLI(LightningCLI):
             checkpoints=options.enable_checkpointing is not False and not dry,
             tensorboard=options.logger is not False and not dry,
         )
-        Experiment(
+        experiment = Experiment(
             model, data, self.stages, self.finetune, self.seed, run, self._run_trainer, extras
-        ).start()
+        )
+        try:
+            experiment.start()
+        except MisconfigurationException as error:
+            raise _trainer_error(error) from None
 
     def _run_trainer(self, logger: Any, **kwargs: Any) -> Trainer:
         """A Trainer of a run: whatever loggers the config names log beside ours."""
@@ -207,16 +232,18 @@ class SAECLI(LightningCLI):
         if name is None:
             configs = self._get(self.config, "config") or []
             name = Path(str(configs[-1])).stem if configs else "sae"
-        if Path(name).name != name or name in ("", ".", ".."):
-            raise InputError("name", "the name of a folder", show(name), "leave out the slashes")
+        if Path(name).name != name or name in ("", ".", "..") or len(name) > 100 or "\0" in name:
+            remedy = "leave out slashes, and stay below 100 letters"
+            raise InputError("name", "the name of a folder", show(name), remedy)
         return name
 
     def validate(
         self, model: StackedAutoencoder, datamodule: ImageDataModule, ckpt_path: str | None = None
     ) -> None:
         """Figures of a finished run on the validation images."""
-        checkpoint = load_checkpoint(ckpt_path)
+        checkpoint = load_checkpoint(ckpt_path, model)
         data = self._load_data()
+        check_same_data(checkpoint, data.name)
         sse = validation_sse(self._verb_trainer(), model, data, checkpoint)
         self._print_figures(data, {"val_sse": sse})
 
@@ -224,26 +251,40 @@ class SAECLI(LightningCLI):
         self, model: StackedAutoencoder, datamodule: ImageDataModule, ckpt_path: str | None = None
     ) -> None:
         """Figures of a finished run on the test images: those that fit printed."""
-        checkpoint = load_checkpoint(ckpt_path)
+        checkpoint = load_checkpoint(ckpt_path, model)
         data = self._load_data()
+        check_same_data(checkpoint, data.name)
         self._print_figures(data, figures_on_test(self._verb_trainer(), model, data, checkpoint))
 
     def predict(
         self, model: StackedAutoencoder, datamodule: ImageDataModule, ckpt_path: str | None = None
     ) -> None:
         """Codes of the test images as CSV, with the squared error of each."""
-        checkpoint = load_checkpoint(ckpt_path)
+        checkpoint = load_checkpoint(ckpt_path, model)
         data = self._load_data()
+        check_same_data(checkpoint, data.name)
         trainer = self._verb_trainer()
         if trainer.world_size > 1:
             remedy = "add --trainer.devices 1"
             raise InputError("trainer.devices", "1 for predict", str(trainer.world_size), remedy)
+        folder = self._predict_folder()
         batches = trainer.predict(
             model, data.predict_dataloader(), ckpt_path=checkpoint, weights_only=True
         )
-        path = predictions.write(batches, Path(trainer.default_root_dir), self._run_name())
+        path = predictions.write(batches, folder)
         self._print_figures(data, predictions.figures(batches, data.n_features))
         print(f"codes: {summary.shown_path(path)}", flush=True)
+
+    def _predict_folder(self) -> Path:
+        logs = Path(self.trainer.default_root_dir) / "lightning_logs"
+        parent = logs / self._run_name() / "predict"
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            return next_version(parent)
+        except OSError as error:
+            remedy = "choose another with --trainer.default_root_dir"
+            found = f"none ({error.strerror})"
+            raise InputError(str(parent), "a folder to write into", found, remedy) from None
 
     def _verb_trainer(self) -> Trainer:
         return self.instantiate_trainer(logger=False, enable_progress_bar=False)
@@ -261,12 +302,10 @@ def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, Sequence) else [value]
 
 
-def _instantiator(key: str) -> Any:
-    def make(kind: type, /, *args: Any, **kwargs: Any) -> Any:
-        with error_prefix(key):
-            return kind(*args, **kwargs)
-
-    return make
+def _trainer_error(error: Exception) -> InputError:
+    found = f"a clash ({' '.join(str(error).split())})"
+    remedy = "mend the trainer options"
+    return InputError("trainer", "options that fit each other and this machine", found, remedy)
 
 
 def _as_mapping(_: type, /, **kwargs: Any) -> dict[str, Any]:
@@ -323,6 +362,6 @@ def main(args: Sequence[str] | None = None) -> None:
             parser_kwargs=_parser_kwargs(),
             args=None if args is None else list(args),
         )
-    except (InputError, ParserError) as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -23,7 +24,9 @@ class InputError(ValueError):
         super().__init__(f"{key}: expected {expected}, found {found}; {remedy}.")
 
     def under(self, prefix: str) -> InputError:
-        """The same error with its key placed below ``prefix``."""
+        """The same error with its key placed below ``prefix``; a file keeps its own name."""
+        if os.sep in self.key:
+            return self
         return InputError(f"{prefix}.{self.key}", self.expected, self.found, self.remedy)
 
 
@@ -42,10 +45,12 @@ def show(value: Any) -> str:
     return repr(text) if isinstance(value, str) else text[:80]
 
 
-def check_integer(key: str, value: Any, low: int, remedy: str) -> None:
-    """Raise :class:`InputError` unless ``value`` is an integer of at least ``low``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise InputError(key, f"an integer of {low} or more", show(value), remedy)
+def check_integer(key: str, value: Any, low: int, remedy: str, high: int = 2**63 - 1) -> None:
+    """Raise :class:`InputError` unless ``value`` is an integer from ``low`` to ``high``."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        too_large = isinstance(value, int) and value > high
+        expected = f"an integer of at most {high}" if too_large else f"an integer of {low} or more"
+        raise InputError(key, expected, show(value), remedy)
 
 
 def check_number(
@@ -60,7 +65,7 @@ def check_number(
 ) -> None:
     """Raise :class:`InputError` unless ``value`` is a finite number in the given interval."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and math.isfinite(value):
+    if number and abs(value) < 1e300:  # else inf, nan, or an integer too large for a float
         above = value > low if low_open else value >= low
         below = value < high if high_open else value <= high
         if above and below:

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from sae import summary
-from sae.callbacks import MetricsCSV, StageProgressBar, pictures
+from sae.callbacks import BestWeights, MetricsCSV, StageProgressBar, pictures
 from sae.data import ImageDataModule
 from sae.evaluate import figures_on_test, validation_sse
 from sae.modules import ReconstructionModule, StackedAutoencoder
@@ -28,7 +28,7 @@ class Extras:
     Attributes:
         pictures_every: Epochs between pictures in TensorBoard; 0 at the end only, -1 none at all.
         progress_bar: Show one.
-        checkpoints: Keep the best and the last weights of each phase, and go on with the best.
+        checkpoints: Keep the best weights of each phase, and go on with them.
         tensorboard: Write event files.
     """
 
@@ -105,13 +105,12 @@ class Experiment:
                     folder,
                     filename="best",
                     monitor=monitor,
-                    save_last=True,
                     enable_version_counter=False,
                 )
             )
         if phase.recipe.patience is not None:
             callbacks.append(EarlyStopping(monitor, patience=phase.recipe.patience))
-        return callbacks
+        return [*callbacks, BestWeights()]
 
     def _watching_callbacks(self, phase: Phase, loggers: list[Logger]) -> list[Callback]:
         """Those that only look on."""
@@ -163,6 +162,7 @@ class Experiment:
                 "train": len(data.train),
                 "val": len(data.val),
                 "test": len(data.test),
+                "batch_size": data.batch_size,
             },
             seed=self.seed,
             sizes=self.model.sizes,

@@ -8,30 +8,29 @@ from typing import Any
 import numpy as np
 import torch
 
-from sae.run import next_version
 
-
-def write(batches: Any, root: Path, name: str) -> Path:
-    """Write ``codes.csv`` into a new folder ``lightning_logs/<name>/predict/version_N``.
+def write(batches: Any, folder: Path) -> Path:
+    """Write ``codes.csv``.
 
     Args:
         batches: What ``predict_step`` gave, a mapping for each batch.
-        root: Where ``lightning_logs`` lies.
-        name: Name of the run.
+        folder: A new folder for it.
 
     Returns:
         The file: a row an image, in the order of the data: ``label`` (where there are labels),
         ``sse`` and the code ``h0``, ``h1``, ….
     """
-    columns = {key: torch.cat([batch[key] for batch in batches]).numpy() for key in batches[0]}
+    joined = {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
+    columns = {
+        key: (value.float() if value.is_floating_point() else value).numpy()  # numpy has no bf16
+        for key, value in joined.items()
+    }
     code = columns.pop("code")
     names = sorted(columns)
     table = np.column_stack([*(columns[key] for key in names), code])
     formats = ["%d" if key == "label" else "%.6g" for key in names] + ["%.6g"] * code.shape[1]
     header = ",".join([*names, *(f"h{k}" for k in range(code.shape[1]))])
-    parent = root / "lightning_logs" / name / "predict"
-    parent.mkdir(parents=True, exist_ok=True)
-    path = next_version(parent) / "codes.csv"
+    path = folder / "codes.csv"
     np.savetxt(path, table, fmt=formats, delimiter=",", header=header, comments="")
     return path
 

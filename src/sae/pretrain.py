@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import torch
 from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import EarlyStopping
 
 from sae.data.loader import TensorLoader, encode
-from sae.errors import error_prefix
+from sae.errors import InputError, error_prefix
 from sae.layers import Stack
 from sae.modules import ReconstructionModule, StackedAutoencoder, Stage
 from sae.recipe import Recipe
@@ -62,6 +63,9 @@ TrainerFactory = Callable[[Phase, ReconstructionModule], Trainer]
 
 def check_recipes(stack: Stack, stages: Sequence[Recipe], finetune: Recipe) -> None:
     """Raise :class:`~sae.errors.InputError` where a recipe does not fit what it trains."""
+    if len(stages) != len(stack):
+        expected = f"{len(stack)} recipes, one for each layer"
+        raise InputError("stages", expected, str(len(stages)), "give as many")
     for k, (layer, recipe) in enumerate(zip(stack, stages, strict=True)):
         with error_prefix(f"pretrain (stage {k + 1})"):
             recipe.check_fits(layer)
@@ -98,9 +102,9 @@ class GreedyPretrainer:
     """Train the stages one after another on successive codes, then fine-tune the stack.
 
     Each phase gets a fresh Trainer, a fresh module and a seed of its own. A stage trains on the
-    clean codes of the frozen layers below it, computed once in eval mode. The weights with the
-    lowest validation loss go on. The stack shares the layers of the stages, so there is nothing to
-    copy and nothing to get wrong.
+    clean codes of the frozen layers below it, computed once in eval mode. The weights that the
+    Trainer leaves go on (those of the command line leave the best ones). The stack shares the
+    layers of the stages, so there is nothing to copy and nothing to get wrong.
 
     Args:
         stages: Recipe of each stage; one of zero epochs leaves its layer at its initial weights.
@@ -179,7 +183,7 @@ class GreedyPretrainer:
         val: TensorLoader,
         trainer: Trainer | None = None,
     ) -> PhaseResult:
-        """Train one module with one fresh Trainer, and leave it at its best weights."""
+        """Train one module with one fresh Trainer."""
         trainer = trainer or self.make_trainer(phase, module)
         # Whatever else draws random numbers (a user's callback) must not depend on what ran before.
         seed_everything(derive_seed(self.seed, phase.name) % 2**32, workers=True, verbose=False)
@@ -189,18 +193,18 @@ class GreedyPretrainer:
         trainer.fit(module, train.reseeded(order), val)
         seconds = time.perf_counter() - start
         best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
-        if best is not None:
-            checkpoint = torch.load(best, map_location="cpu", weights_only=True)
-            module.load_state_dict(checkpoint["state_dict"])
         result = PhaseResult(phase, seconds, trainer.current_epoch, best)
         self.on_done(result)
         return result
 
 
 def plain_trainer(phase: Phase, module: ReconstructionModule) -> Trainer:
-    """A Trainer that trains and leaves nothing behind: for use from Python."""
+    """A Trainer that trains and leaves no files behind: for use from Python."""
+    patience = phase.recipe.patience
+    monitor = f"{phase.name}/val/loss"
     return Trainer(
         max_epochs=phase.recipe.epochs,
+        callbacks=[] if patience is None else [EarlyStopping(monitor, patience=patience)],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,

@@ -26,7 +26,8 @@ class Recipe:
         schedule: constant; one_cycle (rises for 30 % of the steps, then falls to nearly zero);
             cosine (falls to zero).
         weight_decay: Weight decay of the optimiser, 0 or more.
-        patience: Stop early after this many epochs without a lower validation loss; null never.
+        patience: Stop early after this many validations, one an epoch, without a lower loss; null
+            never.
         corruption: Noise on the input, with the clean input as target; null for none.
         sparsity: Penalty on the mean activity of the code's units; null for none.
 

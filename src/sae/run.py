@@ -11,10 +11,8 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import pickle
 import platform
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,10 +58,12 @@ class Run:
         launched = trainer.world_size > 1 and environment.creates_processes_externally
         if not launched:
             run = cls.create(root, name)
-            os.environ[_FOLDER_VARIABLE] = str(run.folder)
+            os.environ[_FOLDER_VARIABLE] = f"{os.getpid()} {run.folder}"
             return run
-        if _FOLDER_VARIABLE in os.environ:
-            return cls(Path(os.environ[_FOLDER_VARIABLE]))
+        # Believed from our own parent alone: a leftover of another run would lead into its folder.
+        parent, _, told = os.environ.get(_FOLDER_VARIABLE, "").partition(" ")
+        if parent == str(os.getppid()):
+            return cls(Path(told))
         trainer.strategy.setup_environment()
         folder = str(cls.create(root, name).folder) if trainer.is_global_zero else ""
         return cls(Path(trainer.strategy.broadcast(folder)))
@@ -77,7 +77,7 @@ class Run:
         Raises:
             InputError: The folder cannot be made.
         """
-        parent = (root / "lightning_logs" / name).absolute()
+        parent = (root / "lightning_logs" / name).resolve()  # as ModelCheckpoint does
         try:
             parent.mkdir(parents=True, exist_ok=True)
             return cls(next_version(parent))
@@ -103,7 +103,8 @@ class Run:
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file; see :meth:`write_text`."""
-        self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        self.write_text(name, text + "\n")
 
     def update_manifest(self, **entries: Any) -> None:
         """Set entries of ``manifest.json`` and write it."""
@@ -160,26 +161,44 @@ def fingerprint(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def load_checkpoint(path: str | None) -> str:
-    """Make sure that ``path`` is a checkpoint, and give it back.
+def load_checkpoint(path: str | None, model: nn.Module) -> str:
+    """Make sure that ``path`` is a checkpoint whose weights fit ``model``, and give it back.
 
     Nothing but tensors and plain values is read from it: a file that would run code is refused.
 
     Raises:
-        InputError: No path, no such file, or no checkpoint.
+        InputError: No path, no such file, no checkpoint, or one of another network.
     """
-    remedy = "name finetune/checkpoints/best.ckpt of a run"
+    remedy = "name finetune/checkpoints/best.ckpt of a run, with that run's config.yaml"
     if path is None:
         raise InputError("ckpt_path", "the checkpoint of a finished run", "none", remedy)
     if not Path(path).is_file():
         raise InputError("ckpt_path", "a file", f"none at {path!r}", remedy)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
-        found = f"something else in {path!r}"
-        raise InputError("ckpt_path", "a checkpoint of tensors", found, remedy) from None
-    if not isinstance(content, dict) or "hyper_parameters" not in content:
-        raise InputError(
-            "ckpt_path", "a checkpoint of a whole stack", f"another one, {path!r}", remedy
-        )
+        found = {name: tuple(tensor.shape) for name, tensor in content["state_dict"].items()}
+        complete = {"hyper_parameters", "pytorch-lightning_version"} <= content.keys()
+    except Exception:  # a damaged file can raise nearly anything
+        found, complete = {}, False
+    if not complete:
+        found_text = f"something else or a damaged one in {path!r}"
+        raise InputError("ckpt_path", "a checkpoint of a stack", found_text, remedy) from None
+    model.on_load_checkpoint(content)  # type: ignore[operator]  # names what differs
+    if found != {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}:
+        raise InputError("ckpt_path", "the weights of this network", "those of another", remedy)
     return path
+
+
+def check_same_data(checkpoint: str, data_name: str) -> None:
+    """Refuse figures on other data than those of the run that wrote the checkpoint.
+
+    Raises:
+        InputError: The manifest beside the checkpoint names other data.
+    """
+    manifest = Path(checkpoint).resolve().parents[2] / "manifest.json"
+    if not manifest.is_file():
+        return
+    trained_on = json.loads(manifest.read_text(encoding="utf-8"))["data"]["name"]
+    if trained_on != data_name:
+        remedy = "name the folder of the run's data with --data.root or $SAE_DATA"
+        raise InputError("data", f"{trained_on}, which the run trained on", data_name, remedy)

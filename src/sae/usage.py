@@ -20,10 +20,6 @@ TYPES = {
 }
 
 
-class ParserError(ValueError):
-    """Wrong options, already in one sentence."""
-
-
 class OneSentenceParser(LightningArgumentParser):
     """A parser that answers wrong input with one sentence on stderr and exit code 2."""
 
@@ -47,9 +43,6 @@ def one_sentence(message: str, options: Iterable[str] = ()) -> str:
         options: The options there are, to suggest the one that was meant.
     """
     text = " ".join(message.split())
-    ours = re.search(r"[\w.\[\]]+: expected [^;]+, found .+?; .+?\.(?= - |$| Given)", text)
-    if ours:
-        return _below_key(text, ours.group())
     for pattern, answer in _ANSWERS:
         match = re.search(pattern, text)
         if match:
@@ -64,11 +57,6 @@ def _key(text: str) -> str:
         if part not in parts:
             parts.append(part)
     return ".".join(parts)
-
-
-def _below_key(text: str, sentence: str) -> str:
-    key = _key(text)
-    return f"{key}.{sentence}" if key and not sentence.startswith(key) else sentence
 
 
 def _unknown(text: str, match: re.Match[str], options: list[str]) -> str:
@@ -91,6 +79,9 @@ def _wrong_type(text: str, match: re.Match[str], options: list[str]) -> str:
         text,
     )
     kinds = [kind for kind, _ in pairs if kind != "NoneType"]
+    for end, expected, remedy in _CLASSES[1:-1]:
+        if not kinds and _key(text).endswith(end):
+            return f"{_key(text)}: expected {expected}, found another value; {remedy}."
     values = [value for _, value in pairs if value]
     given = re.search(r"Given value: (?:NestedArg\(key='\w+', val=)?'?(.*?)'?\)?$", text)
     found = values[0] if values else (given.group(1) if given else "something else")
@@ -99,8 +90,11 @@ def _wrong_type(text: str, match: re.Match[str], options: list[str]) -> str:
 
 
 def _no_class(text: str, match: re.Match[str], options: list[str]) -> str:
-    remedy = "write MNISTDataModule or DigitsDataModule, or the import path of your own"
-    return f"{_key(text)}: expected a datamodule class, found {match.group(1)!r}; {remedy}."
+    key, found = _key(text), match.group(1)
+    for end, expected, remedy in _CLASSES:
+        if key.endswith(end):
+            return f"{key}: expected {expected}, found {found!r}; {remedy}."
+    raise AssertionError("the last entry fits every key")
 
 
 def _no_file(text: str, match: re.Match[str], options: list[str]) -> str:
@@ -127,6 +121,15 @@ def _required(text: str, match: re.Match[str], options: list[str]) -> str:
     remedy = "name a config, such as --config configs/stacked.yaml, or set it yourself"
     return f"{names}: expected a value, found none; {remedy}."
 
+
+_NAME_ONE = "write MNISTDataModule or DigitsDataModule, or the import path of your own"
+# End of the key -> what was expected there and what to do.
+_CLASSES = [
+    ("data", "a datamodule class", _NAME_ONE),
+    ("corruption", "a mapping", "write {kind: masking, level: 0.3}"),
+    ("sparsity", "a mapping", "write {rho: 0.05, weight: 1}"),
+    ("", "a value of another kind, or the import path of a class", "see --help"),
+]
 
 # Tried in this order: the first that fits answers.
 _ANSWERS: list[tuple[str, Any]] = [

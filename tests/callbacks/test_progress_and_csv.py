@@ -53,7 +53,7 @@ def test_elsewhere_there_is_one_line_a_phase(capsys):
     assert len(lines) == 1
     loss = trainer.callback_metrics["stage1/val/loss"]
     assert lines[0].startswith("stage 1/2 12→6: 3 epochs in ")
-    assert lines[0].endswith(f"s, validation loss {loss:.3f} (overall 7/9)")
+    assert lines[0].endswith(f"s, validation loss {loss:.3f} SSE per image (overall 7/9)")
 
 
 def test_a_row_an_epoch_with_the_metrics_of_that_epoch(tmp_path):

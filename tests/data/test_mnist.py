@@ -156,7 +156,7 @@ def test_a_silent_web_is_given_up_within_20_seconds(tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "REACH_TIMEOUT", 0.2)
     monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: time.sleep(5))
     start = time.monotonic()
-    assert mnist._download(tmp_path) is None
+    assert mnist._download(tmp_path) == (None, "no web to download them from")
     assert time.monotonic() - start < 3
 
 
@@ -167,7 +167,7 @@ def test_a_download_that_breaks_off_leaves_no_half_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(mnist, "_reachable", lambda url: True)
     monkeypatch.setattr("torchvision.datasets.utils.download_url", broken)
-    assert mnist._download(tmp_path) is None
+    assert mnist._download(tmp_path) == (None, "the download failed (connection lost)")
     assert list((tmp_path / "MNIST" / "raw").iterdir()) == []
 
 

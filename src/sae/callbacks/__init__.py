@@ -8,6 +8,7 @@ import torch
 from lightning import Callback
 from torch import Tensor
 
+from sae.callbacks.best_weights import BestWeights
 from sae.callbacks.latent import LatentScatter
 from sae.callbacks.metrics_csv import MetricsCSV
 from sae.callbacks.progress import StageProgressBar
@@ -16,6 +17,7 @@ from sae.data import ImageDataModule
 from sae.data.loader import scale
 
 __all__ = [
+    "BestWeights",
     "LatentScatter",
     "MetricsCSV",
     "ReconstructionPictures",

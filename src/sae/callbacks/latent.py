@@ -48,8 +48,8 @@ class LatentScatter(PictureCallback):
         codes = module.pixels_to_code(self.images.to(module.device)).cpu().numpy()
         if codes.shape[1] == 1:
             return np.column_stack([codes[:, 0], self.labels]), ["h[0]", "label"]
-        if codes.shape[1] == 2:
-            return codes, ["h[0]", "h[1]"]
+        if codes.shape[1] == 2 or len(codes) < 2:
+            return codes[:, :2], ["h[0]", "h[1]"]
         with np.errstate(invalid="ignore"):  # a collapsed code has no variance to share
             pca = PCA(2, svd_solver="covariance_eigh").fit(codes)
         share = 100 * np.nan_to_num(pca.explained_variance_ratio_)

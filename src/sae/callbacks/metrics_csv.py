@@ -35,6 +35,11 @@ class MetricsCSV(Callback):
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+        self._validated = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that this epoch has validation metrics of its own."""
+        self._validated = True
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -47,8 +52,10 @@ class MetricsCSV(Callback):
             "step": trainer.global_step,
         }
         for column in COLUMNS[3:]:
-            value = metrics.get(f"{pl_module.phase}/{column}")
+            stale = column.startswith("val/") and not self._validated
+            value = None if stale else metrics.get(f"{pl_module.phase}/{column}")
             row[column] = "" if value is None else f"{float(value):.9g}"
+        self._validated = False
         new = not self.path.exists()
         with self.path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")

@@ -10,6 +10,8 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities import rank_zero_only
 
+from sae.modules import ReconstructionModule
+
 
 class StageProgressBar(TQDMProgressBar):
     """One bar a phase, and a line with its result.
@@ -61,17 +63,27 @@ class StageProgressBar(TQDMProgressBar):
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Close the bar and print the phase's result."""
+        """Close the bar and print the phase's result, that of the weights that go on."""
         super().on_train_end(trainer, pl_module)
-        self._print_result(trainer)
+        self._print_result(trainer, pl_module)
 
     @rank_zero_only
-    def _print_result(self, trainer: Trainer) -> None:
+    def _print_result(self, trainer: Trainer, module: LightningModule) -> None:
         seconds = time.perf_counter() - self._start
-        loss = trainer.callback_metrics.get(f"{self.phase}/val/loss")
-        result = "" if loss is None else f", validation loss {float(loss):.3f}"
+        loss = getattr(trainer.checkpoint_callback, "best_model_score", None)
+        if loss is None:
+            loss = trainer.callback_metrics.get(f"{self.phase}/val/loss")
+        result = "" if loss is None else f", validation loss {float(loss):.3f} {unit(module)}"
         overall = f"overall {self.epochs_before + trainer.current_epoch}/{self.epochs_overall}"
         print(
             f"{self.title}: {trainer.current_epoch} epochs in {seconds:.1f} s{result} ({overall})",
             flush=True,
         )
+
+
+def unit(module: LightningModule) -> str:
+    """What a loss is counted in: ``SSE per image``, or per code where codes are rebuilt."""
+    assert isinstance(module, ReconstructionModule)
+    error = "nats" if module.net.loss == "bce" else "SSE"
+    penalty = "" if module.recipe.sparsity is None else " + penalty"
+    return f"{error} per {'code' if len(module.below) else 'image'}{penalty}"

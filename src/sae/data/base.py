@@ -61,12 +61,17 @@ class ImageDataModule(LightningDataModule):
         super().__init__()
         check_integer("batch_size", batch_size, 1, "give the number of images in a batch")
         check_integer("val_size", val_size, 1, "give the number of images kept for validation")
+        check_integer("split_seed", split_seed, 0, "give a smaller number")
+        if type(self) is ImageDataModule:
+            remedy = "write class_path: MNISTDataModule, or that of your own"
+            raise InputError("class_path", "a datamodule with images of its own", "none", remedy)
         self.batch_size, self.val_size, self.split_seed = batch_size, val_size, split_seed
         self._ready = False
 
     @abstractmethod
     def load(self) -> tuple[Samples, Samples]:
         """Read the images: those to train on (validation among them), and the test images."""
+        raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
         """Read and split, once."""

@@ -32,6 +32,12 @@ def find_folder(root: Path) -> Path | None:
     return None
 
 
+def present(root: Path) -> list[str]:
+    """Which of the four files lie below ``root``, in any of its layouts."""
+    folders = (root / "MNIST" / "raw", root / "raw", root)
+    return [stem for stem in CHECKSUMS if any(_locate(folder, stem) for folder in folders)]
+
+
 def read_idx(folder: Path, stem: str) -> Tensor:
     """One file as a uint8 tensor, checked.
 

@@ -62,19 +62,28 @@ class TensorLoader:
         self.sampler = _EpochOrder(len(x), shuffle, seed)
 
     def __len__(self) -> int:
-        return -(-len(self.x) // self.batch_size)
+        return len(self._shares())
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         order = self.sampler.indices()
+        for share in self._shares():
+            yield self._batch(share if order is None else order[share])
+
+    def _shares(self) -> list[slice]:
+        """Which samples of each batch fall to this process.
+
+        A last batch with fewer samples than processes is left out of training, where all must take
+        the same number of steps; elsewhere some processes have no share in it.
+        """
         distributed = dist.is_available() and dist.is_initialized()
         rank, world = (dist.get_rank(), dist.get_world_size()) if distributed else (0, 1)
+        shares = []
         for start in range(0, len(self.x), self.batch_size):
-            stop = min(start + self.batch_size, len(self.x))
-            if stop - start < world:
-                return  # too few samples for a share each; only a last batch can be that small
-            n = stop - start
+            n = min(self.batch_size, len(self.x) - start)
             share = slice(start + rank * n // world, start + (rank + 1) * n // world)
-            yield self._batch(share if order is None else order[share])
+            if n >= world or (not self.sampler.shuffle and share.start < share.stop):
+                shares.append(share)
+        return shares
 
     def _batch(self, index: Tensor | slice) -> tuple[Tensor, ...]:
         x = scale(self.x[index])

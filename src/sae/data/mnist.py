@@ -16,8 +16,8 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sae.data import digits
 from sae.data.base import ImageDataModule, Samples
-from sae.data.idx import find_folder, read_idx
-from sae.errors import InputError, check_choice
+from sae.data.idx import find_folder, present, read_idx
+from sae.errors import InputError, check_choice, show
 
 # Seconds after which the web counts as absent, and after which a silent download is given up.
 REACH_TIMEOUT = 8.0
@@ -60,37 +60,47 @@ class MNISTDataModule(ImageDataModule):
             check_choice("fallback", fallback, ("digits",))
         self.fallback = fallback
         named = root or os.environ.get("SAE_DATA")
-        self.root = Path(named or "data").expanduser()
-        if named and not self.root.is_dir():
+        self.root = Path(os.path.expanduser(named or "data"))
+        if named and not _is_folder(self.root):
             key = "root" if root else "root (from $SAE_DATA)"
             remedy = "name the folder that holds MNIST, or create it to have MNIST downloaded"
-            raise InputError(key, "a folder", f"none at {str(self.root)!r}", remedy)
+            raise InputError(key, "a folder", f"none at {show(str(self.root))}", remedy)
 
     def load(self) -> tuple[Samples, Samples]:
         """Read MNIST, having downloaded it if need be; or else the fallback."""
-        folder = find_folder(self.root) or _download(self.root)
+        folder, reason = find_folder(self.root), ""
+        if folder is None:
+            folder, reason = _download(self.root)
         if folder is not None:
             return _read(folder, "train"), _read(folder, "t10k")
-        if self.fallback is None:
+        there = present(self.root)
+        if there or self.fallback is None:
             raise InputError(
                 "root",
                 f"MNIST in {str(self.root)!r}",
-                "no such files, and no web to download them from",
+                f"{'only ' + ', '.join(there) if there else 'no such files'}, and {reason}",
                 "(1) copy the four .gz archives into a folder and name it with --data.root or "
                 "$SAE_DATA, or (2) connect to the web and run again, or (3) add --data.fallback "
-                "digits to use the digits bundled with scikit-learn",
+                "digits to use the digits bundled with scikit-learn (in a folder without MNIST)",
             )
-        return self._fall_back()
+        return self._fall_back(reason)
 
-    def _fall_back(self) -> tuple[Samples, Samples]:
+    def _fall_back(self, reason: str) -> tuple[Samples, Samples]:
         self.name, self.description = digits.NAME, digits.DESCRIPTION
-        _warn_fallback(self.root)
         train, test = digits.load_digits()
         # The sizes asked for are meant for 60,000 images: take the same share of this set, and
         # batches small enough for about as many steps as make an epoch worth its name.
         self.val_size = max(1, round(self.val_size / 60_000 * len(train)))
         self.batch_size = min(self.batch_size, 64)
+        _warn_fallback(self, reason)
         return train, test
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name too long, or one with a NUL
+        return False
 
 
 def _read(folder: Path, part: str) -> Samples:
@@ -98,26 +108,27 @@ def _read(folder: Path, part: str) -> Samples:
     return Samples(images.flatten(1), read_idx(folder, f"{part}-labels-idx1-ubyte").long())
 
 
-def _download(root: Path) -> Path | None:
-    """Fetch the four archives into ``root/MNIST/raw``; None where there is no web."""
+def _download(root: Path) -> tuple[Path | None, str]:
+    """Fetch what is missing into ``root/MNIST/raw``; or else say in a few words why not."""
     from torchvision.datasets import MNIST
     from torchvision.datasets.utils import download_url
 
     mirror = next((url for url in MNIST.mirrors if _reachable(url + MNIST.resources[0][0])), None)
     if mirror is None:
-        return None
+        return None, "no web to download them from"
     folder = root / "MNIST" / "raw"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Aside first, then renamed: a download that breaks off leaves no half file behind.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as aside, _socket_timeout():
             for name, md5 in MNIST.resources:
+                if (folder / name).exists() or (folder / name.removesuffix(".gz")).exists():
+                    continue
                 download_url(mirror + name, aside, filename=name, md5=md5)
                 os.replace(Path(aside) / name, folder / name)
     except (OSError, RuntimeError) as error:
-        print(f"MNIST could not be downloaded into {str(folder)!r}: {error}", file=sys.stderr)
-        return None
-    return folder
+        return None, f"the download failed ({' '.join(str(error).split())})"
+    return folder, ""
 
 
 def _reachable(url: str) -> bool:
@@ -129,8 +140,8 @@ def _reachable(url: str) -> bool:
             request = urllib.request.Request(url, method="HEAD")
             with urllib.request.urlopen(request, timeout=REACH_TIMEOUT) as response:
                 answers.append(response.status)
-        except OSError:
-            pass  # no answer is the answer
+        except Exception:
+            pass  # no answer, or a strange one, is the answer
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -149,12 +160,13 @@ def _socket_timeout() -> Iterator[None]:
 
 
 @rank_zero_only
-def _warn_fallback(root: Path) -> None:
+def _warn_fallback(data: MNISTDataModule, reason: str) -> None:
     line = "=" * 88
     print(
         f"{line}\n"
-        f"WARNING: no MNIST in {str(root)!r} and no web to download it from.\n"
-        f"This run uses {digits.DESCRIPTION} instead.\n"
+        f"WARNING: no MNIST in {str(data.root)!r}, and {reason}.\n"
+        f"This run uses {data.description} instead,\n"
+        f"in batches of {data.batch_size}, {data.val_size} of them for validation.\n"
         "Its figures are not MNIST figures. To use MNIST, name its folder with --data.root or "
         f"$SAE_DATA.\n{line}",
         file=sys.stderr,

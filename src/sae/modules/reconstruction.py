@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from torchmetrics import MeanSquaredError
 
+from sae.errors import InputError
 from sae.layers import RANGES, Autoencoder, Stack
 from sae.recipe import Recipe
 from sae.seeding import derive_generator
@@ -29,12 +31,16 @@ class _Means:
 
     def add(self, values: dict[str, Tensor], n_samples: int) -> None:
         for name, value in values.items():
-            summed = value.detach() * n_samples
+            summed = value.detach().float() * n_samples  # bf16 would lose the small ones
             self.sums[name] = self.sums[name] + summed if name in self.sums else summed
         self.n_samples += n_samples
 
-    def compute(self) -> dict[str, Tensor]:
-        return {name: total / self.n_samples for name, total in self.sums.items()}
+    def compute(self, strategy: Strategy) -> dict[str, Tensor]:
+        """The means over all processes; how many samples each had matters not."""
+        totals = torch.stack([*self.sums.values()])
+        count = torch.full_like(totals[:1], self.n_samples)
+        totals = strategy.reduce(torch.cat([totals, count]), reduce_op="sum")
+        return dict(zip(self.sums, totals[:-1] / totals[-1], strict=True))
 
 
 class ReconstructionModule(LightningModule):
@@ -115,8 +121,8 @@ class ReconstructionModule(LightningModule):
     def _activity(self, h: Tensor) -> Tensor:
         """rho_hat over the whole batch, the shares of all processes together."""
         assert self.recipe.sparsity is not None
-        rho_hat = self.recipe.sparsity.activity(h, self.net.activation)
-        if self.training and self.trainer.world_size > 1:
+        rho_hat = self.recipe.sparsity.activity(h.float(), self.net.activation)
+        if self.training and self._trainer is not None and self._trainer.world_size > 1:
             shares = self.all_gather(rho_hat, sync_grads=True)
             assert isinstance(shares, Tensor)
             rho_hat = shares.mean(dim=0)
@@ -144,7 +150,14 @@ class ReconstructionModule(LightningModule):
         self.val_mse.reset()
 
     def _log_means(self, split: str) -> None:
-        means = self._means[split].compute()
+        means = self._means[split].compute(self.trainer.strategy)
+        if not torch.isfinite(means["loss"]):
+            raise InputError(
+                self.phase,
+                f"a finite {split} loss",
+                f"{means['loss'].item()} in epoch {self.current_epoch}",
+                "lower its learning rate (lr), or choose a bounded activation",
+            )
         named = {f"{self.phase}/{split}/{name}": mean for name, mean in means.items()}
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
 
@@ -165,8 +178,10 @@ class ReconstructionModule(LightningModule):
         parameters, recipe = list(self.net.parameters()), self.recipe
         if recipe.optimizer == "sgd":
             return SGD(parameters, recipe.lr, momentum=0.9, weight_decay=recipe.weight_decay)
-        # Fused Adam: one kernel for all parameters instead of a dozen small ones for each.
-        fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
+        # Fused Adam: one kernel for all parameters instead of a dozen small ones for each. It does
+        # not go together with gradient clipping under mixed precision.
+        clips = self._trainer is not None and bool(self._trainer.gradient_clip_val)
+        fused = not clips and all(p.device.type in ("cpu", "cuda") for p in parameters)
         kind = Adam if recipe.optimizer == "adam" else AdamW
         return kind(parameters, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 from torchmetrics import MeanMetric, MeanSquaredError
@@ -13,6 +14,7 @@ from sae.losses import LOSSES
 from sae.modules.reconstruction import ReconstructionModule
 from sae.recipe import Recipe
 
+MOST_UNITS = 1_000_000
 OUTPUTS = ("sigmoid", "linear")
 
 
@@ -107,12 +109,15 @@ class StackedAutoencoder(ReconstructionModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Refuse a checkpoint of another network, in one sentence."""
-        saved = checkpoint.get("hyper_parameters")
-        saved = dict(saved) if isinstance(saved, dict) else {}
-        found = {key: saved.get(key) for key in self.hparams}
-        wanted = dict(self.hparams)
-        differ = [key for key in wanted if found[key] != wanted[key]]
-        if differ:
+        saved: Any = checkpoint.get("hyper_parameters")
+        try:
+            same = [str(layer) for layer in build_stack(**saved)] == [str(x) for x in self.stack]
+        except (InputError, TypeError):
+            same, saved = False, {}
+        if not same:
+            wanted = dict(self.hparams)
+            found = {key: saved.get(key, "none") for key in wanted}
+            differ = [key for key in wanted if found[key] != wanted[key]]
             raise InputError(
                 "ckpt_path",
                 "a checkpoint of " + ", ".join(f"{key} = {wanted[key]}" for key in differ),
@@ -132,9 +137,9 @@ def build_stack(
     """A stack with new weights; the arguments are those of :class:`StackedAutoencoder`."""
     if not isinstance(sizes, Sequence) or len(sizes) < 2:
         remedy = "give the input size, then the units of each layer, such as [784, 256, 128]"
-        raise InputError("sizes", "a list of two sizes or more", show(list(sizes)), remedy)
+        raise InputError("sizes", "a list of two sizes or more", show(sizes), remedy)
     for k, size in enumerate(sizes):
-        check_integer(f"sizes[{k}]", size, 1, "give the number of units")
+        check_integer(f"sizes[{k}]", size, 1, "give the number of units", high=MOST_UNITS)
     units = _units(activation, len(sizes) - 1, linear_code)
     check_choice("output", output, OUTPUTS)
     check_choice("loss", loss, LOSSES)
@@ -151,6 +156,9 @@ def build_stack(
 
 def _units(activation: str | Sequence[str], n_layers: int, linear_code: bool) -> list[str]:
     """The activation of each encoder layer."""
+    if not isinstance(activation, Sequence):
+        remedy = "name one, such as sigmoid"
+        raise InputError("activation", "a name, or a list of names", show(activation), remedy)
     units = [activation] * n_layers if isinstance(activation, str) else list(activation)
     if len(units) != n_layers:
         expected = f"one name, or a list of {n_layers}, one for each encoder layer"

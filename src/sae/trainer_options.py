@@ -1,0 +1,56 @@
+"""Options of the Trainer that cannot mean in a run of several trainings what they mean in one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sae.errors import InputError, check_integer, show
+
+PRECISIONS = (None, 32, "32", "32-true", 16, "16", "16-mixed", "bf16", "bf16-mixed")
+# Option -> the values that leave it alone, and what to do instead.
+_LEFT_ALONE: dict[str, tuple[tuple[Any, ...], str]] = {
+    "max_epochs": ((None,), "use --pretrain.epochs and --finetune.epochs instead"),
+    "min_epochs": ((None,), "use --pretrain.epochs and --finetune.epochs instead"),
+    "max_steps": ((-1,), "use --pretrain.epochs and --finetune.epochs instead"),
+    "min_steps": ((None,), "use --pretrain.epochs and --finetune.epochs instead"),
+    "val_check_interval": ((None, 1.0), "leave it out: a run validates after each epoch"),
+    "overfit_batches": ((0.0,), "leave it out, and limit the data with limit_train_batches"),
+    "barebones": ((False,), "leave it out"),
+}
+_PARTS = ("train", "val", "test", "predict")
+
+
+def check_trainer_options(options: Any) -> None:
+    """Raise :class:`InputError` for an option that would break a run, before it starts.
+
+    Args:
+        options: The Trainer's options, as attributes.
+    """
+    for key, (allowed, remedy) in _LEFT_ALONE.items():
+        value = options.get(key)
+        if value not in allowed:
+            expected = "nothing, for a run is several trainings"
+            raise InputError(f"trainer.{key}", expected, show(value), remedy)
+    for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+        check_integer(f"trainer.{key}", options.get(key), 1, "give 1 or more, or leave it out")
+    for part in _PARTS:
+        _check_limit(f"trainer.limit_{part}_batches", options.get(f"limit_{part}_batches"))
+    precision = options.get("precision")
+    if precision not in PRECISIONS:
+        expected = "32-true, 16-mixed or bf16-mixed"
+        remedy = "choose one of these: the weights themselves stay in 32 bits"
+        raise InputError("trainer.precision", expected, show(precision), remedy)
+    root = options.get("default_root_dir")
+    if root is not None and ("://" in str(root) or "\0" in str(root)):
+        remedy = "name one on this machine"
+        raise InputError("trainer.default_root_dir", "a local folder", show(str(root)), remedy)
+
+
+def _check_limit(key: str, value: Any) -> None:
+    if value is None:
+        return
+    whole = isinstance(value, int) and value >= 1
+    share = isinstance(value, float) and 0 < value <= 1
+    if isinstance(value, bool) or not (whole or share):
+        expected = "a number of batches, 1 or more, or a share of them in (0, 1]"
+        raise InputError(key, expected, show(value), "give such a number, or leave it out")
