@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from helpers import write_mnist
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sae.cli import VERBS, main
+from sae.data import DigitsDataModule
+from sae.modules import StackedAutoencoder
 
 ROOT = Path(__file__).parents[1]
 SHORT = ["--pretrain.epochs", "2", "--finetune.epochs", "2", "--model.sizes", "[784, 12, 4]"]
@@ -282,6 +285,7 @@ BAD = {
     ),
     "a wrong stage": (["--pretrain.stages", '[{}, {"lr": 0}]'], "pretrain.stages[1].lr", "0"),
     "a stage too few": (["--pretrain.stages", "[{}]"], "pretrain.stages", "1"),
+    "half an option": (["--pretrain.epoch", "3"], "pretrain.epoch", "does not exist"),
     "an unknown option": (["--pretrain.epocs", "3"], "pretrain.epocs", "does not exist"),
     "an unknown datamodule": (["--data", "Fashion"], "data", "'Fashion'"),
     "an unknown option of the data": (["--data.bach", "3"], "data.bach", "does not exist"),
@@ -302,11 +306,33 @@ BAD = {
         "pretrain (stage 2).corruption.kind",
         "'salt_and_pepper'",
     ),
+    "sizes beyond any memory": (["--model.sizes", "[784, 99999999]"], "model.sizes[1]", "99999999"),
+    "a text for noise": (["--pretrain.corruption", "masking"], "pretrain.corruption", "'masking'"),
+    "a number for sparsity": (["--finetune.sparsity", "5"], "finetune.sparsity", "'5'"),
+    "a huge seed of the split": (["--data.split_seed", "9" * 30], "data.split_seed", "9" * 30),
+    "a long name": (["--name", "n" * 400], "name", "'nnn"),
     "a sparse linear code": (
         ["--model.linear_code", "true", "--finetune.sparsity", '{"rho": 0.1}'],
         "finetune.sparsity",
         "'identity'",
     ),
+}
+
+
+BAD |= {
+    f"trainer: {option} {value}": ([f"--trainer.{option}", value], f"trainer.{option}", value)
+    for option, value in {
+        "max_steps": "5",
+        "overfit_batches": "1.0",
+        "barebones": "True",
+        "accumulate_grad_batches": "0",
+        "check_val_every_n_epoch": "0",
+        "val_check_interval": "1000",
+        "limit_val_batches": "0",
+        "limit_train_batches": "1.5",
+        "precision": "bf16-true",
+        "default_root_dir": "s3://bucket/x",
+    }.items()
 }
 
 
@@ -338,6 +364,123 @@ def test_a_command_that_lacks_something(args, message, capsys):
         main(args)
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pretrain:",
+        "finetune:",
+        "trainer: 5",
+        "seed_everything:",
+        "model: {sizes: 9, activation: }",
+    ],
+)
+def test_an_empty_group_of_a_config(line, capsys):
+    config = yaml.safe_load((ROOT / "configs" / "digits.yaml").read_text())
+    Path("bad.yaml").write_text(yaml.safe_dump(config | yaml.safe_load(line)))
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--config", "bad.yaml"])
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert f"{line.split(':')[0]}" in error
+    assert not Path("lightning_logs").exists()
+
+
+@pytest.mark.parametrize("kind", ["missing", "file"])
+def test_a_wrong_data_folder_in_the_environment(kind, capsys, monkeypatch, tmp_path):
+    if kind == "file":
+        (tmp_path / "where").write_text("")
+    monkeypatch.setenv("SAE_DATA", str(tmp_path / "where"))
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--config", str(ROOT / "configs" / "stacked.yaml")])
+    assert end.value.code == 2
+    message = "error: data.root (from $SAE_DATA): expected a folder, found none at"
+    assert capsys.readouterr().err.startswith(message)
+
+
+def test_a_damaged_file_is_named_by_its_path(capsys, monkeypatch, tmp_path):
+    write_mnist(tmp_path / "mnist", monkeypatch)
+    path = tmp_path / "mnist" / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--config", str(ROOT / "configs/stacked.yaml"), "--data.root", "mnist"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("error: mnist/t10k-images-idx3-ubyte.gz: expected")
+
+
+@pytest.mark.parametrize("damage", ["cut", "keys", "shape", "type"])
+def test_a_damaged_checkpoint(finished, damage, capsys):
+    path = finished[0] / "finetune" / "checkpoints" / "best.ckpt"
+    content = torch.load(path, weights_only=True)
+    if damage == "keys":
+        del content["state_dict"]["net.layers.0.bias"]
+    elif damage == "shape":
+        content["state_dict"]["net.layers.0.bias"] = torch.zeros(3)
+    elif damage == "type":
+        content["state_dict"] = 5
+    torch.save(content, "bad.ckpt")
+    if damage == "cut":
+        Path("bad.ckpt").write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(SystemExit) as end:
+        main(["test", "--config", str(finished[0] / "config.yaml"), "--ckpt_path", "bad.ckpt"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ckpt_path: expected")
+
+
+def test_figures_on_other_data_than_the_runs_are_refused(finished, capsys, monkeypatch, tmp_path):
+    write_mnist(tmp_path / "mnist", monkeypatch)
+    mine = ["--data", "MNISTDataModule", "--data.root", "mnist", "--data.val_size", "10"]
+    with pytest.raises(SystemExit) as end:
+        verb("test", finished[0], *mine)
+    assert end.value.code == 2
+    message = "error: data: expected digits, which the run trained on, found MNIST"
+    assert capsys.readouterr().err.startswith(message)
+
+
+def test_a_diverged_run_ends_in_a_sentence_and_says_so_in_the_manifest(capsys):
+    wild = ["--finetune.lr", "1e30", "--finetune.optimizer", "sgd", "--model.activation", "relu"]
+    with pytest.raises(SystemExit) as end:
+        fit(*wild, "--model.output", "linear")
+    assert end.value.code == 2
+    assert "finetune: expected a finite" in capsys.readouterr().err
+    folder = Path("lightning_logs/digits/version_0")
+    assert read(folder, "manifest.json")["status"] == "broken off"
+    assert [phase["name"] for phase in read(folder, "manifest.json")["phases"]] == [
+        "stage1",
+        "stage2",
+    ]
+
+
+def test_pictures_summary_and_checkpoint_show_the_best_weights_not_the_last(capsys):
+    wild = ["--finetune.lr", "0.03", "--finetune.schedule", "constant", "--finetune.epochs", "8"]
+    folder = fit(*wild, "--model.sizes", "[784, 12, 2]")
+    with (folder / "metrics.csv").open() as file:
+        losses = [
+            float(row["val/loss"]) for row in csv.DictReader(file) if row["phase"] == "finetune"
+        ]
+    assert min(losses) < losses[-1], "the best epoch must not be the last, or this shows nothing"
+    assert f"validation loss {min(losses):.3f} SSE per image" in capsys.readouterr().out
+    assert read(folder, "summary.json")["val"]["sse"] == pytest.approx(min(losses), rel=1e-4)
+    model = StackedAutoencoder.load_from_checkpoint(
+        folder / "finetune/checkpoints/best.ckpt", weights_only=True
+    )
+    data = DigitsDataModule()
+    data.setup()
+    codes = model.encode(data.val.x[:1].float() / 255)[0].tolist()
+    first = (folder / "finetune" / "codes.csv").read_text().splitlines()[1].split(",")
+    assert [float(value) for value in first[:2]] == pytest.approx(codes, rel=1e-4)
+
+
+def test_mixed_precision_from_fit_to_predict():
+    mixed = ["--trainer.precision", "bf16-mixed", "--trainer.gradient_clip_val", "1.0"]
+    folder = fit(*mixed, "--pretrain.sparsity", '{"rho": 0.05}')
+    verb("predict", folder)
+    with (folder / "metrics.csv").open() as file:
+        row = next(csv.DictReader(file))
+    parts = float(row["train/reconstruction"]) + float(row["train/sparsity"])
+    assert float(row["train/loss"]) == pytest.approx(parts, rel=1e-3)
 
 
 @pytest.mark.parametrize("content", ["model: [", "model:\n  sizs: [1, 2]\n", "just text", ""])
@@ -394,10 +537,12 @@ def test_print_config_is_a_config(capsys):
 
 
 @pytest.mark.slow
-def test_two_processes_run_the_whole_path_and_agree_with_one(finished, tmp_path):
+def test_two_processes_run_the_whole_path_and_agree_with_one():
     command = [sys.executable, str(ROOT / "cli.py"), "fit", "--config"]
     command += [str(ROOT / "configs" / "digits.yaml"), *SHORT, "--trainer.devices", "2"]
     command += ["--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
+    sparse = '{"rho": 0.2, "weight": 1}'
+    command += ["--pretrain.sparsity", sparse, "--finetune.sparsity", sparse]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment, timeout=300
@@ -407,5 +552,9 @@ def test_two_processes_run_the_whole_path_and_agree_with_one(finished, tmp_path)
     assert done.stdout.count("run: ") == 1
     assert [path.name for path in Path("lightning_logs/digits").iterdir()] == ["version_0"]
     two = read(Path("lightning_logs/digits/version_0"), "summary.json")["test"]
-    one = read(finished[0], "summary.json")["test"]
-    assert two["sse"] == pytest.approx(one["sse"], rel=1e-3)
+    folder = fit("--pretrain.sparsity", sparse, "--finetune.sparsity", sparse)
+    one = read(folder, "summary.json")["test"]
+    assert one.keys() == two.keys()
+    # One image of 360 is 0.3 %.
+    assert two.pop("knn_accuracy") == pytest.approx(one.pop("knn_accuracy"), abs=2)
+    assert two == pytest.approx(one, rel=1e-3)

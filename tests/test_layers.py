@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from helpers import randomised, tiny_stack
+from torch import nn
 
 from sae.layers import ACTIVATIONS, RANGES, AutoencoderLayer, Stack
 
@@ -42,6 +43,23 @@ def test_activations_stay_in_their_range(name):
     assert y.min() >= low
     assert y.max() <= high
     assert torch.isfinite(y).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("sigmoid", nn.Sigmoid()),
+        ("tanh", nn.Tanh()),
+        ("relu", nn.ReLU()),
+        ("leaky_relu", nn.LeakyReLU()),
+        ("gelu", nn.GELU()),
+        ("silu", nn.SiLU()),
+        ("identity", nn.Identity()),
+    ],
+)
+def test_activations_are_those_of_torch(name, module):
+    x = torch.linspace(-5, 5, 101)
+    assert torch.equal(ACTIVATIONS[name](x), module(x))
 
 
 def test_tied_layer_has_one_weight_for_both():

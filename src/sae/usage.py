@@ -23,6 +23,10 @@ TYPES = {
 class OneSentenceParser(LightningArgumentParser):
     """A parser that answers wrong input with one sentence on stderr and exit code 2."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # `--pretrain.epoch` is a slip, not short for `--pretrain.epochs`.
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the sentence and exit; inside a larger parse, raise as usual."""
         if not self.exit_on_error:

@@ -77,6 +77,24 @@ def test_processes_share_each_batch_without_loss_or_repetition(monkeypatch, shuf
         assert torch.equal(torch.cat(parts), whole)
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_last_batch_smaller_than_the_processes(monkeypatch, shuffle):
+    """Training: all take the same number of steps. Elsewhere: no sample is lost."""
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    steps, seen = [], []
+    for rank in range(2):
+        monkeypatch.setattr(dist, "get_rank", lambda rank=rank: rank)
+        loader = TensorLoader(numbers(21), batch_size=10, shuffle=shuffle)
+        got = batches(loader)
+        assert len(loader) == len(got)
+        assert all(len(x) for x in got)
+        steps.append(len(got))
+        seen += torch.cat(got).flatten().tolist()
+    assert len(seen) == len(set(seen)) == (20 if shuffle else 21)
+    assert steps == ([2, 2] if shuffle else [2, 3])
+
+
 def test_a_whole_pass_is_neither_shuffled_nor_shared(monkeypatch):
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
     loader = TensorLoader(numbers(), batch_size=3, shuffle=True)

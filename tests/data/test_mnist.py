@@ -185,6 +185,28 @@ def test_a_download_ends_in_the_folder_that_is_read(tmp_path, monkeypatch):
     assert find_folder(tmp_path / "root") == tmp_path / "root" / "MNIST" / "raw"
 
 
+def test_a_download_fetches_only_what_is_missing(folder, monkeypatch):
+    fetched = []
+
+    def copy(url, root, filename, md5):
+        fetched.append(filename)
+        Path(root, filename).write_bytes(missing)
+
+    path = folder / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz"
+    missing = path.read_bytes()
+    path.unlink()
+    monkeypatch.setattr(mnist, "_reachable", lambda url: True)
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", copy)
+    assert len(module(folder).test) == 20
+    assert fetched == [path.name]
+
+
+def test_half_of_mnist_is_no_reason_to_fall_back(folder):
+    (folder / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(InputError, match=r"found only train-images-idx3-ubyte, .*no web"):
+        module(folder, fallback="digits")
+
+
 def test_idx_against_numpy():
     array = np.random.default_rng(0).integers(0, 256, (3, 4, 5), dtype=np.uint8)
     assert np.array_equal(parse_idx(idx_bytes(array)).numpy(), array)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from helpers import clone_state, loader, same_state, tiny_model, tiny_stack
 from lightning import Trainer
 
 from sae.corruption import Corruption
+from sae.errors import InputError
 from sae.modules import Stage
+from sae.modules.reconstruction import _Means
 from sae.recipe import Recipe
 from sae.sparsity import Sparsity
 
@@ -140,6 +144,27 @@ def test_every_optimizer_and_schedule_lowers_the_loss(optimizer, schedule):
     assert trainer.callback_metrics["stage1/val/loss"] < before
     if schedule != "constant":
         assert trainer.optimizers[0].param_groups[0]["lr"] < 1e-3
+
+
+def test_the_recipe_reaches_the_optimizer():
+    adam = Stage(tiny_stack(), 0, Recipe(weight_decay=0.3)).configure_optimizers()
+    assert adam.param_groups[0]["weight_decay"] == 0.3
+    sgd = Stage(tiny_stack(), 0, Recipe(optimizer="sgd", weight_decay=0.2)).configure_optimizers()
+    assert (sgd.param_groups[0]["momentum"], sgd.param_groups[0]["weight_decay"]) == (0.9, 0.2)
+
+
+def test_a_diverged_training_stops_and_names_the_stage():
+    recipe = Recipe(lr=1e30, optimizer="sgd")
+    stage = Stage(tiny_stack(activation="relu", output="linear"), 0, recipe)
+    with pytest.raises(InputError, match=r"stage1: expected a finite .* loss, found (nan|inf)"):
+        fit(stage, loader(), epochs=3)
+
+
+def test_sums_of_an_epoch_are_taken_in_32_bits():
+    means = _Means()
+    for _ in range(1000):
+        means.add({"loss": torch.tensor(1.0, dtype=torch.bfloat16)}, 1)
+    assert means.compute(SimpleNamespace(reduce=lambda t, reduce_op: t))["loss"] == 1
 
 
 def test_the_optimizer_holds_the_parameters_of_the_layer_alone():
