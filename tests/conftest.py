@@ -6,6 +6,10 @@ import os
 import sys
 from pathlib import Path
 
+# One thread a process, in those that tests start too: the networks are tiny, and threads of several
+# processes that wait for each other on few cores take minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 
