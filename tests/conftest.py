@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -44,3 +45,15 @@ def no_web(monkeypatch):
     from sae.data import mnist
 
     monkeypatch.setattr(mnist, "_reachable", lambda url: False)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> tuple[Path, str]:
+    """A finished run, and what it printed."""
+    where = tmp_path_factory.mktemp("finished")
+    from helpers import SHORT
+
+    command = [sys.executable, str(ROOT / "cli.py"), "fit", "--config"]
+    command += [str(ROOT / "configs" / "digits.yaml"), *SHORT]
+    done = subprocess.run(command, cwd=where, capture_output=True, text=True, check=True)
+    return where / "lightning_logs" / "digits" / "version_0", done.stdout

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import numpy as np
 import torch
 from lightning import Callback
 
+from sae.cli import main
 from sae.data import ImageDataModule, TensorLoader
 from sae.data.base import Samples
 from sae.modules import StackedAutoencoder
 from sae.modules.stack import build_stack
+
+ROOT = Path(__file__).parents[1]
+SHORT = ["--pretrain.epochs", "2", "--finetune.epochs", "2", "--model.sizes", "[784, 12, 4]"]
 
 
 class TinyDataModule(ImageDataModule):
@@ -110,3 +115,18 @@ class CountEpochs(Callback):
     def on_train_end(self, trainer, pl_module) -> None:
         with Path("epochs.txt").open("a") as file:
             file.write(f"{self.epochs}\n")
+
+
+def fit(*args: str, config: str = "digits") -> Path:
+    """Run ``fit`` in the working folder; give the run's folder."""
+    main(["fit", "--config", str(ROOT / "configs" / f"{config}.yaml"), *SHORT, *args])
+    return sorted(Path("lightning_logs").glob("*/version_*"))[-1]
+
+
+def read(folder: Path, name: str) -> dict:
+    return json.loads((folder / name).read_text())
+
+
+def verb(name: str, folder: Path, *args: str) -> None:
+    checkpoint = folder / "finetune" / "checkpoints" / "best.ckpt"
+    main([name, "--config", str(folder / "config.yaml"), "--ckpt_path", str(checkpoint), *args])

@@ -4,27 +4,26 @@ import pytest
 
 from sae.corruption import Corruption
 from sae.errors import InputError
+from sae.layers import PIXELS, RANGES
 from sae.modules.stack import build_stack
-from sae.recipe import PretrainRecipe, Recipe
+from sae.recipe import Recipe, recipe, stage_recipes
 from sae.sparsity import Sparsity
 
 
 def test_plain_settings_become_a_recipe():
-    recipe = Recipe.from_mapping(
+    built = recipe(
         {
             "epochs": 3,
             "corruption": {"kind": "masking", "level": 0.3},
             "sparsity": {"rho": 0.1},
         }
     )
-    assert recipe == Recipe(3, corruption=Corruption("masking", 0.3), sparsity=Sparsity(0.1))
+    assert built == Recipe(3, corruption=Corruption("masking", 0.3), sparsity=Sparsity(0.1))
 
 
 def test_stages_inherit_what_they_do_not_name():
-    recipe = PretrainRecipe(
-        epochs=7, lr=0.02, stages=[{}, {"epochs": 2, "sparsity": {"rho": 0.2}}, {"lr": 0.5}]
-    )
-    assert recipe.for_stages(3) == [
+    stages = [{}, {"epochs": 2, "sparsity": {"rho": 0.2}}, {"lr": 0.5}]
+    assert stage_recipes({"epochs": 7, "lr": 0.02, "stages": stages}, 3) == [
         Recipe(7, 0.02),
         Recipe(2, 0.02, sparsity=Sparsity(0.2)),
         Recipe(7, 0.5),
@@ -36,13 +35,13 @@ def test_a_stage_can_take_a_setting_back():
         "corruption": {"kind": "gaussian", "level": 0.1},
         "stages": [{}, {"corruption": None}],
     }
-    first, second = PretrainRecipe.from_options(shared).for_stages(2)
+    first, second = stage_recipes(shared, 2)
     assert first.corruption == Corruption("gaussian", 0.1)
     assert second.corruption is None
 
 
 def test_without_stages_all_are_alike():
-    assert PretrainRecipe(epochs=4).for_stages(2) == [Recipe(4), Recipe(4)]
+    assert stage_recipes({"epochs": 4}, 2) == [Recipe(4), Recipe(4)]
 
 
 @pytest.mark.parametrize(
@@ -66,21 +65,22 @@ def test_without_stages_all_are_alike():
 )
 def test_wrong_settings_are_named(settings, message):
     with pytest.raises(InputError, match=message):
-        Recipe.from_mapping(settings)
+        recipe(settings)
 
 
 def test_a_wrong_stage_is_named_by_its_place():
     with pytest.raises(InputError, match=r"stages\[1\]\.epochs: expected"):
-        PretrainRecipe(stages=[{}, {"epochs": -2}]).for_stages(2)
+        stage_recipes({"stages": [{}, {"epochs": -2}]}, 2)
     with pytest.raises(InputError, match=r"stages\[0\]: expected a mapping"):
-        PretrainRecipe(stages=[3, {}]).for_stages(2)
+        stage_recipes({"stages": [3, {}]}, 2)
     with pytest.raises(InputError, match=r"stages: expected a list of 2 mappings.* found 1"):
-        PretrainRecipe(stages=[{}]).for_stages(2)
+        stage_recipes({"stages": [{}]}, 2)
 
 
 def test_noise_and_penalty_must_fit_the_layer():
     linear = build_stack([6, 3], activation="identity", output="linear")
     with pytest.raises(InputError, match="sparsity: expected a code with one of"):
-        Recipe(sparsity=Sparsity()).check_fits(linear)
+        Recipe(sparsity=Sparsity()).check_fits(linear, PIXELS)
     with pytest.raises(InputError, match=r"corruption\.kind: expected masking or gaussian"):
-        Recipe(corruption=Corruption("salt_and_pepper", 0.1)).check_fits(linear)
+        Recipe(corruption=Corruption("salt_and_pepper", 0.1)).check_fits(linear, RANGES["relu"])
+    Recipe(corruption=Corruption("salt_and_pepper", 0.1)).check_fits(linear, PIXELS)

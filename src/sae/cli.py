@@ -29,8 +29,8 @@ from sae.evaluate import figures_on_test, validation_sse
 from sae.experiment import Experiment, Extras
 from sae.modules import StackedAutoencoder
 from sae.pretrain import check_recipes
-from sae.recipe import PretrainRecipe, Recipe
-from sae.run import Run, check_same_data, load_checkpoint, next_version
+from sae.recipe import PretrainRecipe, Recipe, recipe, stage_recipes
+from sae.run import Run, check_same_data, load_checkpoint, new_version
 from sae.sparsity import Sparsity
 from sae.trainer_options import check_trainer_options
 from sae.usage import OneSentenceParser
@@ -160,10 +160,10 @@ class SAECLI(LightningCLI):
     def _read_recipes(self) -> None:
         self.seed: int = self._option("seed_everything")
         with error_prefix("pretrain"):
-            pretrain = PretrainRecipe.from_options(self._option("pretrain").as_dict())
-            self.stages = pretrain.for_stages(len(self.model.stack))
+            options = self._option("pretrain").as_dict()
+            self.stages = stage_recipes(options, len(self.model.stack))
         with error_prefix("finetune"):
-            self.finetune = Recipe.from_mapping(self._option("finetune").as_dict())
+            self.finetune = recipe(self._option("finetune").as_dict())
         check_recipes(self.model.stack, self.stages, self.finetune)
         self.model.recipe, self.model.seed = self.finetune, self.seed
 
@@ -202,6 +202,7 @@ class SAECLI(LightningCLI):
         data = self._load_data()
         run = Run.claim(self.trainer, self._run_name())
         self.config.fit.name = run.name
+        self._resolve_data(data)
         config = self._parser("fit").dump(self.config.fit, skip_unset=True)
         run.write_text("config.yaml", config)
         options = self._option("trainer")
@@ -219,6 +220,13 @@ class SAECLI(LightningCLI):
             experiment.start()
         except MisconfigurationException as error:
             raise _trainer_error(error) from None
+
+    def _resolve_data(self, data: ImageDataModule) -> None:
+        """Have the config name the data really used: $SAE_DATA may point elsewhere tomorrow."""
+        named = self.config.fit.data
+        init_args = named.get("init_args", Namespace()).as_dict()
+        class_path, init_args = data.resolved(named.class_path, init_args)
+        self.config.fit.data = Namespace(class_path=class_path, init_args=Namespace(init_args))
 
     def _run_trainer(self, logger: Any, **kwargs: Any) -> Trainer:
         """A Trainer of a run: whatever loggers the config names log beside ours."""
@@ -241,9 +249,7 @@ class SAECLI(LightningCLI):
         self, model: StackedAutoencoder, datamodule: ImageDataModule, ckpt_path: str | None = None
     ) -> None:
         """Figures of a finished run on the validation images."""
-        checkpoint = load_checkpoint(ckpt_path, model)
-        data = self._load_data()
-        check_same_data(checkpoint, data.name)
+        checkpoint, data = self._finished_run(ckpt_path)
         sse = validation_sse(self._verb_trainer(), model, data, checkpoint)
         self._print_figures(data, {"val_sse": sse})
 
@@ -251,23 +257,20 @@ class SAECLI(LightningCLI):
         self, model: StackedAutoencoder, datamodule: ImageDataModule, ckpt_path: str | None = None
     ) -> None:
         """Figures of a finished run on the test images: those that fit printed."""
-        checkpoint = load_checkpoint(ckpt_path, model)
-        data = self._load_data()
-        check_same_data(checkpoint, data.name)
+        checkpoint, data = self._finished_run(ckpt_path)
         self._print_figures(data, figures_on_test(self._verb_trainer(), model, data, checkpoint))
 
     def predict(
         self, model: StackedAutoencoder, datamodule: ImageDataModule, ckpt_path: str | None = None
     ) -> None:
         """Codes of the test images as CSV, with the squared error of each."""
-        checkpoint = load_checkpoint(ckpt_path, model)
-        data = self._load_data()
-        check_same_data(checkpoint, data.name)
+        checkpoint, data = self._finished_run(ckpt_path)
         trainer = self._verb_trainer()
         if trainer.world_size > 1:
             remedy = "add --trainer.devices 1"
             raise InputError("trainer.devices", "1 for predict", str(trainer.world_size), remedy)
-        folder = self._predict_folder()
+        logs = Path(self.trainer.default_root_dir) / "lightning_logs"
+        folder = new_version(logs / self._run_name() / "predict")
         batches = trainer.predict(
             model, data.predict_dataloader(), ckpt_path=checkpoint, weights_only=True
         )
@@ -275,16 +278,12 @@ class SAECLI(LightningCLI):
         self._print_figures(data, predictions.figures(batches, data.n_features))
         print(f"codes: {summary.shown_path(path)}", flush=True)
 
-    def _predict_folder(self) -> Path:
-        logs = Path(self.trainer.default_root_dir) / "lightning_logs"
-        parent = logs / self._run_name() / "predict"
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-            return next_version(parent)
-        except OSError as error:
-            remedy = "choose another with --trainer.default_root_dir"
-            found = f"none ({error.strerror})"
-            raise InputError(str(parent), "a folder to write into", found, remedy) from None
+    def _finished_run(self, ckpt_path: str | None) -> tuple[str, ImageDataModule]:
+        """A checkpoint that fits the model, and the data its run trained on."""
+        checkpoint = load_checkpoint(ckpt_path, self.model)
+        data = self._load_data()
+        check_same_data(checkpoint, data.name)
+        return checkpoint, data
 
     def _verb_trainer(self) -> Trainer:
         return self.instantiate_trainer(logger=False, enable_progress_bar=False)

@@ -35,7 +35,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 _INF = float("inf")
-# Least and greatest value that a unit can take.
+# Least and greatest value that a pixel, and that a unit, can take.
+PIXELS = (0.0, 1.0)
 RANGES: dict[str, tuple[float, float]] = {
     "sigmoid": (0.0, 1.0),
     "tanh": (-1.0, 1.0),
@@ -208,6 +209,11 @@ class Stack(Autoencoder):
     def n_features(self) -> int:
         """Features of the input."""
         return self[0].n_in
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Least and greatest value of the code; that of pixels where there is no layer."""
+        return RANGES[self.activation] if len(self) else PIXELS
 
     def below(self, index: int) -> Stack:
         """The layers under layer ``index``, as a stack of their own (shared, not copied)."""

@@ -15,10 +15,11 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from sae.data.loader import TensorLoader, encode
 from sae.errors import InputError, error_prefix
-from sae.layers import Stack
+from sae.layers import PIXELS, Stack
 from sae.modules import ReconstructionModule, StackedAutoencoder, Stage
 from sae.recipe import Recipe
 from sae.seeding import derive_generator, derive_seed
+from sae.summary import chain
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ def check_recipes(stack: Stack, stages: Sequence[Recipe], finetune: Recipe) -> N
         raise InputError("stages", expected, str(len(stages)), "give as many")
     for k, (layer, recipe) in enumerate(zip(stack, stages, strict=True)):
         with error_prefix(f"pretrain (stage {k + 1})"):
-            recipe.check_fits(layer)
+            recipe.check_fits(layer, stack.below(k).range)
     with error_prefix("finetune"):
-        finetune.check_fits(stack)
+        finetune.check_fits(stack, PIXELS)
 
 
 def plan(sizes: Sequence[int], stages: Sequence[Recipe], finetune: Recipe) -> list[Phase]:
@@ -82,13 +83,11 @@ def plan(sizes: Sequence[int], stages: Sequence[Recipe], finetune: Recipe) -> li
         finetune: Recipe of the fine-tuning.
     """
     n = len(stages)
-    there = "→".join(str(size) for size in sizes)
-    back = "→".join(str(size) for size in reversed(sizes[:-1]))
     drafts = [
         (f"stage{k + 1}", f"stage {k + 1}/{n} {sizes[k]}→{sizes[k + 1]}", recipe)
         for k, recipe in enumerate(stages)
     ]
-    drafts.append(("finetune", f"fine-tune {there}→{back}", finetune))
+    drafts.append(("finetune", f"fine-tune {chain(sizes)}", finetune))
     overall = sum(recipe.epochs for _, _, recipe in drafts)
     phases, before = [], 0
     for name, title, recipe in drafts:

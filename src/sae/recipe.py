@@ -8,7 +8,7 @@ from typing import Any
 
 from sae.corruption import Corruption
 from sae.errors import InputError, check_choice, check_integer, check_number, error_prefix, show
-from sae.layers import RANGES, Autoencoder
+from sae.layers import Autoencoder
 from sae.sparsity import Sparsity
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -57,36 +57,80 @@ class Recipe:
         if self.patience is not None:
             check_integer("patience", self.patience, 1, "give a number of epochs, or null")
 
-    def check_fits(self, net: Autoencoder) -> None:
-        """Raise :class:`InputError` if the noise or the penalty is not defined on ``net``."""
+    def check_fits(self, net: Autoencoder, input_range: tuple[float, float]) -> None:
+        """Raise :class:`InputError` if the noise or the penalty is not defined on ``net``.
+
+        Args:
+            net: What is to be trained.
+            input_range: Least and greatest value of its inputs.
+        """
         if self.corruption is not None:
             with error_prefix("corruption"):
-                self.corruption.check_input(RANGES[net.output])
+                self.corruption.check_input(input_range)
         if self.sparsity is not None:
             self.sparsity.check_activation(net.activation)
 
-    @classmethod
-    def from_mapping(cls, settings: Mapping[str, Any], defaults: Recipe | None = None) -> Recipe:
-        """Build a recipe from plain settings, as they stand in YAML.
 
-        Args:
-            settings: Field names to values; ``corruption`` and ``sparsity`` as mappings.
-            defaults: Where the fields come from that ``settings`` does not name.
+@dataclass(frozen=True)
+class PretrainRecipe(Recipe):
+    """How the stages are trained, one after another; the settings hold for every stage.
 
-        Raises:
-            InputError: An unknown field, or a value outside its range.
-        """
-        names = [field.name for field in fields(Recipe)]
-        defaults = defaults or Recipe()
-        values = {name: getattr(defaults, name) for name in names}
-        for key, value in settings.items():
-            if key not in names:
-                remedy = "mend the name or take it out"
-                raise InputError(str(key), f"one of {', '.join(names)}", "this name", remedy)
-            values[key] = value
-        values["corruption"] = _build(Corruption, "corruption", values["corruption"])
-        values["sparsity"] = _build(Sparsity, "sparsity", values["sparsity"])
-        return Recipe(**{name: values[name] for name in names})
+    Args:
+        stages: Settings that differ, a mapping for each stage in order: the first one's first.
+            An empty mapping ({}) keeps the settings above. null keeps them for all stages.
+    """
+
+    # This class only names the options; :func:`stage_recipes` reads what they are set to.
+    stages: list[dict[str, Any]] | None = None
+
+
+def recipe(settings: Mapping[str, Any], defaults: Recipe | None = None) -> Recipe:
+    """Build a recipe from plain settings, as they stand in YAML.
+
+    Args:
+        settings: Field names to values; ``corruption`` and ``sparsity`` as mappings.
+        defaults: Where the fields come from that ``settings`` does not name.
+
+    Raises:
+        InputError: An unknown field, or a value outside its range.
+    """
+    names = [field.name for field in fields(Recipe)]
+    for key in settings:
+        if key not in names:
+            remedy = "mend the name or take it out"
+            raise InputError(str(key), f"one of {', '.join(names)}", "this name", remedy)
+    values = {name: getattr(defaults or Recipe(), name) for name in names} | dict(settings)
+    values["corruption"] = _build(Corruption, "corruption", values["corruption"])
+    values["sparsity"] = _build(Sparsity, "sparsity", values["sparsity"])
+    return Recipe(**values)
+
+
+def stage_recipes(settings: Mapping[str, Any], n_stages: int) -> list[Recipe]:
+    """The recipe of each stage from plain settings, as they stand in YAML.
+
+    Args:
+        settings: Those of all stages, as in :func:`recipe`, and ``stages``, those that differ.
+        n_stages: How many there are.
+
+    Raises:
+        InputError: ``stages`` is given for another number of stages, or a setting is wrong.
+    """
+    settings = dict(settings)
+    overrides = settings.pop("stages", None)
+    shared = recipe(settings)
+    if overrides is None:
+        return [shared] * n_stages
+    if not isinstance(overrides, list) or len(overrides) != n_stages:
+        expected = f"a list of {n_stages} mappings, one for each layer of model.sizes"
+        found = f"{len(overrides)}" if isinstance(overrides, list) else show(overrides)
+        raise InputError("stages", expected, found, "write {} for a stage without changes")
+    recipes = []
+    for k, override in enumerate(overrides):
+        if not isinstance(override, Mapping):
+            raise InputError(f"stages[{k}]", "a mapping", show(override), "write {key: value}")
+        with error_prefix(f"stages[{k}]"):
+            recipes.append(recipe(override, shared))
+    return recipes
 
 
 def _build(cls: type, key: str, value: Any) -> Any:
@@ -104,45 +148,3 @@ def _build(cls: type, key: str, value: Any) -> Any:
         remedy = "give all of them"
         found = f"only {', '.join(value) or 'an empty mapping'}"
         raise InputError(key, f"the keys {', '.join(names)}", found, remedy) from None
-
-
-@dataclass(frozen=True)
-class PretrainRecipe(Recipe):
-    """How the stages are trained, one after another; the settings hold for every stage.
-
-    Args:
-        stages: Settings that differ, a mapping for each stage in order: the first one's first.
-            An empty mapping ({}) keeps the settings above. null keeps them for all stages.
-    """
-
-    stages: list[dict[str, Any]] | None = None
-
-    @classmethod
-    def from_options(cls, settings: Mapping[str, Any]) -> PretrainRecipe:
-        """Build from plain settings, as they stand in YAML; see :meth:`Recipe.from_mapping`."""
-        shared = dict(settings)
-        stages = shared.pop("stages", None)
-        recipe = Recipe.from_mapping(shared)
-        return cls(**{f.name: getattr(recipe, f.name) for f in fields(Recipe)}, stages=stages)
-
-    def for_stages(self, n_stages: int) -> list[Recipe]:
-        """The recipe of each stage.
-
-        Raises:
-            InputError: ``stages`` is given for another number of stages, or is wrong inside.
-        """
-        overrides = self.stages
-        shared = Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
-        if overrides is None:
-            return [shared] * n_stages
-        if not isinstance(overrides, list) or len(overrides) != n_stages:
-            expected = f"a list of {n_stages} mappings, one for each layer of model.sizes"
-            found = f"{len(overrides)}" if isinstance(overrides, list) else show(overrides)
-            raise InputError("stages", expected, found, "write {} for a stage without changes")
-        recipes = []
-        for k, override in enumerate(overrides):
-            if not isinstance(override, Mapping):
-                raise InputError(f"stages[{k}]", "a mapping", show(override), "write {key: value}")
-            with error_prefix(f"stages[{k}]"):
-                recipes.append(Recipe.from_mapping(override, shared))
-        return recipes

@@ -78,14 +78,7 @@ class Run:
             InputError: The folder cannot be made.
         """
         parent = (root / "lightning_logs" / name).resolve()  # as ModelCheckpoint does
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-            return cls(next_version(parent))
-        except OSError as error:
-            remedy = "choose another with --trainer.default_root_dir"
-            raise InputError(
-                str(parent), "a folder to write into", f"none ({error.strerror})", remedy
-            ) from None
+        return cls(new_version(parent))
 
     @property
     def name(self) -> str:
@@ -131,8 +124,22 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
-def next_version(parent: Path) -> Path:
-    """Make and return the next free folder ``version_N``; never one that exists."""
+def new_version(parent: Path) -> Path:
+    """Make and return the next free folder ``version_N``; never one that exists.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return _next_version(parent)
+    except OSError as error:
+        remedy = "choose another with --trainer.default_root_dir"
+        found = f"none ({error.strerror})"
+        raise InputError(str(parent), "a folder to write into", found, remedy) from None
+
+
+def _next_version(parent: Path) -> Path:
     taken = [p.name.removeprefix("version_") for p in parent.glob("version_*")]
     number = max((int(n) for n in taken if n.isdigit()), default=-1) + 1
     while True:

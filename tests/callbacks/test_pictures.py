@@ -138,12 +138,12 @@ def test_they_go_into_tensorboard_and_the_last_into_the_folder(tmp_path, every, 
 def test_without_tensorboard_there_are_still_pngs(tmp_path):
     fit(tmp_path, 1, logger=False)
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
-    assert names == ["codes.csv", "codes.png", "reconstructions.png"]
+    assert names == ["codes.png", "codes_2d.csv", "reconstructions.png"]
 
 
 def test_the_points_are_written_beside_the_scatter(tmp_path):
     fit(tmp_path, 0)
-    lines = (tmp_path / "pictures" / "codes.csv").read_text().splitlines()
+    lines = (tmp_path / "pictures" / "codes_2d.csv").read_text().splitlines()
     assert lines[0] == "PC1,PC2,label"
     assert len(lines) == 1 + 16
 

@@ -20,7 +20,7 @@ from sae.modules import ReconstructionModule
 class LatentScatter(PictureCallback):
     """Codes in the plane: 2-D codes as they are, larger ones through PCA, 1-D ones over a label.
 
-    The points of the last picture are written beside it, as ``codes.csv``.
+    The points of the last picture are written beside it, as ``codes_2d.csv``.
 
     Args:
         images: Images to encode, (n, pixels); always the same ones.
@@ -89,7 +89,7 @@ class LatentScatter(PictureCallback):
         points, names = self.points(module)
         table = np.column_stack([points, self.labels])
         header = ",".join([*(name.split(" ")[0] for name in names), "label"])
-        path = self.folder / f"{self.name}.csv"
+        path = self.folder / f"{self.name}_2d.csv"
         np.savetxt(
             path, table, fmt=["%.6g", "%.6g", "%d"], delimiter=",", header=header, comments=""
         )

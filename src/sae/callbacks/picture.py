@@ -51,7 +51,7 @@ class PictureCallback(Callback):
 
     @rank_zero_only
     def _draw(self, trainer: Trainer, module: LightningModule, png: bool = False) -> None:
-        if trainer.sanity_checking or not isinstance(module, ReconstructionModule):
+        if not isinstance(module, ReconstructionModule):
             return
         training = module.training
         module.eval()

@@ -26,6 +26,8 @@ class StageProgressBar(TQDMProgressBar):
         epochs_overall: Epochs of the whole run.
     """
 
+    BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+
     def __init__(self, phase: str, title: str, epochs_before: int, epochs_overall: int) -> None:
         terminal = sys.stdout.isatty()
         super().__init__(refresh_rate=10 if terminal else 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from lightning import LightningDataModule
@@ -89,6 +90,18 @@ class ImageDataModule(LightningDataModule):
         order = torch.randperm(len(train), generator=generator)
         self.val, self.train = train[order[: self.val_size]], train[order[self.val_size :]]
         self._ready = True
+
+    def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The options under which these very data are found again, once they are set up.
+
+        Args:
+            class_path: The datamodule that was asked for.
+            init_args: Its options.
+
+        Returns:
+            The same two for the data really used.
+        """
+        return class_path, init_args
 
     @property
     def n_features(self) -> int:

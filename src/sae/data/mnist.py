@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -84,6 +85,13 @@ class MNISTDataModule(ImageDataModule):
                 "digits to use the digits bundled with scikit-learn (in a folder without MNIST)",
             )
         return self._fall_back(reason)
+
+    def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The folder that was read, wherever $SAE_DATA points to later; or the fallback's own."""
+        if self.name == digits.NAME:
+            sizes = {"batch_size": self.batch_size, "val_size": self.val_size}
+            return "sae.DigitsDataModule", {**sizes, "split_seed": self.split_seed}
+        return class_path, {**init_args, "root": str(self.root.resolve())}
 
     def _fall_back(self, reason: str) -> tuple[Samples, Samples]:
         self.name, self.description = digits.NAME, digits.DESCRIPTION

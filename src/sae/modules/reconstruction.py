@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from torchmetrics import MeanSquaredError
 
 from sae.errors import InputError
-from sae.layers import RANGES, Autoencoder, Stack
+from sae.layers import Autoencoder, Stack
 from sae.recipe import Recipe
 from sae.seeding import derive_generator
 
@@ -86,8 +86,7 @@ class ReconstructionModule(LightningModule):
         if self.recipe.corruption is None:
             return x
         generator = derive_generator(self.seed, "noise", self.phase, *place, device=x.device)
-        # An input lies where the unit that rebuilds it does: pixels in [0, 1] for a sigmoid.
-        return self.recipe.corruption(x, generator, RANGES[self.net.output])
+        return self.recipe.corruption(x, generator, self.below.range)
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """Loss of one batch, per image."""
