@@ -247,7 +247,7 @@ def test_a_diverged_run_ends_in_a_sentence_and_says_so_in_the_manifest(capsys):
     assert end.value.code == 2
     assert "finetune: expected a finite" in capsys.readouterr().err
     folder = Path("lightning_logs/digits/version_0")
-    assert read(folder, "manifest.json")["status"] == "broken off"
+    assert read(folder, "manifest.json")["status"] == "diverged"
     assert [phase["name"] for phase in read(folder, "manifest.json")["phases"]] == [
         "stage1",
         "stage2",

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +9,9 @@ import torch
 from helpers import tiny_model, tiny_stack
 from lightning.pytorch.utilities import rank_zero_only
 
+from sae.checkpoints import fingerprint, load_checkpoint, write_atomically
 from sae.errors import InputError
-from sae.run import Run, fingerprint, load_checkpoint, write_atomically
+from sae.run import Run
 
 
 def trainer(root, world_size=1, launched=False, zero=True) -> SimpleNamespace:
@@ -26,9 +26,13 @@ def trainer(root, world_size=1, launched=False, zero=True) -> SimpleNamespace:
     )
 
 
+def claim(root, name="a", **kwargs) -> Run:
+    return Run.claim(trainer(root, **kwargs), lambda: Run.create(root, name))
+
+
 def test_a_run_never_takes_a_folder_that_exists(tmp_path):
     """Contract 7."""
-    runs = [Run.claim(trainer(tmp_path), "a") for _ in range(3)]
+    runs = [claim(tmp_path) for _ in range(3)]
     assert [run.folder.name for run in runs] == ["version_0", "version_1", "version_2"]
     (tmp_path / "lightning_logs" / "a" / "version_7").mkdir()
     assert Run.create(tmp_path, "a").folder.name == "version_8"
@@ -42,17 +46,17 @@ def test_two_runs_started_at_once_get_two_folders(tmp_path, monkeypatch):
 
 
 def test_a_process_that_lightning_launched_joins_the_folder_of_the_main_one(tmp_path, monkeypatch):
-    run = Run.claim(trainer(tmp_path, world_size=2), "a")
+    run = claim(tmp_path, world_size=2)
     monkeypatch.setattr(os, "getppid", os.getpid)
-    other = Run.claim(trainer(tmp_path, world_size=2, launched=True, zero=False), "a")
+    other = claim(tmp_path, world_size=2, launched=True, zero=False)
     assert other.folder == run.folder
     assert len(list(run.folder.parent.iterdir())) == 1
 
 
 def test_a_folder_left_over_from_another_run_is_not_believed(tmp_path):
     """Contract 7."""
-    first = Run.claim(trainer(tmp_path), "a")
-    second = Run.claim(trainer(tmp_path, world_size=2, launched=True), "b")
+    first = claim(tmp_path)
+    second = claim(tmp_path, "b", world_size=2, launched=True)
     assert second.folder != first.folder
     assert second.folder.parent.name == "b"
 
@@ -66,9 +70,9 @@ def test_the_folder_is_the_real_one(tmp_path, way):
 
 
 def test_processes_that_others_launched_are_told_the_folder(tmp_path):
-    run = Run.claim(trainer(tmp_path, world_size=2, launched=True), "a")
+    run = claim(tmp_path, world_size=2, launched=True)
     assert run.folder.is_dir()
-    told = Run.claim(trainer(tmp_path, world_size=2, launched=True, zero=False), "a")
+    told = claim(tmp_path, world_size=2, launched=True, zero=False)
     assert told.folder.name == "told"
     assert len(list(run.folder.parent.iterdir())) == 1
 
@@ -86,16 +90,20 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         Run.create(tmp_path, "a")
 
 
-def test_the_manifest_grows_with_the_phases(tmp_path):
+def test_the_manifest_keeps_what_is_not_said_anew(tmp_path):
     run = Run.create(tmp_path, "a")
     run.update_manifest(status="running", phases=[])
-    run.add_phase({"name": "stage1"})
-    run.add_phase({"name": "stage2"})
     run.update_manifest(status="finished")
-    assert json.loads((run.folder / "manifest.json").read_text()) == {
-        "status": "finished",
-        "phases": [{"name": "stage1"}, {"name": "stage2"}],
-    }
+    assert Run(run.folder).read().manifest == {"status": "finished", "phases": []}
+
+
+def test_a_run_is_held_by_one_process_at_a_time(tmp_path):
+    run = Run.create(tmp_path, "a")
+    run.update_manifest(process={"pid": 7, "host": "here"})
+    with pytest.raises(InputError, match="found process 7 on here at work on it"):
+        Run(run.folder).hold()
+    run.release()
+    Run(run.folder).hold()
 
 
 def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml  # type: ignore[import-untyped]
 from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
+from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from sae import predictions, summary
+from sae import faults, predictions, resume, summary
+from sae.checkpoints import WholeFileIO, check_same_data, load_checkpoint
 from sae.corruption import Corruption
 from sae.data import ImageDataModule
 from sae.errors import InputError, check_integer, error_prefix, show
@@ -30,7 +33,7 @@ from sae.experiment import Experiment, Extras
 from sae.modules import StackedAutoencoder
 from sae.pretrain import check_recipes
 from sae.recipe import PretrainRecipe, Recipe, recipe, stage_recipes
-from sae.run import Run, check_same_data, load_checkpoint, new_version
+from sae.run import Run, new_version, surroundings
 from sae.sparsity import Sparsity
 from sae.trainer_options import check_trainer_options
 from sae.usage import OneSentenceParser
@@ -59,6 +62,14 @@ class SAECLI(LightningCLI):
             default=None,
             help="Name of the run, its folder in lightning_logs; null: that of the config file.",
         )
+        if self._verb == "fit":
+            parser.add_argument(
+                "--resume",
+                type=str | None,
+                default=None,
+                help="Go on with a run that was broken off: its folder, or auto for the newest "
+                "unfinished run of this name and config (and a new run where there is none).",
+            )
         parser.add_argument(
             "--pictures_every",
             type=int,
@@ -74,6 +85,10 @@ class SAECLI(LightningCLI):
         # A summary would come once a phase, and the data are checked before.
         defaults = {"enable_model_summary": False, "num_sanity_val_steps": 0}
         parser.set_defaults({f"trainer.{key}": value for key, value in defaults.items()})
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> Any:
+        self._verb = subcommand  # whose options come next
+        return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
 
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
         """Say in the list of verbs what they do here, not what the Trainer's methods do."""
@@ -200,11 +215,57 @@ class SAECLI(LightningCLI):
     def fit(self, model: StackedAutoencoder, datamodule: ImageDataModule) -> None:
         """Train the stages, fine-tune the stack, test it, and say how it went."""
         data = self._load_data()
-        run = Run.claim(self.trainer, self._run_name())
-        self.config.fit.name = run.name
         self._resolve_data(data)
+        run = Run.claim(self.trainer, lambda: self._open_run(data))
+        try:
+            with faults.signals_interrupt():
+                self._experiment(model, data, run).start()
+        except faults.Interrupted as error:
+            self._say_how_to_go_on(run)
+            sys.exit(128 + error.signum)
+        except MisconfigurationException as error:
+            raise _trainer_error(error) from None
+        except InputError:
+            raise
+        except Exception as error:
+            fault = faults.as_fault(error, summary.shown_path(run.folder))
+            if fault is None:
+                self._say_how_to_go_on(run)
+                raise
+            raise fault from None
+        finally:
+            run.release()
+
+    def _open_run(self, data: ImageDataModule) -> Run:
+        """The run to go on with, or a new one."""
+        root, name = Path(self.trainer.default_root_dir), self._run_name()
+        named = self.config.fit.pop("resume")
+        self.config.fit.name = name
         config = self._parser("fit").dump(self.config.fit, skip_unset=True)
-        run.write_text("config.yaml", config)
+        settings = resume.settings(yaml.safe_load(config))
+        run = None
+        if named is not None:
+            run = resume.open_run(named, root, name, settings, data.summary())
+        if run is None:
+            run = Run.create(root, name)
+            if named is not None:
+                print(f"resume: no unfinished run of {name!r} and this config; this is a new one")
+            run.manifest |= {"settings": settings, "surroundings": surroundings(self.trainer)}
+            run.write_text("config.yaml", config)
+        else:
+            print(f"resume: {summary.shown_path(run.folder)}", flush=True)
+            changed = resume.changed_surroundings(run, surroundings(self.trainer))
+            if changed:
+                print(f"resume: {changed}: the last bits of the weights may differ", flush=True)
+        return run
+
+    @rank_zero_only
+    def _say_how_to_go_on(self, run: Run) -> None:
+        folder = summary.shown_path(run.folder)
+        line = f"broken off; go on with: python cli.py fit --resume {folder}"
+        print(f"\n{line}", file=sys.stderr, flush=True)
+
+    def _experiment(self, model: StackedAutoencoder, data: ImageDataModule, run: Run) -> Experiment:
         options = self._option("trainer")
         dry = bool(options.fast_dev_run)
         extras = Extras(
@@ -213,13 +274,16 @@ class SAECLI(LightningCLI):
             checkpoints=options.enable_checkpointing is not False and not dry,
             tensorboard=options.logger is not False and not dry,
         )
-        experiment = Experiment(
-            model, data, self.stages, self.finetune, self.seed, run, self._run_trainer, extras
+        return Experiment(
+            model,
+            data,
+            self.stages,
+            self.finetune,
+            self.seed,
+            run,
+            self._run_trainer,
+            extras,
         )
-        try:
-            experiment.start()
-        except MisconfigurationException as error:
-            raise _trainer_error(error) from None
 
     def _resolve_data(self, data: ImageDataModule) -> None:
         """Have the config name the data really used: $SAE_DATA may point elsewhere tomorrow."""
@@ -230,10 +294,13 @@ class SAECLI(LightningCLI):
 
     def _run_trainer(self, logger: Any, **kwargs: Any) -> Trainer:
         """A Trainer of a run: whatever loggers the config names log beside ours."""
+        plugins = _as_list(self._option("trainer").plugins)
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins = [*plugins, WholeFileIO()]
         named = self._option("trainer").logger
         if logger and named not in (None, True):
             logger = [*logger, *_as_list(named)]
-        return self.instantiate_trainer(logger=logger, **kwargs)
+        return self.instantiate_trainer(logger=logger, plugins=plugins, **kwargs)
 
     def _run_name(self) -> str:
         name = self._option("name")
@@ -295,6 +362,18 @@ class SAECLI(LightningCLI):
         print(summary.table(heading, sizes[-1], figures), flush=True)
 
 
+def _with_config_of_run(words: list[str]) -> list[str]:
+    """``fit --resume FOLDER`` alone means the config.yaml of that run."""
+    if words[:1] != ["fit"] or any(word.split("=")[0] in ("--config", "-c") for word in words):
+        return words
+    for k, word in enumerate(words):
+        option, _, folder = word.partition("=")
+        folder = folder or next(iter(words[k + 1 :]), "")
+        if option == "--resume" and folder not in ("", resume.AUTO):
+            return ["fit", "--config", str(Path(folder) / "config.yaml"), *words[1:]]
+    return words
+
+
 def _as_list(value: Any) -> list[Any]:
     if value is None:
         return []
@@ -329,6 +408,7 @@ _EXPECTED_WARNINGS = [
     (".*isinstance.treespec, LeafSpec.* is deprecated.*", "Lightning's own use of torch"),
     (".*smaller than the logging interval.*", "metrics are logged once an epoch"),
     (".*Be aware that when using `ckpt_path`, callbacks.*", "only the weights are read"),
+    (".*args parameter is intended to run from within Python.*", "main has seen to the words"),
     (".*Checkpoint directory.*exists and is not empty.*", "the phase's folder is ours"),
 ]
 
@@ -359,7 +439,7 @@ def main(args: Sequence[str] | None = None) -> None:
             seed_everything_default=0,
             parser_class=OneSentenceParser,
             parser_kwargs=_parser_kwargs(),
-            args=None if args is None else list(args),
+            args=_with_config_of_run(list(sys.argv[1:] if args is None else args)),
         )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """Input that the user can mend. The command line prints it and exits with code 2.
+    """Input that the user can mend. The command line prints it and exits with ``exit_code``.
 
     Args:
         key: The option or file at fault, as the user wrote it (``"pretrain.epochs"``).
@@ -18,6 +18,8 @@ class InputError(ValueError):
         found: What was there instead.
         remedy: What to do now.
     """
+
+    exit_code = 2
 
     def __init__(self, key: str, expected: str, found: str, remedy: str) -> None:
         self.key, self.expected, self.found, self.remedy = key, expected, found, remedy
@@ -28,6 +30,10 @@ class InputError(ValueError):
         if os.sep in self.key:
             return self
         return InputError(f"{prefix}.{self.key}", self.expected, self.found, self.remedy)
+
+
+class DivergedError(InputError):
+    """A loss that is no number any more: the settings make the training run away."""
 
 
 @contextmanager

@@ -82,10 +82,8 @@ def validation_sse(
 ) -> float:
     """SSE per image on the validation images; arguments as in :func:`figures_on_test`."""
     loader = data.val_dataloader()
-    logged = trainer.validate(
-        model, loader, ckpt_path=checkpoint, verbose=False, weights_only=True
-    )[0]
-    return logged[f"{model.phase}/val/sse"]
+    trainer.validate(model, loader, ckpt_path=checkpoint, verbose=False, weights_only=True)
+    return float(trainer.callback_metrics[f"{model.phase}/val/sse"])
 
 
 def compare(model: StackedAutoencoder, data: ImageDataModule) -> dict[str, float]:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from sae import summary
-from sae.callbacks import BestWeights, MetricsCSV, StageProgressBar, pictures
+from sae.callbacks import (
+    BestWeights,
+    MetricsCSV,
+    Snapshot,
+    StageProgressBar,
+    phase_checkpoints,
+    pictures,
+)
 from sae.data import ImageDataModule
+from sae.errors import DivergedError
 from sae.evaluate import figures_on_test, validation_sse
+from sae.journal import METRICS, RunJournal
 from sae.modules import ReconstructionModule, StackedAutoencoder
 from sae.pretrain import GreedyPretrainer, Phase, PhaseResult
 from sae.recipe import Recipe
-from sae.run import Run, fingerprint, versions
+from sae.run import Run, this_process
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,8 @@ class Extras:
     Attributes:
         pictures_every: Epochs between pictures in TensorBoard; 0 at the end only, -1 none at all.
         progress_bar: Show one.
-        checkpoints: Keep the best weights of each phase, and go on with them.
+        checkpoints: Keep the weights of each phase: the best, which go on, and the last state,
+            from which a run that was broken off goes on.
         tensorboard: Write event files.
     """
 
@@ -65,12 +77,16 @@ class Experiment:
     ) -> None:
         self.model, self.data, self.seed, self.run = model, data, seed, run
         self.new_trainer, self.extras = new_trainer, extras
+        self.journal = RunJournal(run, extras.checkpoints, self._tell)
         self.pretrainer = GreedyPretrainer(
-            stages, finetune, self._phase_trainer, seed, self._note_phase
+            stages, finetune, self._phase_trainer, seed, self.journal
         )
 
     def start(self) -> None:
-        """Do it all. What breaks it off is raised; the manifest then says ``broken off``."""
+        """Do it all, but for what was done before the run was broken off.
+
+        What breaks it off now is raised; the manifest then says ``broken off``, or ``diverged``.
+        """
         self._note_begin()
         data = self.data
         try:
@@ -78,8 +94,10 @@ class Experiment:
                 self.model, data.train_dataloader(), data.val_dataloader()
             )
             figures = self._evaluate()
-        except BaseException:
-            self.run.update_manifest(status="broken off")
+        except BaseException as error:
+            diverged = isinstance(error, DivergedError)
+            with suppress(OSError):  # a full disk takes no manifest: ``running`` will do, too
+                self.run.update_manifest(status="diverged" if diverged else "broken off")
             raise
         self._note_end(results, figures)
 
@@ -100,21 +118,15 @@ class Experiment:
         callbacks: list[Callback] = []
         if self.extras.checkpoints:
             folder = self.run.phase_folder(phase.name) / "checkpoints"
-            callbacks.append(
-                ModelCheckpoint(
-                    folder,
-                    filename="best",
-                    monitor=monitor,
-                    enable_version_counter=False,
-                )
-            )
+            callbacks.append(Snapshot(partial(self.journal.snapshot, phase.name)))
+            callbacks += phase_checkpoints(folder, monitor)
         if phase.recipe.patience is not None:
             callbacks.append(EarlyStopping(monitor, patience=phase.recipe.patience))
         return [*callbacks, BestWeights()]
 
     def _watching_callbacks(self, phase: Phase, loggers: list[Logger]) -> list[Callback]:
         """Those that only look on."""
-        callbacks: list[Callback] = [MetricsCSV(self.run.folder / "metrics.csv")]
+        callbacks: list[Callback] = [MetricsCSV(self.run.folder / METRICS)]
         if self.extras.progress_bar:
             callbacks.append(
                 StageProgressBar(phase.name, phase.title, phase.epochs_before, phase.epochs_overall)
@@ -141,6 +153,7 @@ class Experiment:
         figures = figures_on_test(trainer, self.model, self.data)
         if self.extras.checkpoints and not self.checkpoint.exists():
             trainer.save_checkpoint(self.checkpoint)  # without fine-tuning nobody has yet
+            self.journal.write_weights("finetune", self.model)
         return {"val_sse": val_sse, **figures}
 
     @property
@@ -151,40 +164,19 @@ class Experiment:
     # What is written down
 
     def _note_begin(self) -> None:
-        data = self.data
         self.run.update_manifest(
             status="running",
             name=self.run.name,
-            data={
-                "name": data.name,
-                "description": data.description,
-                "sha256": data.fingerprint(),
-                "train": len(data.train),
-                "val": len(data.val),
-                "test": len(data.test),
-                "batch_size": data.batch_size,
-            },
+            data=self.data.summary(),
             seed=self.seed,
             sizes=self.model.sizes,
-            versions=versions(),
-            phases=[],
+            process=this_process(),
+            phases=self.run.manifest.get("phases", []),
         )
 
-    def _note_phase(self, result: PhaseResult) -> None:
-        checkpoint = result.checkpoint
-        if checkpoint is not None:
-            checkpoint = str(Path(checkpoint).relative_to(self.run.folder))
-        self.run.add_phase(
-            {
-                "name": result.phase.name,
-                "title": result.phase.title,
-                "status": "done",
-                "epochs": result.epochs,
-                "seconds": round(result.seconds, 3),
-                "checkpoint": checkpoint,
-                "weights_sha256": fingerprint(self.model.stack),
-            }
-        )
+    @rank_zero_only
+    def _tell(self, line: str) -> None:
+        print(line, flush=True)
 
     @rank_zero_only
     def _note_end(self, results: Sequence[PhaseResult], figures: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from lightning import Trainer, seed_everything
+from lightning import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
 from sae.data.loader import TensorLoader, encode
@@ -49,13 +49,55 @@ class PhaseResult:
         phase: Which.
         seconds: Wall time of its training, validation and pictures included.
         epochs: Epochs really trained (early stopping ends sooner).
+        loss: Validation loss of the weights that go on; None where nothing was validated.
         checkpoint: File of the weights that went on, or None where the Trainer keeps none.
     """
 
     phase: Phase
     seconds: float
     epochs: int
+    loss: float | None
     checkpoint: str | None
+
+    def line(self, loss_unit: str) -> str:
+        """The same in a line."""
+        loss = "" if self.loss is None else f", validation loss {self.loss:.3f} {loss_unit}"
+        overall = f"overall {self.phase.epochs_before + self.epochs}/{self.phase.epochs_overall}"
+        title, seconds = self.phase.title, self.seconds
+        return f"{title}: {self.epochs} epochs in {seconds:.1f} s{loss} ({overall})"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a phase starts from.
+
+    Attributes:
+        checkpoint: One of its own to go on from; None for a fresh start.
+        seconds: Time that the training up to there has taken.
+    """
+
+    checkpoint: str | None = None
+    seconds: float = 0.0
+
+
+class Journal:
+    """What has been done before, and what is to be remembered. This one knows nothing.
+
+    The command line's own is :class:`sae.journal.RunJournal`, kept in the run's folder.
+    """
+
+    def recall(
+        self, phase: Phase, module: ReconstructionModule, stack: Stack
+    ) -> PhaseResult | None:
+        """The result of a phase that was finished before, its weights loaded; or None."""
+        return None
+
+    def begin(self, phase: Phase) -> Start:
+        """Where a phase that is to be trained starts from."""
+        return Start()
+
+    def note(self, result: PhaseResult, module: ReconstructionModule, stack: Stack) -> None:
+        """Remember a finished phase."""
 
 
 # A fresh Trainer for a phase; it is given the module so that callbacks can look at it.
@@ -110,7 +152,7 @@ class GreedyPretrainer:
         finetune: Recipe of the fine-tuning.
         make_trainer: Makes the Trainer of a phase.
         seed: Seed of the run: initial weights, order and noise are functions of it.
-        on_done: Told the result of each phase.
+        journal: What has been done before; told the result of each phase.
     """
 
     def __init__(
@@ -119,11 +161,11 @@ class GreedyPretrainer:
         finetune: Recipe,
         make_trainer: TrainerFactory | None = None,
         seed: int = 0,
-        on_done: Callable[[PhaseResult], None] | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.stages, self.finetune_recipe, self.seed = list(stages), finetune, seed
         self.make_trainer = make_trainer or plain_trainer
-        self.on_done = on_done or (lambda result: None)
+        self.journal = journal or Journal()
 
     def fit(
         self, model: StackedAutoencoder, train: TensorLoader, val: TensorLoader
@@ -146,7 +188,8 @@ class GreedyPretrainer:
         model.requires_grad_(True)
         model.recipe, model.seed = self.finetune_recipe, self.seed
         if "finetune" in phases:
-            results.append(self._train(phases["finetune"], model, train, val))
+            result, _ = self._train(phases["finetune"], model, model.stack, train, val)
+            results.append(result)
         return results
 
     def plan(self, model: StackedAutoencoder) -> list[Phase]:
@@ -165,10 +208,8 @@ class GreedyPretrainer:
             stage = Stage(model.stack, k, recipe, self.seed)
             device = torch.device("cpu")
             if stage.phase in phases:
-                phase = phases[stage.phase]
-                trainer = self.make_trainer(phase, stage)
-                results.append(self._train(phase, stage, train, val, trainer))
-                device = trainer.strategy.root_device
+                result, device = self._train(phases[stage.phase], stage, model.stack, train, val)
+                results.append(result)
             if any(f"stage{above + 1}" in phases for above in range(k + 1, len(self.stages))):
                 train, val = (encode(stage.net, loader, device) for loader in (train, val))
             stage.cpu()
@@ -178,23 +219,41 @@ class GreedyPretrainer:
         self,
         phase: Phase,
         module: ReconstructionModule,
+        stack: Stack,
         train: TensorLoader,
         val: TensorLoader,
-        trainer: Trainer | None = None,
-    ) -> PhaseResult:
-        """Train one module with one fresh Trainer."""
-        trainer = trainer or self.make_trainer(phase, module)
-        # Whatever else draws random numbers (a user's callback) must not depend on what ran before.
-        seed_everything(derive_seed(self.seed, phase.name) % 2**32, workers=True, verbose=False)
+    ) -> tuple[PhaseResult, torch.device]:
+        """Train one module with one fresh Trainer, unless it has been; say where it computes."""
+        trainer = self.make_trainer(phase, module)
+        device = trainer.strategy.root_device
+        done = self.journal.recall(phase, module, stack)
+        if done is not None:
+            return done, device
+        started = self.journal.begin(phase)
         order = derive_seed(self.seed, phase.name)
         module.train()  # the stage before left shared layers in eval mode
         start = time.perf_counter()
-        trainer.fit(module, train.reseeded(order), val)
-        seconds = time.perf_counter() - start
+        trainer.fit(
+            module, train.reseeded(order), val, ckpt_path=started.checkpoint, weights_only=True
+        )
         best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
-        result = PhaseResult(phase, seconds, trainer.current_epoch, best)
-        self.on_done(result)
-        return result
+        result = PhaseResult(
+            phase=phase,
+            seconds=started.seconds + time.perf_counter() - start,
+            epochs=trainer.current_epoch,
+            loss=_loss_that_goes_on(trainer, phase),
+            checkpoint=best,
+        )
+        self.journal.note(result, module, stack)
+        return result, device
+
+
+def _loss_that_goes_on(trainer: Trainer, phase: Phase) -> float | None:
+    """The best validation loss, where the Trainer goes on with the best weights, else the last."""
+    loss = getattr(trainer.checkpoint_callback, "best_model_score", None)
+    if loss is None:
+        loss = trainer.callback_metrics.get(f"{phase.name}/val/loss")
+    return None if loss is None else float(loss)
 
 
 def plain_trainer(phase: Phase, module: ReconstructionModule) -> Trainer:

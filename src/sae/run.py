@@ -1,4 +1,4 @@
-"""A run's folder: where it lies, what is done, and files that are whole or not there at all.
+"""A run's folder: where it lies, who is at work on it, and its manifest.
 
 lightning_logs/<name>/version_N/
   config.yaml  manifest.json  metrics.csv  summary.json
@@ -7,21 +7,20 @@ lightning_logs/<name>/version_N/
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import os
 import platform
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
-from torch import nn
 
+from sae.checkpoints import write_atomically
 from sae.errors import InputError
 
 # Processes that Lightning launches for DDP run the same script: they find the folder here.
@@ -37,48 +36,80 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._manifest: dict[str, Any] = {}
+        self.manifest: dict[str, Any] = {}
+        self._lock = FileLock(folder / ".lock")
 
     @classmethod
-    def claim(cls, trainer: Trainer, name: str) -> Run:
-        """A new folder for a run of this name, the same one for all its processes.
+    def claim(cls, trainer: Trainer, make: Callable[[], Run]) -> Run:
+        """The run that the main process makes or opens, the same one for all its processes.
 
-        The main process makes it. Processes that Lightning launches run the same script and find
-        it in their environment; those that torchrun or a cluster launched are told.
+        The main process calls ``make``. Processes that Lightning launches run the same script and
+        find the folder in their environment; those that torchrun or a cluster launched are told.
 
         Args:
-            trainer: A Trainer of the run; ``default_root_dir`` is where ``lightning_logs`` lies.
-            name: Name of the run.
-
-        Raises:
-            InputError: The folder cannot be made.
+            trainer: A Trainer of the run.
+            make: Makes a new run, or opens one to go on with.
         """
-        root = Path(trainer.default_root_dir)
         environment: Any = getattr(trainer.strategy, "cluster_environment", None)
         launched = trainer.world_size > 1 and environment.creates_processes_externally
         if not launched:
-            run = cls.create(root, name)
+            run = make()
             os.environ[_FOLDER_VARIABLE] = f"{os.getpid()} {run.folder}"
             return run
         # Believed from our own parent alone: a leftover of another run would lead into its folder.
         parent, _, told = os.environ.get(_FOLDER_VARIABLE, "").partition(" ")
         if parent == str(os.getppid()):
-            return cls(Path(told))
+            return cls(Path(told)).read()
         trainer.strategy.setup_environment()
-        folder = str(cls.create(root, name).folder) if trainer.is_global_zero else ""
-        return cls(Path(trainer.strategy.broadcast(folder)))
+        made = make() if trainer.is_global_zero else None
+        told = trainer.strategy.broadcast("" if made is None else str(made.folder))
+        return made or cls(Path(told)).read()
 
     @classmethod
     def create(cls, root: Path, name: str) -> Run:
-        """A new folder ``root/lightning_logs/name/version_N``, with N above all others.
+        """A new folder ``root/lightning_logs/name/version_N``, with N above all others, held.
 
         A folder that exists is never taken over: two runs started at once get two folders.
 
         Raises:
             InputError: The folder cannot be made.
         """
-        parent = (root / "lightning_logs" / name).resolve()  # as ModelCheckpoint does
-        return cls(new_version(parent))
+        run = cls(new_version(runs_folder(root, name)))
+        run.hold()
+        return run
+
+    def read(self) -> Run:
+        """Read the manifest, where there is one.
+
+        Raises:
+            InputError: It is damaged.
+        """
+        path = self.folder / "manifest.json"
+        if path.exists():
+            try:
+                self.manifest = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                remedy = "start a new run without --resume"
+                raise InputError(str(path), "a manifest", "a damaged one", remedy) from None
+        return self
+
+    def hold(self) -> None:
+        """Keep other processes off this folder until :meth:`release`, or the end of this one.
+
+        Raises:
+            InputError: Another process holds it.
+        """
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            who = self.read().manifest.get("process", {})
+            found = f"process {who.get('pid', '?')} on {who.get('host', '?')} at work on it"
+            remedy = "wait for it, or stop it first"
+            raise InputError(str(self.folder), "a run at rest", found, remedy) from None
+
+    def release(self) -> None:
+        """Let others have the folder."""
+        self._lock.release()
 
     @property
     def name(self) -> str:
@@ -91,37 +122,23 @@ class Run:
 
     @rank_zero_only
     def write_text(self, name: str, text: str) -> None:
-        """Write a file aside, then rename it: a reader sees the old one or the new one, whole."""
+        """Write a file as a whole."""
         write_atomically(self.folder / name, text)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write a JSON file; see :meth:`write_text`."""
+        """Write a JSON file as a whole."""
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
         self.write_text(name, text + "\n")
 
     def update_manifest(self, **entries: Any) -> None:
         """Set entries of ``manifest.json`` and write it."""
-        self._manifest.update(entries)
-        self.write_json("manifest.json", self._manifest)
-
-    def add_phase(self, entry: Mapping[str, Any]) -> None:
-        """Note a finished phase in ``manifest.json``."""
-        self.update_manifest(phases=[*self._manifest.get("phases", []), dict(entry)])
+        self.manifest.update(entries)
+        self.write_json("manifest.json", self.manifest)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` as a whole or not at all."""
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(handle)
-        os.chmod(aside, 0o644)
-        os.replace(aside, path)
-    except BaseException:
-        os.unlink(aside)
-        raise
+def runs_folder(root: Path, name: str) -> Path:
+    """Where all runs of a name lie, as a real path, which is what ModelCheckpoint makes of it."""
+    return (root / "lightning_logs" / name).resolve()
 
 
 def new_version(parent: Path) -> Path:
@@ -152,60 +169,19 @@ def _next_version(parent: Path) -> Path:
             return folder
 
 
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
+def this_process() -> dict[str, str | int]:
+    """Who is at work on a run."""
+    return {"pid": os.getpid(), "host": platform.node()}
+
+
+def surroundings(trainer: Trainer) -> dict[str, str | int]:
+    """What the numbers depend on beside config and data: versions, device, threads, processes."""
     packages = ("sae", "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn")
     found = {package: importlib.metadata.version(package) for package in packages}
-    return {"python": platform.python_version(), **found}
-
-
-def fingerprint(module: nn.Module) -> str:
-    """SHA-256 of all tensors of a module, with their names."""
-    digest = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().data)
-    return digest.hexdigest()
-
-
-def load_checkpoint(path: str | None, model: nn.Module) -> str:
-    """Make sure that ``path`` is a checkpoint whose weights fit ``model``, and give it back.
-
-    Nothing but tensors and plain values is read from it: a file that would run code is refused.
-
-    Raises:
-        InputError: No path, no such file, no checkpoint, or one of another network.
-    """
-    remedy = "name finetune/checkpoints/best.ckpt of a run, with that run's config.yaml"
-    if path is None:
-        raise InputError("ckpt_path", "the checkpoint of a finished run", "none", remedy)
-    if not Path(path).is_file():
-        raise InputError("ckpt_path", "a file", f"none at {path!r}", remedy)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        found = {name: tuple(tensor.shape) for name, tensor in content["state_dict"].items()}
-        complete = {"hyper_parameters", "pytorch-lightning_version"} <= content.keys()
-    except Exception:  # a damaged file can raise nearly anything
-        found, complete = {}, False
-    if not complete:
-        found_text = f"something else or a damaged one in {path!r}"
-        raise InputError("ckpt_path", "a checkpoint of a stack", found_text, remedy) from None
-    model.on_load_checkpoint(content)  # type: ignore[operator]  # names what differs
-    if found != {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}:
-        raise InputError("ckpt_path", "the weights of this network", "those of another", remedy)
-    return path
-
-
-def check_same_data(checkpoint: str, data_name: str) -> None:
-    """Refuse figures on other data than those of the run that wrote the checkpoint.
-
-    Raises:
-        InputError: The manifest beside the checkpoint names other data.
-    """
-    manifest = Path(checkpoint).resolve().parents[2] / "manifest.json"
-    if not manifest.is_file():
-        return
-    trained_on = json.loads(manifest.read_text(encoding="utf-8"))["data"]["name"]
-    if trained_on != data_name:
-        remedy = "name the folder of the run's data with --data.root or $SAE_DATA"
-        raise InputError("data", f"{trained_on}, which the run trained on", data_name, remedy)
+    return {
+        "python": platform.python_version(),
+        **found,
+        "device": trainer.strategy.root_device.type,
+        "threads": torch.get_num_threads(),
+        "processes": trainer.world_size,
+    }

@@ -100,7 +100,7 @@ def test_pictures_are_drawn_in_eval_mode_and_the_mode_comes_back(tmp_path):
     model = tiny_model().train()
     callback = Watch(images(), SHAPE, "title", tmp_path)
     trainer = Trainer(logger=False, enable_checkpointing=False)
-    callback.on_train_end(trainer, model)
+    callback.on_fit_end(trainer, model)
     assert seen == [(False, False)]
     assert model.training
 

@@ -1,4 +1,4 @@
-"""Callbacks: a progress bar that names the stage, pictures, and a CSV of the metrics."""
+"""Callbacks: checkpoints, a progress bar that names the stage, pictures, a CSV of the metrics."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from lightning import Callback
 from torch import Tensor
 
-from sae.callbacks.best_weights import BestWeights
+from sae.callbacks.checkpoints import BestWeights, Snapshot, phase_checkpoints
 from sae.callbacks.latent import LatentScatter
 from sae.callbacks.metrics_csv import MetricsCSV
 from sae.callbacks.progress import StageProgressBar
@@ -21,7 +21,9 @@ __all__ = [
     "LatentScatter",
     "MetricsCSV",
     "ReconstructionPictures",
+    "Snapshot",
     "StageProgressBar",
+    "phase_checkpoints",
     "pictures",
 ]
 

@@ -78,9 +78,9 @@ class LatentScatter(PictureCallback):
         axis.set(xlabel=names[0], ylabel=names[1], title=self.title)
         return figure
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the last picture and write its points."""
-        super().on_train_end(trainer, pl_module)
+        super().on_fit_end(trainer, pl_module)
         if isinstance(pl_module, ReconstructionModule):
             self._write_points(pl_module)
 

@@ -45,7 +45,7 @@ class PictureCallback(Callback):
         if due and epoch != trainer.max_epochs:
             self._draw(trainer, pl_module)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the last picture, also as PNG."""
         self._draw(trainer, pl_module, png=True)
 

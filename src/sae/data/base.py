@@ -108,6 +108,18 @@ class ImageDataModule(LightningDataModule):
         """Pixels in an image."""
         return self.train.x.shape[1]
 
+    def summary(self) -> dict[str, Any]:
+        """What the data are, for the manifest of a run."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "sha256": self.fingerprint(),
+            "train": len(self.train),
+            "val": len(self.val),
+            "test": len(self.test),
+            "batch_size": self.batch_size,
+        }
+
     def fingerprint(self) -> str:
         """SHA-256 of all images and labels with their split: equal only for the same data."""
         digest = hashlib.sha256()

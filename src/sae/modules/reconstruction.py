@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from lightning import LightningModule
+from lightning import LightningModule, seed_everything
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -13,10 +13,10 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from torchmetrics import MeanSquaredError
 
-from sae.errors import InputError
+from sae.errors import DivergedError
 from sae.layers import Autoencoder, Stack
 from sae.recipe import Recipe
-from sae.seeding import derive_generator
+from sae.seeding import derive_generator, derive_seed
 
 
 class _Means:
@@ -94,7 +94,30 @@ class ReconstructionModule(LightningModule):
         h = self.net.encode(self.corrupt(x, self.current_epoch, batch_idx, self.global_rank))
         losses = self._losses(h, x)
         self._means["train"].add(losses, len(x))
+        self._check_finite(losses["loss"], batch_idx)
         return losses["loss"]
+
+    def _check_finite(self, loss: Tensor, batch_idx: int) -> None:
+        """Stop before the weights are spoilt.
+
+        Where looking at the loss would hold up a device, or leave other processes waiting, the mean
+        of the epoch tells (:meth:`_log_means`).
+        """
+        if loss.device.type == "cpu" and self._world_size() == 1 and not torch.isfinite(loss):
+            when = f"epoch {self.current_epoch}, step {batch_idx}"
+            raise self._diverged("train", loss.item(), when)
+
+    def _diverged(self, split: str, loss: float, when: str) -> DivergedError:
+        return DivergedError(
+            self.phase,
+            f"a finite {split} loss",
+            f"{loss} in {when}",
+            "its learning rate (lr) is likely too high: lower it, or choose a bounded activation "
+            "(what was saved before is still good)",
+        )
+
+    def _world_size(self) -> int:
+        return 1 if self._trainer is None else self._trainer.world_size
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         """Loss on clean inputs, and the squared error."""
@@ -121,15 +144,21 @@ class ReconstructionModule(LightningModule):
         """rho_hat over the whole batch, the shares of all processes together."""
         assert self.recipe.sparsity is not None
         rho_hat = self.recipe.sparsity.activity(h.float(), self.net.activation)
-        if self.training and self._trainer is not None and self._trainer.world_size > 1:
+        if self.training and self._world_size() > 1:
             shares = self.all_gather(rho_hat, sync_grads=True)
             assert isinstance(shares, Tensor)
             rho_hat = shares.mean(dim=0)
         return rho_hat
 
     def on_train_epoch_start(self) -> None:
-        """Forget the sums of the epoch before."""
+        """Forget the sums of the epoch before.
+
+        Whatever else draws random numbers (a user's callback) draws those of its epoch, too,
+        whatever ran before.
+        """
         self._means["train"].clear()
+        seed = derive_seed(self.seed, self.phase, self.current_epoch) % 2**32
+        seed_everything(seed, workers=True, verbose=False)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the sums of the pass before."""
@@ -144,21 +173,35 @@ class ReconstructionModule(LightningModule):
         """Log the means of the pass, and the squared error per image."""
         self._log_means("val")
         # The metric has added up the shares of all processes already: a mean changes nothing.
-        sse = self.val_mse.compute() * self.net.n_features
-        self.log(f"{self.phase}/val/sse", sse, sync_dist=True)
+        self._log({f"{self.phase}/val/sse": self.val_mse.compute() * self.net.n_features})
         self.val_mse.reset()
+
+    @property
+    def loss_unit(self) -> str:
+        """What a loss is counted in: ``SSE per image``, or per code where codes are rebuilt."""
+        error = "nats" if self.net.loss == "bce" else "SSE"
+        penalty = "" if self.recipe.sparsity is None else " + penalty"
+        return f"{error} per {'code' if len(self.below) else 'image'}{penalty}"
 
     def _log_means(self, split: str) -> None:
         means = self._means[split].compute(self.trainer.strategy)
         if not torch.isfinite(means["loss"]):
-            raise InputError(
-                self.phase,
-                f"a finite {split} loss",
-                f"{means['loss'].item()} in epoch {self.current_epoch}",
-                "lower its learning rate (lr), or choose a bounded activation",
-            )
-        named = {f"{self.phase}/{split}/{name}": mean for name, mean in means.items()}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+            raise self._diverged(split, means["loss"].item(), f"epoch {self.current_epoch}")
+        self._log({f"{self.phase}/{split}/{name}": mean for name, mean in means.items()})
+
+    def _log(self, metrics: dict[str, Tensor]) -> None:
+        """Log what the epoch has come to, to the loggers at once.
+
+        The Trainer would tell them only when the epoch's checkpoint is written: a run that goes on
+        from there would have a gap.
+        """
+        self.log_dict(
+            metrics, on_step=False, on_epoch=True, batch_size=1, sync_dist=True, logger=False
+        )
+        if not self.trainer.sanity_checking:
+            for logger in self.trainer.loggers:
+                values = {name: float(value) for name, value in metrics.items()}
+                logger.log_metrics(values, self.trainer.global_step - 1)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser and schedule of the recipe, over the parameters of ``net`` alone."""

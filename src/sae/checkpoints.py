@@ -1,0 +1,163 @@
+"""Weights on disk: written whole or not at all, and read without running any code."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from torch import Tensor, nn
+
+from sae.errors import InputError
+
+# End of the name of a file that is being written. One that is left over was never finished.
+ASIDE = ".part"
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file aside, then rename it: a reader sees the old one or the new one, whole."""
+    data = content.encode() if isinstance(content, str) else content
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=ASIDE)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(handle)
+        os.chmod(aside, 0o644)
+        os.replace(aside, path)
+    except BaseException:
+        os.unlink(aside)
+        raise
+
+
+class WholeFileIO(TorchCheckpointIO):
+    """Lightning's checkpoints, written by :func:`write_atomically`.
+
+    Lightning's own way goes through the system's folder for temporary files, and from another disk
+    a file arrives piece by piece.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write ``checkpoint`` to ``path``."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), buffer.getvalue())
+
+
+class UnreadableError(Exception):
+    """A file of weights that is none, or is damaged, or would run code. The message says which."""
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A Lightning checkpoint: tensors and plain values alone.
+
+    Raises:
+        UnreadableError: The file is damaged, is something else, or would run code when read.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(path) as archive:  # torch writes checksums, but does not read them
+            whole = archive.testzip() is None
+        if not whole or not isinstance(content["state_dict"], Mapping):
+            raise ValueError
+    except FileNotFoundError:
+        raise UnreadableError("not there") from None
+    except Exception:  # a damaged file can raise nearly anything
+        raise UnreadableError(_what_is_wrong(path)) from None
+    return content
+
+
+def _what_is_wrong(path: Path) -> str:
+    try:
+        code = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
+    except Exception:  # not even the archive that torch writes
+        is_pickle = path.read_bytes()[:1] == b"\x80"
+        code = ["a bare pickle"] if is_pickle else []
+    if code:
+        return f"one that would run code when it is read ({', '.join(code)}), which was not run,"
+    return "something else or a damaged one"
+
+
+def write_weights(path: Path, net: nn.Module, about: Mapping[str, str]) -> None:
+    """Write the tensors of ``net`` as safetensors, with ``about`` as metadata."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in net.state_dict().items()}
+    write_atomically(path, safetensors.torch.save(tensors, metadata=dict(about)))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        UnreadableError: The file is damaged or not there.
+    """
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except FileNotFoundError:
+        raise UnreadableError("not there") from None
+    except (safetensors.SafetensorError, KeyError, ValueError):
+        raise UnreadableError("damaged") from None
+
+
+def fingerprint(module: nn.Module) -> str:
+    """SHA-256 of all tensors of a module, with their names."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def load_checkpoint(path: str | None, model: nn.Module) -> str:
+    """Make sure that ``path`` is a checkpoint whose weights fit ``model``, and give it back.
+
+    Nothing but tensors and plain values is read from it: a file that would run code is refused.
+
+    Raises:
+        InputError: No path, no such file, no checkpoint, or one of another network.
+    """
+    remedy = "name finetune/checkpoints/best.ckpt of a run, with that run's config.yaml"
+    if path is None:
+        raise InputError("ckpt_path", "the checkpoint of a finished run", "none", remedy)
+    if not Path(path).is_file():
+        raise InputError("ckpt_path", "a file", f"none at {path!r}", remedy)
+    expected = "a checkpoint of a stack"
+    try:
+        content = read_checkpoint(Path(path))
+        if not {"hyper_parameters", "pytorch-lightning_version"} <= content.keys():
+            raise UnreadableError("something else")
+        found = {name: tuple(tensor.shape) for name, tensor in content["state_dict"].items()}
+    except (UnreadableError, AttributeError) as error:
+        reason = str(error) if isinstance(error, UnreadableError) else "a damaged one"
+        raise InputError("ckpt_path", expected, f"{reason} in {path!r}", remedy) from None
+    model.on_load_checkpoint(content)  # type: ignore[operator]  # names what differs
+    if found != {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}:
+        raise InputError("ckpt_path", "the weights of this network", "those of another", remedy)
+    return path
+
+
+def check_same_data(checkpoint: str, data_name: str) -> None:
+    """Refuse figures on other data than those of the run that wrote the checkpoint.
+
+    Raises:
+        InputError: The manifest beside the checkpoint names other data.
+    """
+    manifest = Path(checkpoint).resolve().parents[2] / "manifest.json"
+    if not manifest.is_file():
+        return
+    trained_on = json.loads(manifest.read_text(encoding="utf-8"))["data"]["name"]
+    if trained_on != data_name:
+        remedy = "name the folder of the run's data with --data.root or $SAE_DATA"
+        raise InputError("data", f"{trained_on}, which the run trained on", data_name, remedy)

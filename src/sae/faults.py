@@ -1,0 +1,85 @@
+"""What goes wrong while a run is under way: a signal, a full disk, no memory."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+
+from sae.errors import InputError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):  # nothing is wrong
+    """The process was told to stop. No Exception, so that nothing on the way takes it for one.
+
+    Args:
+        signum: The signal.
+    """
+
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+        super().__init__(signal.Signals(signum).name)
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Have SIGINT and SIGTERM raise :class:`Interrupted`, wherever the program is.
+
+    Lightning keeps handlers that it finds and calls them. A second signal is ignored, so that it
+    does not break off the writing down of what the first one broke off.
+    """
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may have handlers
+        return
+    before = {signum: signal.signal(signum, interrupt) for signum in SIGNALS}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+class Fault(InputError):  # noqa: N818  # the machine's, not the input's
+    """Something that is no fault of the input. The command line prints it and exits with 1."""
+
+    exit_code = 1
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def as_fault(error: BaseException, folder: str) -> Fault | None:
+    """What an error means for the user, or None where it is a defect and wants its traceback.
+
+    Args:
+        error: What was raised while a run was under way.
+        folder: The run's folder, to go on with.
+    """
+    again = f"and go on with --resume {folder}"
+    if isinstance(error, OSError) and error.errno is not None:
+        where = str(error.filename or folder)
+        if error.errno in _FULL:
+            return Fault(where, "room to write", f"none ({error.strerror})", f"make room {again}")
+        remedy = f"make it readable and writable {again}"
+        return Fault(where, "a file or folder to work with", f"an error ({error.strerror})", remedy)
+    # On the CPU torch has no class of its own for it.
+    no_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+    if no_memory:
+        remedy = f"free some {again}, or start a new run with smaller model.sizes or batch_size"
+        return Fault("memory", "enough for this network and batch", "too little", remedy)
+    return None
