@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import random
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from sae.callbacks import MetricsCSV
 from sae.checkpoints import read_weights
 
 # When to kill: called in the run's process before it starts; it arranges for a SIGKILL.
@@ -93,10 +93,37 @@ def at_call(
     return plan
 
 
-def half_of(path: Path, content: str | bytes) -> None:
-    """What is left when a process dies while it writes a file aside."""
-    data = content.encode() if isinstance(content, str) else content
-    (path.parent / f".{path.name}-dead.part").write_bytes(data[: len(data) // 2])
+def while_writing(name: str, count: int, done: bool = False) -> Plan:
+    """Kill while a file of that name is written for the ``count``-th time.
+
+    Args:
+        name: Of the file.
+        count: Which time.
+        done: Just after it is in its place; else when half of it is written aside.
+    """
+
+    def plan() -> None:
+        original, calls = os.replace, [0]
+
+        def counted(source, target):
+            calls[0] += Path(target).name == name
+            if calls[0] == count and Path(target).name == name:
+                if done:
+                    original(source, target)
+                else:
+                    os.truncate(source, os.path.getsize(source) // 2)
+                kill_me()
+            original(source, target)
+
+        os.replace = counted
+
+    return plan
+
+
+def half_a_row(self: MetricsCSV, *args: object) -> None:
+    """What is left when a process dies while it writes a row."""
+    with self.path.open("a") as file:
+        file.write("stage1,0,")
 
 
 def outcome(folder: Path) -> dict:
@@ -149,7 +176,3 @@ def where(folder: Path) -> str:
         return phase
     last = folder / phase / "checkpoints" / "last.ckpt"
     return f"{phase}, {'after' if last.exists() else 'before'} a checkpoint"
-
-
-def random_moment(rng: random.Random, longest: float) -> float:
-    return rng.uniform(0.05, longest)
