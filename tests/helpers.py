@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from lightning import Callback
 
 from sae.cli import main
@@ -66,6 +67,13 @@ def randomised(module, seed: int = 0):
 def loader(n: int = 20, features: int = 12, batch_size: int = 8, **kwargs) -> TensorLoader:
     generator = torch.Generator().manual_seed(1)
     return TensorLoader(torch.rand(n, features, generator=generator), None, batch_size, **kwargs)
+
+
+def as_process(patch, rank: int, world: int) -> None:
+    """Have loaders take this process for number ``rank`` of ``world``, with no other in sight."""
+    patch.setattr(dist, "is_initialized", lambda: True)
+    patch.setattr(dist, "get_rank", lambda: rank)
+    patch.setattr(dist, "get_world_size", lambda: world)
 
 
 def clone_state(module) -> dict[str, torch.Tensor]:

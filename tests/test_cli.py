@@ -313,11 +313,14 @@ def test_print_config_is_a_config(capsys):
 
 @pytest.mark.slow
 def test_two_processes_run_the_whole_path_and_agree_with_one():
+    """In every figure: odd batches, a last one of a single sample, noise and a penalty."""
+    options = ["--data.batch_size", "205", "--data.val_size", "206"]
+    for phase in ("pretrain", "finetune"):
+        options += [f"--{phase}.sparsity", '{"rho": 0.2, "weight": 1}']
+        options += [f"--{phase}.corruption", '{"kind": "masking", "level": 0.3}']
     command = [sys.executable, str(ROOT / "cli.py"), "fit", "--config"]
     command += [str(ROOT / "configs" / "digits.yaml"), *SHORT, "--trainer.devices", "2"]
-    command += ["--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
-    sparse = '{"rho": 0.2, "weight": 1}'
-    command += ["--pretrain.sparsity", sparse, "--finetune.sparsity", sparse]
+    command += ["--trainer.accelerator", "cpu", "--trainer.strategy", "ddp", *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=environment, timeout=300
@@ -326,10 +329,20 @@ def test_two_processes_run_the_whole_path_and_agree_with_one():
     assert done.stdout.splitlines()[-1] == "run: lightning_logs/digits/version_0"
     assert done.stdout.count("run: ") == 1
     assert [path.name for path in Path("lightning_logs/digits").iterdir()] == ["version_0"]
-    two = read(Path("lightning_logs/digits/version_0"), "summary.json")["test"]
-    folder = fit("--pretrain.sparsity", sparse, "--finetune.sparsity", sparse)
-    one = read(folder, "summary.json")["test"]
-    assert one.keys() == two.keys()
+    folders = [Path("lightning_logs/digits/version_0"), fit(*options)]
+    data = read(folders[0], "manifest.json")["data"]
+    assert data["train"] % 205 == data["val"] % 205 == 1
+
+    two, one = (read(folder, "summary.json")["test"] for folder in folders)
+    assert {"sse", "corrupted_sse", "denoised_sse", "activity"} < set(one)
     # One image of 360 is 0.3 %.
     assert two.pop("knn_accuracy") == pytest.approx(one.pop("knn_accuracy"), abs=2)
-    assert two == pytest.approx(one, rel=1e-3)
+    assert two == pytest.approx(one, rel=1e-4)
+    tables = []
+    for folder in folders:
+        with (folder / "metrics.csv").open() as file:
+            rows = [{**row, "phase": 0} for row in csv.DictReader(file)]
+        tables.append([{key: float(value) for key, value in row.items()} for row in rows])
+    assert len(tables[1]) == 6
+    for row_of_two, row_of_one in zip(*tables, strict=True):
+        assert row_of_two == pytest.approx(row_of_one, rel=1e-4)

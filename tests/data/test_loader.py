@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.distributed as dist
+from helpers import as_process
 
 from sae.data import TensorLoader
 
@@ -59,40 +60,50 @@ def test_reseeding_changes_the_order_and_nothing_else():
     assert other.x is loader.x
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
-def test_processes_share_each_batch_without_loss_or_repetition(monkeypatch, shuffle):
-    monkeypatch.setattr(dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(dist, "get_world_size", lambda: 3)
-    shares = []
-    for rank in range(3):
-        monkeypatch.setattr(dist, "get_rank", lambda rank=rank: rank)
-        loader = TensorLoader(numbers(23), batch_size=10, shuffle=shuffle)
-        shares.append(batches(loader))
-        assert all(x.is_contiguous() for x in shares[-1])
-    assert [len(share) for share in shares] == [3, 3, 3]
-    monkeypatch.setattr(dist, "get_world_size", lambda: 1)
-    monkeypatch.setattr(dist, "get_rank", lambda: 0)
-    alone = batches(TensorLoader(numbers(23), batch_size=10, shuffle=shuffle))
-    for whole, parts in zip(alone, zip(*shares, strict=True), strict=True):
-        assert torch.equal(torch.cat(parts), whole)
+SIZES = [(23, 10, 3), (21, 10, 2), (21, 10, 8), (20, 10, 2), (7, 100, 3), (5, 1, 4), (2, 3, 7)]
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_a_last_batch_smaller_than_the_processes(monkeypatch, shuffle):
-    """Training: all take the same number of steps. Elsewhere: no sample is lost."""
-    monkeypatch.setattr(dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
-    steps, seen = [], []
-    for rank in range(2):
-        monkeypatch.setattr(dist, "get_rank", lambda rank=rank: rank)
-        loader = TensorLoader(numbers(21), batch_size=10, shuffle=shuffle)
+@pytest.mark.parametrize(("n", "batch_size", "world"), SIZES)
+def test_processes_share_each_batch_without_loss_or_repetition(
+    monkeypatch, n, batch_size, world, shuffle
+):
+    """Every sample counts once, in the place it has alone; all take the same number of steps."""
+    loader = TensorLoader(numbers(n), batch_size=batch_size, shuffle=shuffle)
+    alone = batches(loader)
+    counted = [[] for _ in alone]
+    for rank in range(world):
+        as_process(monkeypatch, rank, world)
         got = batches(loader)
-        assert len(loader) == len(got)
-        assert all(len(x) for x in got)
-        steps.append(len(got))
-        seen += torch.cat(got).flatten().tolist()
-    assert len(seen) == len(set(seen)) == (20 if shuffle else 21)
-    assert steps == ([2, 2] if shuffle else [2, 3])
+        assert len(loader) == len(got) == len(alone)
+        for batch_idx, x in enumerate(got):
+            share = loader.share(batch_idx)
+            assert len(x) > 0
+            assert torch.equal(x, alone[batch_idx][share.rows])
+            assert share.n in (0, len(x))
+            assert share.n_batch == len(alone[batch_idx])
+            counted[batch_idx].append(x[: share.n])
+    assert all(torch.equal(torch.cat(xs), x) for xs, x in zip(counted, alone, strict=True))
+
+
+@pytest.mark.parametrize(("n", "batch_size", "world"), SIZES)
+def test_weighted_means_of_the_shares_have_the_mean_of_the_batch(monkeypatch, n, batch_size, world):
+    loader = TensorLoader(numbers(n), batch_size=batch_size)
+    for batch_idx, whole in enumerate(batches(loader)):
+        weights, means = [], []
+        for rank in range(world):
+            as_process(monkeypatch, rank, world)
+            share = loader.share(batch_idx)
+            weights.append(share.weight)
+            means.append(share.weight * whole[share.rows].mean().item())
+        assert sum(weights) == pytest.approx(world)
+        assert sum(means) / world == pytest.approx(whole.mean().item())
+
+
+def test_one_process_has_it_all_at_a_weight_of_one():
+    loader = TensorLoader(numbers(23), batch_size=10)
+    assert [loader.share(k).rows for k in range(3)] == [slice(0, 10), slice(0, 10), slice(0, 3)]
+    assert [loader.share(k).weight for k in range(3)] == [1.0, 1.0, 1.0]
 
 
 def test_a_whole_pass_is_neither_shuffled_nor_shared(monkeypatch):

@@ -8,6 +8,7 @@ from helpers import clone_state, loader, same_state, tiny_model, tiny_stack
 from lightning import Trainer
 
 from sae.corruption import Corruption
+from sae.data.loader import Share
 from sae.errors import InputError
 from sae.modules import Stage
 from sae.modules.reconstruction import _Means
@@ -103,8 +104,7 @@ def test_a_sparse_recipe_adds_the_penalty():
     stage = Stage(tiny_stack(), 0, Recipe(sparsity=Sparsity(0.1, weight=2)))
     x = torch.rand(8, 12)
     h = stage.encode(x)
-    stage.eval()
-    losses = stage._losses(h, x)
+    losses = stage._losses(h, x, Share.equal(len(x)))
     torch.testing.assert_close(losses["reconstruction"], stage.net.reconstruction_loss(h, x))
     penalty = Sparsity(0.1, weight=2)(h.mean(dim=0))
     torch.testing.assert_close(losses["loss"], losses["reconstruction"] + penalty)

@@ -2,11 +2,12 @@
 
 One index operation fetches a whole batch; there is no sample-by-sample work, no PIL and no worker
 process. On several processes each takes its own share of every batch, so that the batch size is
-that of the whole run and no sample is seen twice.
+that of the whole run and no sample is lost or counted twice.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -37,6 +38,33 @@ class _EpochOrder:
         return torch.randperm(self.n_samples, generator=generator)
 
 
+@dataclass(frozen=True)
+class Share:
+    """What of one batch falls to this process.
+
+    Attributes:
+        rows: Its rows in the batch of all processes together, one at least.
+        n: Samples that count: those rows, or none where the one row only keeps it in step.
+        n_batch: Samples in the batch of all processes together.
+        world: Processes.
+    """
+
+    rows: slice
+    n: int
+    n_batch: int
+    world: int = 1
+
+    @classmethod
+    def equal(cls, n: int, rank: int = 0, world: int = 1) -> Share:
+        """The share of process ``rank`` where each of ``world`` has ``n`` samples."""
+        return cls(slice(rank * n, (rank + 1) * n), n, world * n, world)
+
+    @property
+    def weight(self) -> float:
+        """What makes the mean over processes, each a mean over its samples, that of all samples."""
+        return self.n * self.world / self.n_batch
+
+
 class TensorLoader:
     """Batches (x,) or (x, y) from tensors in memory.
 
@@ -62,28 +90,27 @@ class TensorLoader:
         self.sampler = _EpochOrder(len(x), shuffle, seed)
 
     def __len__(self) -> int:
-        return len(self._shares())
+        return math.ceil(len(self.x) / self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         order = self.sampler.indices()
-        for share in self._shares():
-            yield self._batch(share if order is None else order[share])
+        for batch_idx in range(len(self)):
+            first, rows = batch_idx * self.batch_size, self.share(batch_idx).rows
+            index = slice(first + rows.start, first + rows.stop)
+            yield self._batch(index if order is None else order[index])
 
-    def _shares(self) -> list[slice]:
-        """Which samples of each batch fall to this process.
+    def share(self, batch_idx: int) -> Share:
+        """What of batch ``batch_idx`` falls to this process; known without asking the others.
 
-        A last batch with fewer samples than processes is left out of training, where all must take
-        the same number of steps; elsewhere some processes have no share in it.
+        All processes take the same number of batches, or those that talk to each other at each
+        step would wait for ever. So one that has no sample in a last batch smaller than the
+        processes are many is given a row of another one, and it does not count.
         """
         distributed = dist.is_available() and dist.is_initialized()
         rank, world = (dist.get_rank(), dist.get_world_size()) if distributed else (0, 1)
-        shares = []
-        for start in range(0, len(self.x), self.batch_size):
-            n = min(self.batch_size, len(self.x) - start)
-            share = slice(start + rank * n // world, start + (rank + 1) * n // world)
-            if n >= world or (not self.sampler.shuffle and share.start < share.stop):
-                shares.append(share)
-        return shares
+        n_batch = min(self.batch_size, len(self.x) - batch_idx * self.batch_size)
+        start, stop = rank * n_batch // world, (rank + 1) * n_batch // world
+        return Share(slice(start, max(stop, start + 1)), stop - start, n_batch, world)
 
     def _batch(self, index: Tensor | slice) -> tuple[Tensor, ...]:
         x = scale(self.x[index])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from lightning import LightningModule, seed_everything
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -13,6 +14,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from torchmetrics import MeanSquaredError
 
+from sae.data.loader import Share, TensorLoader
 from sae.errors import DivergedError
 from sae.layers import Autoencoder, Stack
 from sae.recipe import Recipe
@@ -81,29 +83,69 @@ class ReconstructionModule(LightningModule):
         """``decode(encode(x))``: (batch, features) -> (batch, features)."""
         return self.net(x)
 
-    def corrupt(self, x: Tensor, *place: int | str) -> Tensor:
-        """x~, with noise that is a function of (seed, phase, place); x itself without noise."""
+    def corrupt(self, x: Tensor, *place: int | str, share: Share | None = None) -> Tensor:
+        """x~, with noise that is a function of (seed, phase, place); x itself without noise.
+
+        The noise is drawn for the batch of all processes together, so that each sample gets the
+        same however many there are.
+
+        Args:
+            x: Clean inputs, (rows, features).
+            place: Where in the run.
+            share: Which rows of the batch these are; all of them if left out.
+        """
         if self.recipe.corruption is None:
             return x
+        share = share or Share.equal(len(x))
         generator = derive_generator(self.seed, "noise", self.phase, *place, device=x.device)
-        return self.recipe.corruption(x, generator, self.below.range)
+        batch = F.pad(x, (0, 0, share.rows.start, share.n_batch - share.rows.stop))
+        return self.recipe.corruption(batch, generator, self.below.range)[share.rows]
+
+    def _share(self, x: Tensor, batch_idx: int) -> Share:
+        """What of the batch of all processes together ``x`` is, and how much of it counts.
+
+        Raises:
+            ValueError: The batch is not the loader's: the Trainer still names the loader of its
+                ``fit`` when it validates on another one.
+        """
+        trainer = self._trainer
+        if trainer is None or trainer.world_size == 1:
+            return Share.equal(len(x))
+        if trainer.training:
+            loader = trainer.train_dataloader
+        elif trainer.testing:
+            loader = trainer.test_dataloaders
+        elif trainer.predicting:
+            loader = trainer.predict_dataloaders
+        else:
+            loader = trainer.val_dataloaders
+        if isinstance(loader, list):
+            (loader,) = loader  # the steps take no index of a loader
+        if not isinstance(loader, TensorLoader):
+            return Share.equal(len(x), trainer.global_rank, trainer.world_size)
+        share = loader.share(batch_idx)
+        if len(x) != share.rows.stop - share.rows.start:
+            raise ValueError("batches of another loader; use a fresh Trainer for it")
+        return share
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
-        """Loss of one batch, per image."""
+        """Loss of one batch, per image; weighted so that DDP's mean is that of all samples."""
         x = batch[0]
-        h = self.net.encode(self.corrupt(x, self.current_epoch, batch_idx, self.global_rank))
-        losses = self._losses(h, x)
-        self._means["train"].add(losses, len(x))
-        self._check_finite(losses["loss"], batch_idx)
-        return losses["loss"]
+        share = self._share(x, batch_idx)
+        # The 0 stands where the rank once did, so that seeds keep their noise.
+        x_tilde = self.corrupt(x, self.current_epoch, batch_idx, 0, share=share)
+        losses = self._losses(self.net.encode(x_tilde), x, share)
+        self._means["train"].add(losses, share.n)
+        self._check_finite(losses["loss"], share, batch_idx)
+        return losses["loss"] * share.weight
 
-    def _check_finite(self, loss: Tensor, batch_idx: int) -> None:
+    def _check_finite(self, loss: Tensor, share: Share, batch_idx: int) -> None:
         """Stop before the weights are spoilt.
 
         Where looking at the loss would hold up a device, or leave other processes waiting, the mean
         of the epoch tells (:meth:`_log_means`).
         """
-        if loss.device.type == "cpu" and self._world_size() == 1 and not torch.isfinite(loss):
+        if loss.device.type == "cpu" and share.world == 1 and not torch.isfinite(loss):
             when = f"epoch {self.current_epoch}, step {batch_idx}"
             raise self._diverged("train", loss.item(), when)
 
@@ -116,22 +158,20 @@ class ReconstructionModule(LightningModule):
             "(what was saved before is still good)",
         )
 
-    def _world_size(self) -> int:
-        return 1 if self._trainer is None else self._trainer.world_size
-
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         """Loss on clean inputs, and the squared error."""
         x = batch[0]
+        share = self._share(x, batch_idx)
         h = self.net.encode(x)
-        self._means["val"].add(self._losses(h, x), len(x))
-        self.val_mse.update(self.net.decode(h), x)
+        self._means["val"].add(self._losses(h, x, share), share.n)
+        self.val_mse.update(self.net.decode(h)[: share.n], x[: share.n])
 
-    def _losses(self, h: Tensor, x: Tensor) -> dict[str, Tensor]:
+    def _losses(self, h: Tensor, x: Tensor, share: Share) -> dict[str, Tensor]:
         """``loss``, what to minimise; under a penalty also its parts and the mean activity."""
         loss = self.net.reconstruction_loss(h, x)
         if self.recipe.sparsity is None:
             return {"loss": loss}
-        rho_hat = self._activity(h)
+        rho_hat = self._activity(h, share)
         penalty = self.recipe.sparsity(rho_hat)
         return {
             "loss": loss + penalty,
@@ -140,12 +180,12 @@ class ReconstructionModule(LightningModule):
             "activity": rho_hat.mean(),
         }
 
-    def _activity(self, h: Tensor) -> Tensor:
+    def _activity(self, h: Tensor, share: Share) -> Tensor:
         """rho_hat over the whole batch, the shares of all processes together."""
         assert self.recipe.sparsity is not None
         rho_hat = self.recipe.sparsity.activity(h.float(), self.net.activation)
-        if self.training and self._world_size() > 1:
-            shares = self.all_gather(rho_hat, sync_grads=True)
+        if share.world > 1:
+            shares = self.all_gather(rho_hat * share.weight, sync_grads=True)
             assert isinstance(shares, Tensor)
             rho_hat = shares.mean(dim=0)
         return rho_hat

@@ -69,15 +69,16 @@ class StackedAutoencoder(ReconstructionModule):
     def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         """Squared error of the reconstruction of clean inputs; of corrupted ones, if trained so."""
         x = batch[0]
+        share = self._share(x, batch_idx)
         h = self.net.encode(x)
-        self.test_mse.update(self.net.decode(h), x)
+        self.test_mse.update(self.net.decode(h)[: share.n], x[: share.n])
         if self.recipe.sparsity is not None:
             rho_hat = self.recipe.sparsity.activity(h, self.net.activation)
-            self.test_activity.update(rho_hat.mean(), len(x))
+            self.test_activity.update(rho_hat.mean(), share.n)
         if self.recipe.corruption is not None:
-            x_tilde = self.corrupt(x, "test", batch_idx, self.global_rank)
-            self.noisy_mse.update(x_tilde, x)
-            self.restored_mse.update(self.net(x_tilde), x)
+            x_tilde = self.corrupt(x, "test", batch_idx, 0, share=share)
+            self.noisy_mse.update(x_tilde[: share.n], x[: share.n])
+            self.restored_mse.update(self.net(x_tilde)[: share.n], x[: share.n])
 
     def on_test_epoch_end(self) -> None:
         """Log SSE per image, MSE per pixel and what the recipe's kind asks for."""
@@ -101,10 +102,11 @@ class StackedAutoencoder(ReconstructionModule):
         Returns:
             ``code`` (batch, units), ``sse`` (batch,) and, with labels, ``label`` (batch,).
         """
-        x = batch[0]
+        n = self._share(batch[0], batch_idx).n
+        x, *labelled = (part[:n] for part in batch)
         code = self.net.encode(x)
         sse = (self.net.decode(code) - x).square().sum(dim=1)
-        labels = {"label": batch[1]} if len(batch) > 1 else {}
+        labels = {"label": labelled[0]} if labelled else {}
         return {"code": code, "sse": sse, **labels}
 
     def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
