@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,23 @@ def test_the_docstring_of_the_package_runs(no_web):
     scope = {"x": torch.rand(3, 784)}
     exec(code.replace("epochs=5", "epochs=1"), scope)
     assert scope["code"].shape == (3, 128)
+
+
+def test_tensorboard_is_told_to_serve_this_machine_alone():
+    places = [*ROOT.glob("*.md"), *(ROOT / "src").rglob("*.py"), *(ROOT / "configs").iterdir()]
+    lines = [line for path in places for line in path.read_text().splitlines()]
+    commands = [line for line in lines if "tensorboard --logdir" in line]
+    assert len(commands) > 2
+    assert all("--host localhost" in line for line in commands)
+
+
+def test_the_malicious_uploads_of_lightning_cannot_be_installed():
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (lightning,) = (
+        requirement
+        for requirement in map(Requirement, project["dependencies"])
+        if requirement.name == "lightning"
+    )
+    assert not any(lightning.specifier.contains(version) for version in ("2.6.2", "2.6.3"))

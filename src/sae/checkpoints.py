@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,7 +69,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UnreadableError: The file is damaged, is something else, or would run code when read.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # what is wrong is said below
+            content = torch.load(path, map_location="cpu", weights_only=True)
         with zipfile.ZipFile(path) as archive:  # torch writes checksums, but does not read them
             whole = archive.testzip() is None
         if not whole or not isinstance(content["state_dict"], Mapping):

@@ -443,4 +443,4 @@ def main(args: Sequence[str] | None = None) -> None:
         )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)

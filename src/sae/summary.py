@@ -69,7 +69,7 @@ def closing_lines(folder: Path, checkpoint: Path) -> str:
     logs = shown_path(folder.parent.parent)
     config = shown_path(folder / "config.yaml")
     return (
-        f"see it:     tensorboard --logdir {logs}\n"
+        f"see it:     tensorboard --logdir {logs} --host localhost\n"
         f"test again: python cli.py test --config {config} --ckpt_path {shown_path(checkpoint)}\n"
         f"run: {shown_path(folder)}"
     )

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+
+from sae.checkpoints import read_checkpoint
 
 
 def phase_checkpoints(folder: Path, monitor: str) -> list[Callback]:
@@ -91,6 +92,5 @@ class BestWeights(Callback):
         """Load them, where the Trainer keeps checkpoints."""
         keeper = trainer.checkpoint_callback
         if isinstance(keeper, ModelCheckpoint) and keeper.best_model_path:
-            path = keeper.best_model_path
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            checkpoint = read_checkpoint(Path(keeper.best_model_path))
             pl_module.load_state_dict(checkpoint["state_dict"])

@@ -21,6 +21,8 @@ CHECKSUMS = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 _UBYTE = 0x08
+# More than any of the files: an archive made to unpack without end is read no further.
+MOST_BYTES = 64 * 2**20
 _REMEDY = "delete this file, then run again to download it, or copy a good one here"
 
 
@@ -80,11 +82,11 @@ def _locate(folder: Path, stem: str) -> Path | None:
 
 
 def _unpack(path: Path) -> bytes:
-    content = path.read_bytes()
     if path.suffix != ".gz":
-        return content
+        return path.read_bytes()
     try:
-        return gzip.decompress(content)
+        with gzip.open(path) as file:
+            return file.read(MOST_BYTES)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             str(path), "a whole .gz archive", f"a damaged one ({error})", _REMEDY

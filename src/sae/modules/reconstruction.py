@@ -20,6 +20,9 @@ from sae.layers import Autoencoder, Stack
 from sae.recipe import Recipe
 from sae.seeding import derive_generator, derive_seed
 
+# Losses that are looked at together where each look costs.
+CHECK_EVERY = 50
+
 
 class _Means:
     """Means over an epoch. Logging every step costs as much as a small network's step itself."""
@@ -70,6 +73,7 @@ class ReconstructionModule(LightningModule):
         self.recipe, self.phase, self.seed = recipe, phase, seed
         self.val_mse = MeanSquaredError()
         self._means = {"train": _Means(), "val": _Means()}
+        self._unchecked: list[Tensor] = []
 
     def encode(self, x: Tensor) -> Tensor:
         """The code of a clean input of ``net``: (batch, features) -> (batch, units)."""
@@ -140,14 +144,28 @@ class ReconstructionModule(LightningModule):
         return losses["loss"] * share.weight
 
     def _check_finite(self, loss: Tensor, share: Share, batch_idx: int) -> None:
-        """Stop before the weights are spoilt.
+        """Stop as soon as a loss is not finite, and name its step.
 
-        Where looking at the loss would hold up a device, or leave other processes waiting, the mean
-        of the epoch tells (:meth:`_log_means`).
+        One process on a CPU sees it before its weights are spoilt. Elsewhere a look at each loss
+        would hold up the device, or take word from the other processes: some are looked at
+        together, and what is left at the end of an epoch shows in its mean.
         """
-        if loss.device.type == "cpu" and share.world == 1 and not torch.isfinite(loss):
-            when = f"epoch {self.current_epoch}, step {batch_idx}"
-            raise self._diverged("train", loss.item(), when)
+        alone = loss.device.type == "cpu" and share.world == 1
+        self._unchecked.append(loss.detach())
+        if len(self._unchecked) < (1 if alone else CHECK_EVERY):
+            return
+        losses = torch.stack(self._unchecked)
+        self._unchecked.clear()
+        if share.world > 1:
+            gathered = self.all_gather(losses)
+            assert isinstance(gathered, Tensor)
+            losses = gathered.sum(dim=0)
+        bad = (~torch.isfinite(losses)).nonzero()
+        if len(bad):
+            first = int(bad[0])
+            step = batch_idx - len(losses) + 1 + first
+            when = f"epoch {self.current_epoch}, step {step}"
+            raise self._diverged("train", losses[first].item(), when)
 
     def _diverged(self, split: str, loss: float, when: str) -> DivergedError:
         return DivergedError(
@@ -197,6 +215,7 @@ class ReconstructionModule(LightningModule):
         whatever ran before.
         """
         self._means["train"].clear()
+        self._unchecked.clear()
         seed = derive_seed(self.seed, self.phase, self.current_epoch) % 2**32
         seed_everything(seed, workers=True, verbose=False)
 

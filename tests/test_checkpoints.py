@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import os
+import pickle
+import re
+
+import pytest
+import torch
+from helpers import tiny_model, tiny_stack
+
+from sae.checkpoints import (
+    UnreadableError,
+    WholeFileIO,
+    fingerprint,
+    load_checkpoint,
+    read_checkpoint,
+    read_weights,
+    write_atomically,
+    write_weights,
+)
+from sae.errors import InputError
+
+
+def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
+    path = tmp_path / "manifest.json"
+    write_atomically(path, "old")
+
+    def full(fd):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, "new and longer")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["manifest.json"]
+
+
+def test_fingerprint_sees_every_weight():
+    stack = tiny_stack()
+    before = fingerprint(stack)
+    assert fingerprint(tiny_stack()) == before
+    with torch.no_grad():
+        stack[1].decoder_bias[0] += 1e-6
+    assert fingerprint(stack) != before
+
+
+class Evil:
+    """A pickle of it runs a command when it is read."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.folder / 'ran'}",)
+
+
+@pytest.mark.parametrize("kind", ["in a checkpoint", "as weights", "bare"])
+def test_a_pickle_that_would_run_code_does_not_and_the_message_says_so(kind, tmp_path):
+    path = tmp_path / "evil.ckpt"
+    evil = Evil(tmp_path)
+    if kind == "bare":
+        path.write_bytes(pickle.dumps({"state_dict": evil}))
+    else:
+        torch.save({"hyper_parameters": evil} if kind == "in a checkpoint" else evil, path)
+    code = "a bare pickle" if kind == "bare" else "posix.system"
+    found = f"found one that would run code when it is read ({code}), which was not run, in"
+    with pytest.raises(InputError, match=re.escape(found)):
+        load_checkpoint(str(path), tiny_model())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_it_would_have_run(tmp_path):
+    """The test above shows something."""
+    path = tmp_path / "evil.ckpt"
+    torch.save(Evil(tmp_path), path)
+    torch.load(path, weights_only=False)
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_with_a_flipped_bit_is_not_read(tmp_path):
+    path = tmp_path / "a.ckpt"
+    WholeFileIO().save_checkpoint({"state_dict": {"w": torch.ones(1000)}}, path)
+    assert read_checkpoint(path)["state_dict"]["w"].sum() == 1000
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UnreadableError, match="something else or a damaged one"):
+        read_checkpoint(path)
+
+
+def test_weights_come_back_as_they_were(tmp_path):
+    stack = tiny_stack(tied=True)
+    write_weights(tmp_path / "a.safetensors", stack, {"phase": "finetune"})
+    back = read_weights(tmp_path / "a.safetensors")
+    assert back.keys() == stack.state_dict().keys()
+    assert all(torch.equal(back[name], tensor) for name, tensor in stack.state_dict().items())
+    assert not [name for name in back if "decoder_weight" in name], "tied: one tensor, not two"
+
+
+@pytest.mark.parametrize("damage", ["cut", "text", "empty"])
+def test_damaged_weights_are_not_read(damage, tmp_path):
+    path = tmp_path / "a.safetensors"
+    write_weights(path, tiny_stack(), {})
+    content = {"cut": path.read_bytes()[:200], "text": b"no weights at all", "empty": b""}
+    path.write_bytes(content[damage])
+    with pytest.raises(UnreadableError, match="damaged"):
+        read_weights(path)
