@@ -1,0 +1,275 @@
+"""Whether a trained network is well, in a few figures and, where it is not, in plain words.
+
+A loss alone does not say why it is high. These figures do: units that never change, a code or a
+reconstruction at the flat ends of its unit, where no gradient passes, and an error no lower than
+that of the mean image. What is looked at is handed in; nothing is written or changed.
+
+Glorot & Bengio (2010), "Understanding the difficulty of training deep feedforward neural
+networks", on saturation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from sae import sparsity
+from sae.layers import RANGES, Autoencoder, AutoencoderLayer
+from sae.recipe import Recipe
+
+# An end of a sigmoid or a tanh is flat within this part of its range: there the slope is below 4 %
+# of its greatest value. The same part of a range counts as no variation at all.
+FLAT = 0.01
+# Warnings begin here. In brackets: what the ready-made experiments reached at most, on MNIST and on
+# the bundled digits, in full and with fewer epochs; and what runs reached that had gone wrong.
+MOST_STUCK = 0.1  # (0.015; tied tanh under salt and pepper 0.39 to 0.7)
+MOST_SATURATED = 0.8  # (0.72; ten times their learning rate 0.90; tied tanh 0.81 to 0.95)
+MOST_DEAD = 0.8  # (0.11; a healthy ReLU code 0.74; ReLU at thirty times the learning rate 1.0)
+MOST_OFF_RHO = 3.0  # in odds, so that 0 and 1 are alike (1.8; a penalty too weak to act 13)
+# (0.88; hardly trained 1.2 and more. One of the ready-made ones is told, and truly: with only the
+# digits to learn from, the last stage of visualize.yaml has 1.1; more epochs bring it to 0.67.)
+LEAST_LOSS_RATIO = 0.95
+
+
+class Inputs(Protocol):
+    """What :func:`check` reads: a :class:`~sae.data.TensorLoader`, or anything like it."""
+
+    def whole(self) -> Iterator[Tensor]:
+        """Batches of inputs, (batch, features)."""
+
+
+@dataclass(frozen=True)
+class Health:
+    """Figures of one network over some clean inputs; None where one has no meaning.
+
+    Attributes:
+        dead: Fraction of the code's units, in [0, 1], that say nothing on any input.
+            sigmoid, tanh: the unit varies by less than 1 % of its range and is not always on.
+            relu, leaky_relu, gelu, silu: it is never above 0, or does not vary.
+            identity: it does not vary. (Where a unit has no greatest value, not to vary is to vary
+            by less than 1 % of what the unit that varies most does.)
+        always_on: Fraction of units, in [0, 1], that are on for every input; none of them is dead.
+            sigmoid, tanh: within 1 % of the upper end, so they say nothing either.
+            relu, leaky_relu, gelu, silu: above 0; such a unit is linear, which is no fault.
+            identity: None.
+        saturated: Fraction of all code values, in [0, 1], at the flat ends (within 1 %) of a
+            sigmoid or tanh; else None. A sparse or binary code may well be half so.
+        activity: Mean activity of the code, as :class:`~sae.sparsity.Sparsity` has it, for sigmoid,
+            tanh and relu; else None.
+        rho: Its target where the recipe has a penalty on it, else None.
+        loss_ratio: Squared error of the reconstruction over that of the mean of these inputs,
+            whatever loss was trained on; 0 is perfect, 1 no better than the mean. None where the
+            inputs do not vary.
+        stuck: The part of ``loss_ratio`` that stems from outputs at a flat end of a sigmoid or tanh
+            whose targets lie in the other half of its range. Under mse they hardly move any more.
+            None for a linear output or where ``loss_ratio`` is.
+        tied: Whether a decoder uses its encoder's weights.
+        may_use_bce: Whether cross-entropy could take the place of the squared error.
+        decays: Whether it was trained with weight decay.
+    """
+
+    dead: float
+    always_on: float | None
+    saturated: float | None
+    activity: float | None
+    rho: float | None
+    loss_ratio: float | None
+    stuck: float | None
+    tied: bool
+    may_use_bce: bool
+    decays: bool
+
+    def as_dict(self) -> dict[str, float | None]:
+        """The figures by name, for ``summary.json``."""
+        return {
+            "dead": self.dead,
+            "always_on": self.always_on,
+            "saturated": self.saturated,
+            "activity": self.activity,
+            "rho": self.rho,
+            "loss_ratio": self.loss_ratio,
+            "stuck": self.stuck,
+        }
+
+    def warnings(self, name: str) -> list[str]:
+        """What is wrong and what to try: a sentence a cause, none where all is well.
+
+        Args:
+            name: What was checked, for people: ``stage 2``, ``the fine-tuned stack``.
+        """
+        found = [
+            f"{name} {sentence}"
+            for sentence in (self._stuck(), self._saturated(), self._dead(), self._off_rho())
+            if sentence
+        ]
+        mean = self._mean(explained=bool(found))
+        return [*found, f"{name} {mean}"] if mean else found
+
+    def _stuck(self) -> str:
+        if self.stuck is None or self.stuck <= MOST_STUCK:
+            return ""
+        remedies = ["--model.loss bce" if self.may_use_bce else "a lower learning rate"]
+        remedies += ["--model.tied false"] * self.tied
+        return (
+            "has outputs stuck at the wrong end of their range: they alone cost "
+            f"{self.stuck:.2f} times the squared error of the mean image; try "
+            f"{' or '.join(remedies)}"
+        )
+
+    def _saturated(self) -> str:
+        if self.saturated is None or self.saturated <= MOST_SATURATED:
+            return ""
+        untie = "--model.tied false or " if self.tied else ""
+        return (
+            f"has a saturated code: {self.saturated:.0%} of its values lie at the flat ends of "
+            f"their range, where it hardly learns; try {untie}a lower learning rate"
+        )
+
+    def _dead(self) -> str:
+        # Where the inputs do not vary no unit can; that is named where they come from.
+        if self.dead <= MOST_DEAD or self.loss_ratio is None:
+            return ""
+        return (
+            f"has many dead units: {self.dead:.0%} of its code say nothing on any input; try a "
+            "lower learning rate"
+        )
+
+    def _off_rho(self) -> str:
+        if self.activity is None or self.rho is None:
+            return ""
+        ours, target = self.activity * (1 - self.rho), self.rho * (1 - self.activity)
+        if target / MOST_OFF_RHO <= ours <= target * MOST_OFF_RHO:
+            return ""
+        return (
+            f"is far from its target activity: {self.activity:.3f} instead of {self.rho:g}; try a "
+            "greater sparsity weight, or train longer"
+        )
+
+    def _mean(self, explained: bool) -> str:
+        # Under a penalty the loss is more than the error: the second stage of sparse.yaml gives
+        # the error up for the activity (0.94 on MNIST, 1.8 on the digits), and its stack is well.
+        if self.rho is not None or self.loss_ratio is None or self.loss_ratio < LEAST_LOSS_RATIO:
+            return ""
+        if explained:
+            remedy = "see the warning before"
+        elif self.decays:
+            remedy = "take off its weight decay"
+        else:
+            remedy = "train longer or at a higher learning rate"
+        return (
+            f"reconstructs no more than the mean image: its squared error is {self.loss_ratio:.2f} "
+            f"of that of the mean alone; {remedy}"
+        )
+
+
+@torch.no_grad()
+def check(net: Autoencoder, recipe: Recipe, inputs: Inputs, device: torch.device | str) -> Health:
+    """Look at ``net`` over clean inputs, batch by batch, in eval mode.
+
+    Args:
+        net: A trained layer, or the fine-tuned stack; its mode is left as it was.
+        recipe: How it was trained.
+        inputs: What it sees, at least one sample: validation images, or their codes by the layers
+            below.
+        device: Where to compute.
+    """
+    training = net.training
+    net.eval().to(device)
+    sums = _Sums(net)
+    for x in inputs.whole():
+        sums.add(x.to(device))
+    net.train(training)
+    return sums.health(recipe)
+
+
+class _Sums:
+    """What is kept of the batches: sums and extremes, of a size that does not grow with them."""
+
+    def __init__(self, net: Autoencoder) -> None:
+        self.net = net
+        self.code_range, self.output_range = RANGES[net.activation], RANGES[net.output]
+        self.n = self.flat = 0
+        self.error = self.stuck = self.square = 0.0
+        self.low: Tensor | None = None
+
+    def add(self, x: Tensor) -> None:
+        h = self.net.encode(x)
+        x_hat = self.net.decode(h)
+        low, high = h.amin(dim=0), h.amax(dim=0)
+        if self.low is None:
+            # Sums are of the distance from the first sample: those of constant inputs are exact.
+            self.origin, self.low, self.high = x[0], low, high
+            self.x = torch.zeros_like(x[0], dtype=torch.double, device="cpu")
+            self.h = torch.zeros_like(low, dtype=torch.double, device="cpu")
+        self.low, self.high = self.low.minimum(low), self.high.maximum(high)
+        self.n += len(x)
+        self.x += (x - self.origin).sum(dim=0).cpu()
+        self.h += h.sum(dim=0).cpu()
+        self.square += (x - self.origin).square().sum().item()
+        error = (x_hat - x).square()
+        self.error += error.sum().item()
+        if _has_ends(self.code_range):
+            place = _place(h, self.code_range)
+            self.flat += int(((place < FLAT) | (place > 1 - FLAT)).sum())
+        if _has_ends(self.output_range):
+            ours, target = _place(x_hat, self.output_range), _place(x, self.output_range)
+            wrong = (ours < FLAT) & (target > 0.5) | (ours > 1 - FLAT) & (target < 0.5)
+            self.stuck += error[wrong].sum().item()
+
+    def health(self, recipe: Recipe) -> Health:
+        net = self.net
+        dead, always_on = self._units()
+        of_mean = self.square - self.x.square().sum().item() / self.n
+        layers = [module for module in net.modules() if isinstance(module, AutoencoderLayer)]
+        return Health(
+            dead=dead,
+            always_on=always_on,
+            saturated=self.flat / self.n / len(self.h) if _has_ends(self.code_range) else None,
+            activity=self._activity(),
+            rho=recipe.sparsity.rho if recipe.sparsity is not None else None,
+            loss_ratio=self.error / of_mean if of_mean > 0 else None,
+            stuck=self.stuck / of_mean if of_mean > 0 and _has_ends(self.output_range) else None,
+            tied=any(layer.tied for layer in layers),
+            may_use_bce=net.output == "sigmoid" and net.loss == "mse",
+            decays=recipe.weight_decay > 0,
+        )
+
+    def _units(self) -> tuple[float, float | None]:
+        """The fractions of dead units, and of those that are always on."""
+        assert self.low is not None
+        spread = self.high - self.low
+        if _has_ends(self.code_range):
+            least, greatest = self.code_range
+            always_on = _place(self.low, self.code_range) > 1 - FLAT
+            dead = (spread < FLAT * (greatest - least)) & ~always_on
+            return _fraction(dead), _fraction(always_on)
+        constant = spread <= FLAT * spread.max()
+        if self.net.activation == "identity":
+            return _fraction(constant), None
+        dead = constant | (self.high <= 0)
+        return _fraction(dead), _fraction((self.low > 0) & ~dead)
+
+    def _activity(self) -> float | None:
+        if self.net.activation not in sparsity.ACTIVATIONS:
+            return None
+        mean = self.h / self.n
+        return sparsity.Sparsity.activity(mean[None], self.net.activation).mean().item()
+
+
+def _has_ends(value_range: tuple[float, float]) -> bool:
+    """Whether a unit has a least and a greatest value, near which it is flat."""
+    return all(abs(end) < float("inf") for end in value_range)
+
+
+def _place(values: Tensor, value_range: tuple[float, float]) -> Tensor:
+    """Where values lie in a range: 0 at its lower end, 1 at its upper."""
+    low, high = value_range
+    return (values - low) / (high - low)
+
+
+def _fraction(which: Tensor) -> float:
+    return which.float().mean().item()
