@@ -43,6 +43,18 @@ def test_the_summary(finished):
     assert seconds["total"] == pytest.approx(sum(seconds.values()) / 2, rel=1e-4)
 
 
+def test_the_health_of_each_phase(finished, capsys):
+    folder, _ = finished
+    health = read(folder, "summary.json")["health"]
+    assert list(health) == ["stage1", "stage2", "finetune"]
+    assert all(0 <= health[phase]["dead"] <= 1 for phase in health)
+    assert 0 < health["finetune"]["loss_ratio"] < 2
+    capsys.readouterr()
+    fit("--pretrain.lr", "1e-9")
+    line = "warning: stage 1 reconstructs no more than the mean image: its squared error is"
+    assert line in capsys.readouterr().out
+
+
 def test_the_manifest(finished):
     manifest = read(finished[0], "manifest.json")
     assert manifest["status"] == "finished"
@@ -62,7 +74,7 @@ def test_the_metrics_of_all_phases(finished):
 
 def test_what_it_prints(finished):
     folder, out = finished
-    lines = out.splitlines()
+    lines = [line for line in out.splitlines() if not line.startswith("warning: ")]
     assert lines[0].startswith("stage 1/2 784→12: 2 epochs in ")
     assert lines[1].startswith("stage 2/2 12→4: 2 epochs in ")
     assert lines[2].startswith(f"fine-tune {CHAIN}: 2 epochs in ")

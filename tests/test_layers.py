@@ -136,3 +136,17 @@ def test_neighbours_must_fit():
         Stack([AutoencoderLayer(6, 4), AutoencoderLayer(5, 2)])
     with pytest.raises(ValueError, match="do not fit"):
         Stack([AutoencoderLayer(6, 4, "tanh"), AutoencoderLayer(4, 2, output="sigmoid")])
+
+
+@pytest.mark.parametrize("output", ["sigmoid", "identity"])
+def test_a_layer_can_start_at_the_mean_of_its_inputs(output):
+    layer = AutoencoderLayer(3, 2, output=output)
+    mean = torch.tensor([0.02, 0.5, 0.9])
+    layer.start_at_mean(mean)
+    assert torch.allclose(layer.decode(torch.zeros(1, 2))[0], mean)
+
+
+def test_a_pixel_that_never_changes_starts_at_a_finite_bias():
+    layer = AutoencoderLayer(2, 2)
+    layer.start_at_mean(torch.tensor([0.0, 1.0]))
+    assert torch.allclose(layer.decoder_bias, torch.tensor([-4.59512, 4.59512]))

@@ -196,3 +196,18 @@ def test_it_works_from_python_without_any_of_the_command_line():
     results = GreedyPretrainer([Recipe(epochs=1)] * 2, Recipe(epochs=1)).fit(model, data, loader())
     assert len(results) == 3
     assert not same_state(clone_state(model), before)
+
+
+def test_the_first_layer_starts_at_the_mean_image():
+    _, recorder, _, data = run(output="linear")
+    bias = recorder.before[0]["layers.0.decoder_bias"]
+    assert torch.allclose(bias, data.x.mean(dim=0))
+    assert not recorder.before[0]["layers.1.decoder_bias"].any()
+
+
+def test_each_phase_has_its_health_and_says_what_is_wrong():
+    _, _, results, _ = run()
+    assert [set(result.health) >= {"dead", "loss_ratio"} for result in results] == [True] * 3
+    _, _, results, _ = run([Recipe(epochs=1, lr=1e-9)] * 2, Recipe(epochs=1, lr=1e-9))
+    assert results[0].warnings[0].startswith("stage 1 reconstructs no more than the mean image")
+    assert results[2].warnings[0].startswith("the fine-tuned stack reconstructs no more than")

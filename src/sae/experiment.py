@@ -197,6 +197,7 @@ class Experiment:
                 "val": summary.rounded({"sse": figures["val_sse"]}),
                 "test": summary.rounded(test),
                 "seconds": summary.rounded(seconds),
+                "health": {r.phase.name: summary.rounded(r.health) for r in results},
             },
         )
         self.run.update_manifest(status="finished")

@@ -35,11 +35,17 @@ def signals_interrupt() -> Iterator[None]:
     Lightning keeps handlers that it finds and calls them. A second signal is ignored, so that it
     does not break off the writing down of what the first one broke off.
     """
+    first: list[int] = []
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
+        first.append(signum)
+        of_lightning = signal.getsignal(signal.SIGTERM)
         for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)
-        raise Interrupted(signum)
+        # It hands a SIGTERM on to the processes that it launched, but no SIGINT.
+        if signum == signal.SIGINT and callable(of_lightning) and of_lightning is not interrupt:
+            of_lightning(signal.SIGTERM, frame)
+        raise Interrupted(first[0])
 
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may have handlers

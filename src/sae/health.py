@@ -160,9 +160,10 @@ class Health:
             remedy = "take off its weight decay"
         else:
             remedy = "train longer or at a higher learning rate"
+        ratio = f"{self.loss_ratio:.2f}" if self.loss_ratio < 10 else f"{self.loss_ratio:.0f} times"
         return (
-            f"reconstructs no more than the mean image: its squared error is {self.loss_ratio:.2f} "
-            f"of that of the mean alone; {remedy}"
+            f"reconstructs no more than the mean image: its squared error is {ratio} of that of "
+            f"the mean alone; {remedy}"
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
+from sae import summary
 from sae.checkpoints import UnreadableError, fingerprint, read_checkpoint, read_weights
 from sae.checkpoints import write_weights as write_safetensors
 from sae.layers import Stack
@@ -67,6 +68,8 @@ class RunJournal(Journal):
             epochs=entry["epochs"],
             loss=entry["loss"],
             checkpoint=None if path is None else str(self.run.folder / path),
+            health=entry["health"],
+            warnings=entry["warnings"],
         )
 
     def begin(self, phase: Phase) -> Start:
@@ -101,11 +104,15 @@ class RunJournal(Journal):
             "upstream_sha256": self._upstream,
             "weights_sha256": fingerprint(stack),
             "files": self.files(name),
+            "health": summary.rounded(result.health),
+            "warnings": list(result.warnings),
         }
         self._holding.append(entry)
         self._write_phases()
         self._forget_last(name)
         self.tell(result.line(module.loss_unit))
+        for sentence in result.warnings:
+            self.tell(f"warning: {sentence}")
 
     # What a checkpoint holds beside the Trainer's own
 

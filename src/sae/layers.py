@@ -156,6 +156,20 @@ class AutoencoderLayer(Autoencoder):
         nn.init.zeros_(self.bias)
         nn.init.zeros_(self.decoder_bias)
 
+    @torch.no_grad()
+    def start_at_mean(self, mean: Tensor) -> None:
+        """Set b' so that no code at all gives the mean of the inputs.
+
+        What is left to learn is what differs from it: a pixel that is nearly always black need not
+        be driven there, and stuck there, by large weights. For a sigmoid b' is the logit, as Hinton
+        (2010), "A Practical Guide to Training Restricted Boltzmann Machines", section 8, has it.
+
+        Args:
+            mean: Of the inputs, (n_in,), in the range of the output unit, a sigmoid or identity.
+        """
+        at_sigmoid = self.output == "sigmoid"
+        self.decoder_bias.copy_(mean.clamp(0.01, 0.99).logit() if at_sigmoid else mean)
+
     def encode(self, x: Tensor) -> Tensor:
         """f(W x + b): (batch, n_in) -> (batch, n_code)."""
         return ACTIVATIONS[self.activation](F.linear(x, self.weight, self.bias))

@@ -6,7 +6,7 @@ Pure orchestration: who trains (the Trainer) and what is noted down are handed i
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from sae.data.loader import TensorLoader, encode
 from sae.errors import InputError, error_prefix
+from sae.health import check
 from sae.layers import PIXELS, Stack
 from sae.modules import ReconstructionModule, StackedAutoencoder, Stage
 from sae.recipe import Recipe
@@ -40,6 +41,11 @@ class Phase:
     epochs_before: int
     epochs_overall: int
 
+    @property
+    def subject(self) -> str:
+        """What it trains, for the beginning of a sentence: ``stage 1``."""
+        return "the fine-tuned stack" if self.name == "finetune" else self.title.split("/")[0]
+
 
 @dataclass(frozen=True)
 class PhaseResult:
@@ -51,6 +57,8 @@ class PhaseResult:
         epochs: Epochs really trained (early stopping ends sooner).
         loss: Validation loss of the weights that go on; None where nothing was validated.
         checkpoint: File of the weights that went on, or None where the Trainer keeps none.
+        health: Figures of :class:`~sae.health.Health` on the validation inputs.
+        warnings: What is wrong with it, in plain words.
     """
 
     phase: Phase
@@ -58,6 +66,8 @@ class PhaseResult:
     epochs: int
     loss: float | None
     checkpoint: str | None
+    health: Mapping[str, float | None]
+    warnings: Sequence[str]
 
     def line(self, loss_unit: str) -> str:
         """The same in a line."""
@@ -173,7 +183,8 @@ class GreedyPretrainer:
         """Pretrain and fine-tune ``model`` in place.
 
         Args:
-            model: The stack; its weights are drawn anew from the seed.
+            model: The stack; its weights are drawn anew from the seed, and its output bias is that
+                of the mean image.
             train: Training inputs, (n, features).
             val: Validation inputs.
 
@@ -183,6 +194,7 @@ class GreedyPretrainer:
         check_recipes(model.stack, self.stages, self.finetune_recipe)
         for k, layer in enumerate(model.stack):
             layer.reset_parameters(derive_generator(self.seed, "init", k))
+        model.stack[0].start_at_mean(train.mean())
         phases = {phase.name: phase for phase in self.plan(model)}
         results = self._fit_stages(model, phases, train, val)
         model.requires_grad_(True)
@@ -236,6 +248,7 @@ class GreedyPretrainer:
         trainer.fit(
             module, train.reseeded(order), val, ckpt_path=started.checkpoint, weights_only=True
         )
+        health = check(module.net, phase.recipe, val, device)
         best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
         result = PhaseResult(
             phase=phase,
@@ -243,6 +256,8 @@ class GreedyPretrainer:
             epochs=trainer.current_epoch,
             loss=_loss_that_goes_on(trainer, phase),
             checkpoint=best,
+            health=health.as_dict(),
+            warnings=health.warnings(phase.subject),
         )
         self.journal.note(result, module, stack)
         return result, device

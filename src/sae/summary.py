@@ -77,4 +77,4 @@ def closing_lines(folder: Path, checkpoint: Path) -> str:
 
 def rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Figures as they are written down: six significant digits."""
-    return {key: float(f"{value:.6g}") for key, value in figures.items()}
+    return {k: None if v is None else float(f"{v:.6g}") for k, v in figures.items()}

@@ -121,6 +121,12 @@ class TensorLoader:
         for x in self.x.split(batch_size):
             yield scale(x)
 
+    def mean(self) -> Tensor:
+        """The mean of all x, (features,)."""
+        sums = sum(x.double().sum(dim=0) for x in self.whole())
+        assert isinstance(sums, Tensor)
+        return (sums / len(self.x)).float()
+
     def reseeded(self, seed: int) -> TensorLoader:
         """The same samples in another order."""
         return TensorLoader(self.x, self.y, self.batch_size, self.sampler.shuffle, seed)
