@@ -240,6 +240,35 @@ def test_a_manifest_that_does_not_know_the_weights_redoes_them(broken, unbroken,
     assert not differences(outcome(unbroken), outcome(broken))
 
 
+def test_a_checkpoint_from_other_weights_below_is_not_gone_on_from(broken, unbroken, capsys):
+    path = broken / "finetune" / "checkpoints" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    content["sae"]["upstream_sha256"] = "0"
+    torch.save(content, path)
+    main([*CONFIG, "--resume", "auto"])
+    reason = "starts over, for the weights below it have changed"
+    assert f"fine-tune 784→12→4→12→784: {reason}" in capsys.readouterr().out
+    assert not differences(outcome(unbroken), outcome(broken))
+
+
+@pytest.mark.long
+def test_two_processes_go_on_too(tmp_path):
+    """DDP: broken off by Ctrl-C, gone on with, equal to an unbroken run of two processes."""
+    two = ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
+    command = [sys.executable, str(ROOT / "cli.py"), *CONFIG, "--data.batch_size", "101", *two]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("stage 2/2"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    subprocess.run([*command, "--resume", "auto"], check=True, timeout=200)
+    subprocess.run(command, check=True, timeout=200)
+    assert not differences(outcome(FOLDER.with_name("version_1")), outcome(FOLDER))
+
+
 PATIENT = ["--finetune.epochs", "30", "--finetune.lr", "3", "--finetune.patience", "2"]
 
 

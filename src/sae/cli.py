@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ from sae.pretrain import check_recipes
 from sae.recipe import PretrainRecipe, Recipe, recipe, stage_recipes
 from sae.run import Run, new_version, surroundings
 from sae.sparsity import Sparsity
+from sae.summary import shown_path
 from sae.trainer_options import check_trainer_options
 from sae.usage import OneSentenceParser
 
@@ -216,9 +218,10 @@ class SAECLI(LightningCLI):
         """Train the stages, fine-tune the stack, test it, and say how it went."""
         data = self._load_data()
         self._resolve_data(data)
-        run = Run.claim(self.trainer, lambda: self._open_run(data))
+        run: Run | None = None
         try:
             with faults.signals_interrupt():
+                run = Run.claim(self.trainer, lambda: self._open_run(data))
                 self._experiment(model, data, run).start()
         except faults.Interrupted as error:
             self._say_how_to_go_on(run)
@@ -228,13 +231,14 @@ class SAECLI(LightningCLI):
         except InputError:
             raise
         except Exception as error:
-            fault = faults.as_fault(error, summary.shown_path(run.folder))
+            fault = faults.as_fault(error, "auto" if run is None else shown_path(run.folder))
             if fault is None:
                 self._say_how_to_go_on(run)
                 raise
             raise fault from None
         finally:
-            run.release()
+            if run is not None:
+                run.release()
 
     def _open_run(self, data: ImageDataModule) -> Run:
         """The run to go on with, or a new one."""
@@ -249,21 +253,22 @@ class SAECLI(LightningCLI):
         if run is None:
             run = Run.create(root, name)
             if named is not None:
-                print(f"resume: no unfinished run of {name!r} and this config; this is a new one")
+                line = f"resume: no unfinished run of {name!r} and this config; this is a new one"
+                print(line, flush=True)
             run.manifest |= {"settings": settings, "surroundings": surroundings(self.trainer)}
             run.write_text("config.yaml", config)
         else:
-            print(f"resume: {summary.shown_path(run.folder)}", flush=True)
+            print(f"resume: {shown_path(run.folder)}", flush=True)
             changed = resume.changed_surroundings(run, surroundings(self.trainer))
             if changed:
                 print(f"resume: {changed}: the last bits of the weights may differ", flush=True)
         return run
 
     @rank_zero_only
-    def _say_how_to_go_on(self, run: Run) -> None:
-        folder = summary.shown_path(run.folder)
-        line = f"broken off; go on with: python cli.py fit --resume {folder}"
-        print(f"\n{line}", file=sys.stderr, flush=True)
+    def _say_how_to_go_on(self, run: Run | None) -> None:
+        if run is not None:
+            line = f"go on with: python cli.py fit --resume {shown_path(run.folder)}"
+            print(f"\nbroken off; {line}", file=sys.stderr, flush=True)
 
     def _experiment(self, model: StackedAutoencoder, data: ImageDataModule, run: Run) -> Experiment:
         options = self._option("trainer")
@@ -343,7 +348,7 @@ class SAECLI(LightningCLI):
         )
         path = predictions.write(batches, folder)
         self._print_figures(data, predictions.figures(batches, data.n_features))
-        print(f"codes: {summary.shown_path(path)}", flush=True)
+        print(f"codes: {shown_path(path)}", flush=True)
 
     def _finished_run(self, ckpt_path: str | None) -> tuple[str, ImageDataModule]:
         """A checkpoint that fits the model, and the data its run trained on."""
@@ -441,6 +446,9 @@ def main(args: Sequence[str] | None = None) -> None:
             parser_kwargs=_parser_kwargs(),
             args=_with_config_of_run(list(sys.argv[1:] if args is None else args)),
         )
+    except KeyboardInterrupt:
+        print("\nbroken off; there is nothing to go on with", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -160,10 +160,11 @@ class Health:
             remedy = "take off its weight decay"
         else:
             remedy = "train longer or at a higher learning rate"
-        ratio = f"{self.loss_ratio:.2f}" if self.loss_ratio < 10 else f"{self.loss_ratio:.0f} times"
+        ratio = self.loss_ratio
+        times = f"{ratio:.2f} of" if ratio < 10 else f"{ratio:.0f} times"
         return (
-            f"reconstructs no more than the mean image: its squared error is {ratio} of that of "
-            f"the mean alone; {remedy}"
+            f"reconstructs no more than the mean image: its squared error is {times} that of the "
+            f"mean alone; {remedy}"
         )
 
 
