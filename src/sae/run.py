@@ -22,7 +22,7 @@ from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
-from sae.errors import InputError
+from sae.errors import InputError, show
 
 # Processes that Lightning launches for DDP run the same script: they find the folder here.
 _FOLDER_VARIABLE = "SAE_RUN_FOLDER"
@@ -134,9 +134,9 @@ def new_version(parent: Path) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         return _next_version(parent)
     except OSError as error:
-        remedy = "choose another with --trainer.default_root_dir"
-        found = f"none ({error.strerror})"
-        raise InputError(str(parent), "a folder to write into", found, remedy) from None
+        found = f"none at {str(parent)!r} ({error.strerror})"
+        key, remedy = "trainer.default_root_dir", "choose another folder"
+        raise InputError(key, "a folder to write into", found, remedy) from None
 
 
 def _next_version(parent: Path) -> Path:
@@ -179,8 +179,8 @@ def load_checkpoint(path: str | None, model: nn.Module) -> str:
     remedy = "name finetune/checkpoints/best.ckpt of a run, with that run's config.yaml"
     if path is None:
         raise InputError("ckpt_path", "the checkpoint of a finished run", "none", remedy)
-    if not Path(path).is_file():
-        raise InputError("ckpt_path", "a file", f"none at {path!r}", remedy)
+    if not os.path.isfile(path):  # False for a path too long, too
+        raise InputError("ckpt_path", "a file", f"none at {show(path)}", remedy)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         found = {name: tuple(tensor.shape) for name, tensor in content["state_dict"].items()}
@@ -188,7 +188,7 @@ def load_checkpoint(path: str | None, model: nn.Module) -> str:
     except Exception:  # a damaged file can raise nearly anything
         found, complete = {}, False
     if not complete:
-        found_text = f"something else or a damaged one in {path!r}"
+        found_text = f"something else or a damaged one in {show(path)}"
         raise InputError("ckpt_path", "a checkpoint of a stack", found_text, remedy) from None
     model.on_load_checkpoint(content)  # type: ignore[operator]  # names what differs
     if found != {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}:
@@ -202,10 +202,11 @@ def check_same_data(checkpoint: str, data_name: str) -> None:
     Raises:
         InputError: The manifest beside the checkpoint names other data.
     """
-    manifest = Path(checkpoint).resolve().parents[2] / "manifest.json"
-    if not manifest.is_file():
+    manifest = Path(checkpoint).resolve().parent / "../../manifest.json"
+    try:
+        trained_on = json.loads(manifest.read_text(encoding="utf-8"))["data"]["name"]
+    except (OSError, ValueError, LookupError, TypeError):  # a checkpoint moved elsewhere
         return
-    trained_on = json.loads(manifest.read_text(encoding="utf-8"))["data"]["name"]
     if trained_on != data_name:
         remedy = "name the folder of the run's data with --data.root or $SAE_DATA"
         raise InputError("data", f"{trained_on}, which the run trained on", data_name, remedy)
