@@ -66,6 +66,42 @@ BAD = {
     "a number for sparsity": (["--finetune.sparsity", "5"], "finetune.sparsity", "'5'"),
     "a huge seed of the split": (["--data.split_seed", "9" * 30], "data.split_seed", "9" * 30),
     "a long name": (["--name", "n" * 400], "name", "'nnn"),
+    "a slip in an option of the data": (
+        ["--data.batch_siz", "3"],
+        "data.batch_siz",
+        "did you mean data.batch_size?",
+    ),
+    "one stage of several": (
+        ["--pretrain.stages.1.lr", "0.1"],
+        "pretrain.stages",
+        "'--pretrain.stages.1.lr'",
+    ),
+    "an option without a value": (["--finetune.epochs"], "finetune.epochs", "none"),
+    "a lone word": (["extra"], "extra", "a lone word"),
+    "lists without end": (["--model.sizes", "[" * 100_000], "model.sizes", "'[[["),
+    "a number no float holds": (["--finetune.lr", "9" * 400], "finetune.lr", "'999"),
+    "weights beyond any memory": (
+        ["--model.sizes", "[784, 1000000, 1000000]"],
+        "model.sizes",
+        "1,000,784,000,000",
+    ),
+    "an address for a group": (["--model", "http://127.0.0.1/a"], "model", "'http://127.0.0.1/a'"),
+    "half a character": (["--name", "\udcff"], "name", "'\\udcff'"),
+    "a name of two lines": (["--name", "a\nb"], "name", "'a\\nb'"),
+    "a name of too many bytes": (["--name", "🦊" * 90], "name", "'🦊"),
+    "a folder below a file": (
+        ["--trainer.default_root_dir", "/dev/null/a"],
+        "trainer.default_root_dir",
+        "Not a directory",
+    ),
+    "more devices than there are": (["--trainer.devices", "1000000"], "trainer.devices", "1000000"),
+    "a callback that refuses its options": (
+        ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.save_top_k=-7"],
+        "trainer",
+        "save_top_k=-7",
+    ),
+    "a run that is nowhere": (["--resume", "nowhere"], "resume", "no manifest.json in 'nowhere'"),
+    "no run at all": (["--resume", ""], "resume", "no manifest.json"),
     "a sparse linear code": (
         ["--model.linear_code", "true", "--finetune.sparsity", '{"rho": 0.1}'],
         "finetune.sparsity",
@@ -129,6 +165,9 @@ def test_a_command_that_lacks_something(args, message, capsys):
         "trainer: 5",
         "seed_everything:",
         "model: {sizes: 9, activation: }",
+        "pretran: {}",
+        "model: {sizes: [784, 9], tied: null}",
+        "data: {class_path: DigitsDataModule, dict_kwargs: {zzz: 1}}",
     ],
 )
 def test_an_empty_group_of_a_config(line, capsys):
@@ -194,16 +233,66 @@ def test_figures_on_other_data_than_the_runs_are_refused(finished, capsys, monke
     assert capsys.readouterr().err.startswith(message)
 
 
-@pytest.mark.parametrize("content", ["model: [", "model:\n  sizs: [1, 2]\n", "just text", ""])
-def test_a_config_with_a_mistake(content, capsys):
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("model: [", "config: expected plain YAML, found a mistake ("),
+        ("\tmodel:", "config: expected plain YAML, found a mistake (found character '\\t' that"),
+        (
+            "a: 1\nb: 2\na: 3\n",
+            "config: expected plain YAML, found 'a' twice in line 3 of bad.yaml",
+        ),
+        ("a: 1\n---\nb: 2", "config: expected plain YAML, found a second document in line 2"),
+        ("&m\nmodel: *m", "config: expected plain YAML, found *m within itself in line 2 of bad"),
+        ("model: !!python/name:os.system", "config: expected plain YAML, found the tag 'tag:yaml"),
+        ("[" * 60, "config: expected plain YAML, found more than 50 levels in line 1 of bad.yaml"),
+        ("pictures_every: 0x_", "config: expected plain YAML, found a mistake (invalid literal"),
+        ('name: "\\0"', "config: expected plain YAML, found a NUL or half a character in line 1"),
+        ("model:\n  sizs: [1, 2]\n", "model.sizs: expected the name of an option, found one that"),
+        ("1: 2", "'1': expected the name of an option, found this one"),
+        ("just text", "config: expected options, found 'just text'"),
+        ("{}", "config: expected options, found '{}'"),
+        ("", "config: expected options, found ''"),
+    ],
+)
+def test_a_config_with_a_mistake(content, sentence, capsys):
     Path("bad.yaml").write_text(content)
     with pytest.raises(SystemExit) as end:
         main(["fit", "--config", "bad.yaml"])
     assert end.value.code == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {sentence}")
+    assert len(error.splitlines()) == 1
 
 
-@pytest.mark.parametrize("path", [None, "nowhere.ckpt", "text"])
+def test_a_config_in_another_encoding(capsys):
+    Path("bad.yaml").write_text("name: é", encoding="latin-1")
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--config", "bad.yaml"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("error: config: expected a file in UTF-8, found")
+
+
+def test_early_stopping_on_a_metric_that_does_not_exist(capsys):
+    with pytest.raises(SystemExit) as end:
+        fit("--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val_los")
+    assert end.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: trainer.callbacks: expected metrics that there are, found")
+    assert "val_los" in error
+    assert "stage1/val/loss" in error
+
+
+def test_a_manifest_of_something_else_beside_a_checkpoint(finished, tmp_path, capsys):
+    checkpoint = finished[0] / "finetune" / "checkpoints" / "best.ckpt"
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "manifest.json").write_text("[]")
+    (tmp_path / "a/b/best.ckpt").write_bytes(checkpoint.read_bytes())
+    main(["test", "--config", str(finished[0] / "config.yaml"), "--ckpt_path", "a/b/best.ckpt"])
+    assert "test SSE per image" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", [None, "nowhere.ckpt", "text", "x" * 5000])
 def test_a_verb_without_a_checkpoint(path, capsys):
     Path("text").write_text("no checkpoint")
     args = [] if path is None else ["--ckpt_path", path]

@@ -290,6 +290,24 @@ def test_early_stopping_and_the_best_weights_go_on(tmp_path):
         assert not differences(wanted, outcome(folder / FOLDER)), name
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_the_best_weights_go_on_also_after_the_last_epoch(moved, tmp_path):
+    """The run is killed when nothing is left to do but to load them."""
+    wild = [*CONFIG, "--finetune.epochs", "4", "--finetune.lr", "3"]
+    wild += ["--finetune.schedule", "constant"]
+    assert run(wild, tmp_path / "whole") == 0
+    wanted = outcome(tmp_path / "whole" / FOLDER)
+    losses = [float(row["val/loss"]) for row in wanted["rows"] if row["phase"] == "finetune"]
+    assert min(losses) < losses[-1], "the best epoch must not be the last, or this shows nothing"
+    killed = tmp_path / "killed"
+    assert run(wild, killed, at_call(BestWeights, "on_fit_end", 3)) == -signal.SIGKILL
+    if moved:
+        (killed / "lightning_logs").rename(killed / "moved")
+    folder = killed / ("moved" if moved else "lightning_logs") / "digits" / "version_0"
+    assert run([*wild, "--resume", str(folder)], killed) == 0
+    assert not differences(wanted, outcome(folder))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_a_run_that_can_go_on_and_says_how(signum, code, unbroken):

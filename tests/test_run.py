@@ -83,7 +83,9 @@ def test_only_the_main_process_writes(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "lightning_logs").write_text("a file")
-    with pytest.raises(InputError, match="expected a folder to write into, found none"):
+    with pytest.raises(
+        InputError, match="default_root_dir: expected a folder to write into, found none"
+    ):
         Run.create(tmp_path, "a")
 
 

@@ -41,4 +41,5 @@ def test_messages_of_the_parser(message, sentence):
 
 
 def test_an_unknown_message_is_kept_on_one_line():
-    assert one_sentence("something\n  odd") == "something odd; see --help."
+    sentence = "command: expected something else, found a mistake (something odd); see --help."
+    assert one_sentence("something\n  odd") == sentence

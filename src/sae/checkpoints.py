@@ -19,7 +19,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor, nn
 
-from sae.errors import InputError
+from sae.errors import InputError, show
 
 # End of the name of a file that is being written. One that is left over was never finished.
 ASIDE = ".part"
@@ -133,8 +133,8 @@ def load_checkpoint(path: str | None, model: nn.Module) -> str:
     remedy = "name finetune/checkpoints/best.ckpt of a run, with that run's config.yaml"
     if path is None:
         raise InputError("ckpt_path", "the checkpoint of a finished run", "none", remedy)
-    if not Path(path).is_file():
-        raise InputError("ckpt_path", "a file", f"none at {path!r}", remedy)
+    if not os.path.isfile(path):  # False for a path too long, too
+        raise InputError("ckpt_path", "a file", f"none at {show(path)}", remedy)
     expected = "a checkpoint of a stack"
     try:
         content = read_checkpoint(Path(path))
@@ -143,7 +143,7 @@ def load_checkpoint(path: str | None, model: nn.Module) -> str:
         found = {name: tuple(tensor.shape) for name, tensor in content["state_dict"].items()}
     except (UnreadableError, AttributeError) as error:
         reason = str(error) if isinstance(error, UnreadableError) else "a damaged one"
-        raise InputError("ckpt_path", expected, f"{reason} in {path!r}", remedy) from None
+        raise InputError("ckpt_path", expected, f"{reason} in {show(path)}", remedy) from None
     model.on_load_checkpoint(content)  # type: ignore[operator]  # names what differs
     if found != {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}:
         raise InputError("ckpt_path", "the weights of this network", "those of another", remedy)
@@ -156,10 +156,11 @@ def check_same_data(checkpoint: str, data_name: str) -> None:
     Raises:
         InputError: The manifest beside the checkpoint names other data.
     """
-    manifest = Path(checkpoint).resolve().parents[2] / "manifest.json"
-    if not manifest.is_file():
+    manifest = Path(checkpoint).resolve().parent / "../../manifest.json"
+    try:
+        trained_on = json.loads(manifest.read_text(encoding="utf-8"))["data"]["name"]
+    except (OSError, ValueError, LookupError, TypeError):  # a checkpoint moved elsewhere
         return
-    trained_on = json.loads(manifest.read_text(encoding="utf-8"))["data"]["name"]
     if trained_on != data_name:
         remedy = "name the folder of the run's data with --data.root or $SAE_DATA"
         raise InputError("data", f"{trained_on}, which the run trained on", data_name, remedy)

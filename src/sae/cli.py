@@ -7,16 +7,19 @@ file holds an experiment.
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
+import os
 import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import torch
-import yaml  # type: ignore[import-untyped]
+import yaml
 from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
 from lightning.fabric.plugins import CheckpointIO
@@ -28,7 +31,7 @@ from sae import faults, predictions, resume, summary
 from sae.checkpoints import WholeFileIO, check_same_data, load_checkpoint
 from sae.corruption import Corruption
 from sae.data import ImageDataModule
-from sae.errors import InputError, check_integer, error_prefix, show
+from sae.errors import InputError, check_integer, error_prefix, exit_with, show
 from sae.evaluate import figures_on_test, validation_sse
 from sae.experiment import Experiment, Extras
 from sae.modules import StackedAutoencoder
@@ -38,7 +41,7 @@ from sae.run import Run, new_version, surroundings
 from sae.sparsity import Sparsity
 from sae.summary import shown_path
 from sae.trainer_options import check_trainer_options
-from sae.usage import OneSentenceParser
+from sae.usage import OneSentenceParser, check_words
 
 VERBS = {
     "fit": "Train the stages, fine-tune the stack, test it and draw it.",
@@ -143,14 +146,16 @@ class SAECLI(LightningCLI):
                 remedy = f"write options below `{key}:`, or take it out"
                 raise InputError(key, "a group of options", show(group), remedy)
         check_trainer_options(self._get(self.config, "trainer"))
-        self._wrong: InputError | None = None
+        self._wrong: Exception | None = None
         try:
             super().instantiate_classes()
-        except (ValueError, RuntimeError):
-            # What our class said is buried in the parser's report of all the types it tried.
-            if self._wrong is None:
-                raise
-            raise self._wrong from None
+        except Exception as error:
+            # What our class said is buried in the parser's report of all the types it tried. The
+            # rest comes from what the Trainer's options build: callbacks, loggers, the Trainer.
+            wrong = self._wrong or (
+                error if isinstance(error, InputError) else _trainer_error(error)
+            )
+            raise wrong from None
         check_integer("pictures_every", self._option("pictures_every"), -1, "give epochs, 0 or -1")
         self._read_recipes()
 
@@ -158,21 +163,22 @@ class SAECLI(LightningCLI):
         def make(kind: type, /, *args: Any, **kwargs: Any) -> Any:
             try:
                 with error_prefix(key):
+                    _check_arguments(kind, *args, **kwargs)
                     return kind(*args, **kwargs)
-            except InputError as error:
+            except Exception as error:
                 self._wrong = error
                 raise
 
         return make
 
-    def parse_arguments(self, *args: Any, **kwargs: Any) -> None:
+    def parse_arguments(self, parser: Any, args: Any) -> None:
         """Read command line and config."""
+        check_words(sys.argv[1:] if args is None else args)
         try:
-            super().parse_arguments(*args, **kwargs)
-        except (UnicodeError, RecursionError, OverflowError) as error:
-            found = f"something else ({type(error).__name__})"
-            remedy = "mend the file"
-            raise InputError("config", "a YAML file in UTF-8", found, remedy) from None
+            super().parse_arguments(parser, args)
+        except UnicodeDecodeError as error:
+            found = f"other bytes ({error.reason}, byte {error.start + 1})"
+            raise InputError("config", "a file in UTF-8", found, "save it as UTF-8") from None
 
     def _read_recipes(self) -> None:
         self.seed: int = self._option("seed_everything")
@@ -232,6 +238,8 @@ class SAECLI(LightningCLI):
             raise
         except Exception as error:
             fault = faults.as_fault(error, "auto" if run is None else shown_path(run.folder))
+            if fault is None and "conditioned on metric" in str(error):
+                raise _metric_error(error) from None
             if fault is None:
                 self._say_how_to_go_on(run)
                 raise
@@ -312,8 +320,10 @@ class SAECLI(LightningCLI):
         if name is None:
             configs = self._get(self.config, "config") or []
             name = Path(str(configs[-1])).stem if configs else "sae"
-        if Path(name).name != name or name in ("", ".", "..") or len(name) > 100 or "\0" in name:
-            remedy = "leave out slashes, and stay below 100 letters"
+        # A file system counts bytes, and a line break in a path breaks the lines that show it.
+        odd = len(os.fsencode(name)) > 200 or any(category(letter) == "Cc" for letter in name)
+        if Path(name).name != name or name in ("", ".", "..") or odd:
+            remedy = "leave out slashes and line breaks, and stay below 100 letters"
             raise InputError("name", "the name of a folder", show(name), remedy)
         return name
 
@@ -391,6 +401,22 @@ def _trainer_error(error: Exception) -> InputError:
     return InputError("trainer", "options that fit each other and this machine", found, remedy)
 
 
+def _check_arguments(kind: type, /, *args: Any, **kwargs: Any) -> None:
+    """Refuse what a class does not take; jsonargparse lets ``dict_kwargs`` pass."""
+    try:
+        inspect.signature(kind).bind(*args, **kwargs)
+    except TypeError as error:
+        expected, found = f"options of {kind.__name__}", f"others ({error})"
+        raise InputError("dict_kwargs", expected, found, "write them below init_args") from None
+
+
+def _metric_error(error: Exception) -> InputError:
+    """An EarlyStopping of the config's own, on a metric that this phase does not log."""
+    remedy = "take one of these, or set pretrain.patience and finetune.patience instead"
+    found = " ".join(str(error).split())
+    return InputError("trainer.callbacks", "metrics that there are", found, remedy)
+
+
 def _as_mapping(_: type, /, **kwargs: Any) -> dict[str, Any]:
     return kwargs
 
@@ -450,5 +476,4 @@ def main(args: Sequence[str] | None = None) -> None:
         print("\nbroken off; there is nothing to go on with", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        exit_with(error, error.exit_code)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 
 class InputError(ValueError):
@@ -45,10 +46,19 @@ def error_prefix(prefix: str) -> Iterator[None]:
         raise error.under(prefix) from None
 
 
+def exit_with(sentence: object, code: int = 2) -> NoReturn:
+    """Print what is wrong as one line on stderr, whatever stands in it, and exit with ``code``."""
+    line = " ".join(str(sentence).split())
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    print(f"error: {shown}", file=sys.stderr)
+    sys.exit(code)
+
+
 def show(value: Any) -> str:
     """A value as it reads in YAML, cut to a length that fits a sentence."""
     text = "nothing (null)" if value is None else str(value)
-    return repr(text) if isinstance(value, str) else text[:80]
+    text = text if len(text) <= 80 else f"{text[:79]}…"
+    return repr(text) if isinstance(value, str) else text
 
 
 def check_integer(key: str, value: Any, low: int, remedy: str, high: int = 2**63 - 1) -> None:

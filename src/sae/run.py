@@ -151,9 +151,9 @@ def new_version(parent: Path) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         return _next_version(parent)
     except OSError as error:
-        remedy = "choose another with --trainer.default_root_dir"
-        found = f"none ({error.strerror})"
-        raise InputError(str(parent), "a folder to write into", found, remedy) from None
+        found = f"none at {str(parent)!r} ({error.strerror})"
+        key, remedy = "trainer.default_root_dir", "choose another folder"
+        raise InputError(key, "a folder to write into", found, remedy) from None
 
 
 def _next_version(parent: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sae.errors import InputError, check_integer, show
+from sae.errors import InputError, check_integer, check_number, show
 
 PRECISIONS = (None, 32, "32", "32-true", 16, "16", "16-mixed", "bf16", "bf16-mixed")
 # Option -> the values that leave it alone, and what to do instead.
@@ -17,6 +17,14 @@ _LEFT_ALONE: dict[str, tuple[tuple[Any, ...], str]] = {
     "overfit_batches": ((0.0,), "leave it out, and limit the data with limit_train_batches"),
     "barebones": ((False,), "leave it out"),
 }
+# Option -> its least value.
+_AT_LEAST = {
+    "accumulate_grad_batches": 1,
+    "check_val_every_n_epoch": 1,
+    "num_sanity_val_steps": -1,
+    "reload_dataloaders_every_n_epochs": 0,
+}
+_MOST_DEVICES = 4096
 _PARTS = ("train", "val", "test", "predict")
 
 
@@ -31,8 +39,11 @@ def check_trainer_options(options: Any) -> None:
         if value not in allowed:
             expected = "nothing, for a run is several trainings"
             raise InputError(f"trainer.{key}", expected, show(value), remedy)
-    for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
-        check_integer(f"trainer.{key}", options.get(key), 1, "give 1 or more, or leave it out")
+    for key, low in _AT_LEAST.items():
+        check_integer(
+            f"trainer.{key}", options.get(key), low, "give such a number, or leave it out"
+        )
+    _check_machine(options)
     for part in _PARTS:
         _check_limit(f"trainer.limit_{part}_batches", options.get(f"limit_{part}_batches"))
     precision = options.get("precision")
@@ -44,6 +55,20 @@ def check_trainer_options(options: Any) -> None:
     if root is not None and ("://" in str(root) or "\0" in str(root)):
         remedy = "name one on this machine"
         raise InputError("trainer.default_root_dir", "a local folder", show(str(root)), remedy)
+
+
+def _check_machine(options: Any) -> None:
+    """Refuse numbers that Lightning takes without a look."""
+    remedy = "give such a number, or leave it out"
+    clip, log = options.get("gradient_clip_val"), options.get("log_every_n_steps")
+    if clip is not None:
+        check_number("trainer.gradient_clip_val", clip, 0.0, float("inf"), remedy)
+    if log is not None:
+        check_integer("trainer.log_every_n_steps", log, 0, remedy)
+    nodes, devices = options.get("num_nodes"), options.get("devices")
+    check_integer("trainer.num_nodes", nodes, 1, remedy, high=_MOST_DEVICES)
+    if str(devices).isdecimal():  # else a list of them, or auto
+        check_integer("trainer.devices", int(devices), 1, remedy, high=_MOST_DEVICES)
 
 
 def _check_limit(key: str, value: Any) -> None:

@@ -62,7 +62,7 @@ class MNISTDataModule(ImageDataModule):
         self.fallback = fallback
         named = root or os.environ.get("SAE_DATA")
         self.root = Path(os.path.expanduser(named or "data"))
-        if named and not _is_folder(self.root):
+        if named and not os.path.isdir(self.root):
             key = "root" if root else "root (from $SAE_DATA)"
             remedy = "name the folder that holds MNIST, or create it to have MNIST downloaded"
             raise InputError(key, "a folder", f"none at {show(str(self.root))}", remedy)
@@ -102,13 +102,6 @@ class MNISTDataModule(ImageDataModule):
         self.batch_size = min(self.batch_size, 64)
         _warn_fallback(self, reason)
         return train, test
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # a name too long, or one with a NUL
-        return False
 
 
 def _read(folder: Path, part: str) -> Samples:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
@@ -14,7 +15,7 @@ from sae.losses import LOSSES
 from sae.modules.reconstruction import ReconstructionModule
 from sae.recipe import Recipe
 
-MOST_UNITS = 1_000_000
+MOST_UNITS, MOST_WEIGHTS = 1_000_000, 10**9
 OUTPUTS = ("sigmoid", "linear")
 
 
@@ -142,6 +143,13 @@ def build_stack(
         raise InputError("sizes", "a list of two sizes or more", show(sizes), remedy)
     for k, size in enumerate(sizes):
         check_integer(f"sizes[{k}]", size, 1, "give the number of units", high=MOST_UNITS)
+    n_weights = sum(below * above for below, above in pairwise(sizes))
+    if n_weights > MOST_WEIGHTS:  # checked before memory runs out
+        expected = f"layers of at most {MOST_WEIGHTS:,} weights together"
+        raise InputError("sizes", expected, f"{n_weights:,}", "give fewer units")
+    for key, switch in (("linear_code", linear_code), ("tied", tied)):
+        if not isinstance(switch, bool):
+            raise InputError(key, "true or false", show(switch), "write one of these")
     units = _units(activation, len(sizes) - 1, linear_code)
     check_choice("output", output, OUTPUTS)
     check_choice("loss", loss, LOSSES)
