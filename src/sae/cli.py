@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unicodedata import category
@@ -145,6 +146,7 @@ class SAECLI(LightningCLI):
             if not isinstance(group, Namespace):
                 remedy = f"write options below `{key}:`, or take it out"
                 raise InputError(key, "a group of options", show(group), remedy)
+        self._launchers: list[Any] = []  # of processes, by the Trainers
         check_trainer_options(self._get(self.config, "trainer"))
         self._wrong: Exception | None = None
         try:
@@ -199,9 +201,12 @@ class SAECLI(LightningCLI):
         named = _as_list(self._option("trainer").callbacks)
         callbacks = [*kwargs.pop("callbacks", []), *copy.deepcopy(named)]
         try:
-            return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+            trainer = super().instantiate_trainer(callbacks=callbacks, **kwargs)
         except (MisconfigurationException, TypeError, ValueError) as error:
             raise _trainer_error(error) from None
+        if trainer.strategy.launcher is not None:
+            self._launchers.append(trainer.strategy.launcher)
+        return trainer
 
     def _load_data(self) -> ImageDataModule:
         """The data, read and split, and known to fit the model."""
@@ -228,7 +233,8 @@ class SAECLI(LightningCLI):
         try:
             with faults.signals_interrupt():
                 run = Run.claim(self.trainer, lambda: self._open_run(data))
-                self._experiment(model, data, run).start()
+                with self._all_processes_end():
+                    self._experiment(model, data, run).start()
         except faults.Interrupted as error:
             self._say_how_to_go_on(run)
             sys.exit(128 + error.signum)
@@ -271,6 +277,16 @@ class SAECLI(LightningCLI):
             if changed:
                 print(f"resume: {changed}: the last bits of the weights may differ", flush=True)
         return run
+
+    @contextmanager
+    def _all_processes_end(self) -> Iterator[None]:
+        """Where this process fails, end those that Lightning launched: they would wait for it."""
+        try:
+            yield
+        except BaseException:
+            for launcher in self._launchers:
+                launcher.kill(signal.SIGTERM)
+            raise
 
     @rank_zero_only
     def _say_how_to_go_on(self, run: Run | None) -> None:
