@@ -111,6 +111,13 @@ def idx_bytes(array: np.ndarray) -> bytes:
     return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
 
 
+class Stateful(Callback):
+    """A callback with more in its state than tensors and plain values."""
+
+    def state_dict(self) -> dict:
+        return {"where": Path.cwd()}
+
+
 class CountEpochs(Callback):
     """Count the epochs this very object sees, and write the number at the end of its training."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from helpers import ROOT, fit, verb, write_mnist
+from helpers import ROOT, SHORT, fit, read, verb, write_mnist
 
 from sae.cli import main
 
@@ -55,6 +56,7 @@ BAD = {
     "epochs of the trainer": (["--trainer.max_epochs", "3"], "trainer.max_epochs", "3"),
     "no such accelerator": (["--trainer.accelerator", "abacus"], "trainer", "abacus"),
     "a name with slashes": (["--name", "a/b"], "name", "'a/b'"),
+    "a seed to be drawn": (["--seed_everything", "true"], "seed_everything", "True"),
     "a negative seed": (["--seed_everything=-1"], "seed_everything", "-1"),
     "salt and pepper without bounds": (
         ["--model.activation", "relu", "--pretrain.corruption", SALT],
@@ -316,3 +318,37 @@ def test_a_checkpoint_does_not_beat_the_yaml(finished, capsys):
     assert end.value.code == 2
     error = capsys.readouterr().err.strip()
     assert "activation = tanh, found one of activation = sigmoid" in error.splitlines()[-1]
+
+
+STATEFUL = [{"class_path": "helpers.Stateful"}]
+STOPS = [{
+    "class_path": "EarlyStopping",
+    "init_args": {"monitor": "stage1/val/loss", "strict": False, "divergence_threshold": math.inf},
+}]  # fmt: skip
+
+
+def with_callbacks(callbacks: list, *args: str) -> Path:
+    config = yaml.safe_load((ROOT / "configs" / "digits.yaml").read_text())
+    Path("mine.yaml").write_text(yaml.safe_dump(config | {"trainer": {"callbacks": callbacks}}))
+    main(["fit", "--config", "mine.yaml", *SHORT, *args])
+    return Path("lightning_logs/mine/version_0")
+
+
+def test_a_callback_whose_state_could_not_be_read_back(capsys):
+    with pytest.raises(SystemExit) as end:
+        with_callbacks(STATEFUL)
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: trainer.callbacks: expected callbacks whose state is tensors")
+    assert len(error.splitlines()) == 1
+
+
+def test_an_infinite_option_of_a_callback_is_none_of_our_business():
+    assert read(with_callbacks(STOPS), "manifest.json")["status"] == "finished"
+
+
+def test_two_early_stoppings_on_the_same_metric(capsys):
+    with pytest.raises(SystemExit) as end:
+        with_callbacks(STOPS, "--pretrain.patience", "3")
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("error: trainer: expected options that fit")

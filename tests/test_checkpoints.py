@@ -63,7 +63,7 @@ def test_a_pickle_that_would_run_code_does_not_and_the_message_says_so(kind, tmp
     else:
         torch.save({"hyper_parameters": evil} if kind == "in a checkpoint" else evil, path)
     code = "a bare pickle" if kind == "bare" else "posix.system"
-    found = f"found one that would run code when it is read ({code}), which was not run, in"
+    found = f"found one that would run code when it is read ({code}; it was not run) in"
     with pytest.raises(InputError, match=re.escape(found)):
         load_checkpoint(str(path), tiny_model())
     assert not (tmp_path / "ran").exists()

@@ -15,10 +15,11 @@ import pytest
 import torch
 import yaml
 from helpers import ROOT, SHORT, fit, read
-from killing import at_call, differences, outcome, run
+from killing import at_call, differences, outcome, run, while_writing
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sae.callbacks import BestWeights, MetricsCSV
-from sae.checkpoints import WholeFileIO
+from sae.checkpoints import WholeFileIO, read_weights
 from sae.cli import main
 from sae.modules import ReconstructionModule
 
@@ -109,6 +110,7 @@ def test_auto_takes_the_newest_unfinished_run_of_the_config(broken, unbroken, ca
         (["--data.batch_size", "32"], "data.init_args.batch_size", "64", "32"),
         (["--trainer.precision", "bf16-mixed"], "trainer.precision", "nothing", "'bf16-mixed'"),
         (["--seed_everything", "1"], "seed_everything", "0", "1"),
+        (["--trainer.enable_checkpointing", "false"], "trainer.enable_checkp", "True", "False"),
         (["--pretrain.corruption", '{"kind": "masking", "level": 0.1}'], "pretrain.corr", "", ""),
     ],
 )
@@ -137,6 +139,31 @@ def test_other_images_are_refused(broken, capsys):
     (broken / "manifest.json").write_text(json.dumps(manifest))
     message = "error: data: expected the images that the run began with"
     assert refused(capsys, "--resume", "auto").startswith(message)
+
+
+SHAPES = {
+    "a list": [],
+    "no settings": {"settings": None},
+    "no data": {"data": {}},
+    "no phases": {"phases": None},
+    "half a phase": {"phases": [{"name": "stage1"}]},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_a_manifest_of_another_shape_is_refused_by_name_and_passed_over_by_auto(
+    shape, broken, capsys
+):
+    manifest = json.loads((broken / "manifest.json").read_text())
+    old = broken.with_name("version_7")
+    shutil.copytree(broken, old)
+    changed = shape if isinstance(shape, list) else manifest | shape
+    (old / "manifest.json").write_text(json.dumps(changed))
+    shutil.copytree(broken, broken.with_name("version_0_backup"))
+    error = refused(capsys, "--resume", str(old))
+    assert "expected the manifest of a run" in error
+    main([*CONFIG, "--resume", "auto"])
+    assert capsys.readouterr().out.startswith(f"resume: {broken}\n")
 
 
 @pytest.mark.parametrize("damage", ["nowhere", "finished", "no json", "lacks"])
@@ -185,6 +212,43 @@ def test_a_second_process_on_the_same_run_is_refused(tmp_path, capsys):
         os.waitpid(pid, 0)
     main([*CONFIG, "--resume", "auto"])
     assert read(FOLDER, "manifest.json")["status"] == "finished"
+
+
+def test_without_its_best_weights_a_phase_starts_over(broken, unbroken, capsys):
+    (broken / "finetune" / "checkpoints" / "best.ckpt").unlink()
+    main([*CONFIG, "--resume", "auto"])
+    assert "starts over, for a checkpoint of it is not there" in capsys.readouterr().out
+    assert not differences(outcome(unbroken), outcome(broken))
+
+
+def test_metrics_that_are_gone_are_missed(broken, capsys):
+    (broken / "metrics.csv").unlink()
+    main([*CONFIG, "--resume", "auto"])
+    line = "metrics.csv: cut short since it was written, so its end is missing"
+    assert line in capsys.readouterr().out
+
+
+def test_without_fine_tuning_the_test_is_done_again_and_all_files_are_there(tmp_path):
+    args = [*CONFIG, "--finetune.epochs", "0"]
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    assert run(args, tmp_path / "whole") == 0
+    wanted = read_test(tmp_path / "whole" / FOLDER)
+    for plan in (while_writing("best.ckpt", 5), while_writing("summary.json", 1)):
+        folder = tmp_path / "killed" / plan.__qualname__ / str(id(plan))
+        folder.mkdir(parents=True)
+        assert run(args, folder, plan) == -signal.SIGKILL
+        assert run([*args, "--resume", "auto"], folder) == 0
+        assert read_test(folder / FOLDER) == wanted
+
+
+def read_test(folder: Path) -> tuple:
+    board = EventAccumulator(str(folder / "finetune")).Reload()
+    curves = {tag: [e.value for e in board.Scalars(tag)] for tag in board.Tags()["scalars"]}
+    assert all(len(values) == 1 for values in curves.values())
+    assert (folder / "finetune" / "checkpoints" / "best.ckpt").is_file()
+    weights = read_weights(folder / "finetune" / "weights.safetensors")
+    return curves, {name: tensor.tolist() for name, tensor in weights.items()}
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "checkpoints"])

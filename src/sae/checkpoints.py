@@ -10,6 +10,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         os.chmod(aside, 0o644)
         os.replace(aside, path)
     except BaseException:
-        os.unlink(aside)
+        with suppress(FileNotFoundError):  # a signal may come when it is renamed already
+            os.unlink(aside)
         raise
 
 
@@ -45,17 +47,32 @@ class WholeFileIO(TorchCheckpointIO):
     """Lightning's checkpoints, written by :func:`write_atomically`.
 
     Lightning's own way goes through the system's folder for temporary files, and from another disk
-    a file arrives piece by piece.
+    a file arrives piece by piece. The first one is read back: what holds more than tensors and
+    plain values could be written, but would be refused when it is needed.
     """
+
+    _first = True
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write ``checkpoint`` to ``path``."""
+        """Write ``checkpoint`` to ``path``.
+
+        Raises:
+            InputError: A callback's state is more than tensors and plain values.
+        """
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_atomically(Path(path), buffer.getvalue())
+        if self._first:
+            self._first = False
+            try:
+                read_checkpoint(Path(path))
+            except UnreadableError as error:
+                expected = "callbacks whose state is tensors and plain values"
+                remedy = "mend the callback's state_dict, or leave it out"
+                raise InputError("trainer.callbacks", expected, str(error), remedy) from None
 
 
 class UnreadableError(Exception):
@@ -89,7 +106,7 @@ def _what_is_wrong(path: Path) -> str:
         is_pickle = path.read_bytes()[:1] == b"\x80"
         code = ["a bare pickle"] if is_pickle else []
     if code:
-        return f"one that would run code when it is read ({', '.join(code)}), which was not run,"
+        return f"one that would run code when it is read ({', '.join(code)}; it was not run)"
     return "something else or a damaged one"
 
 

@@ -40,7 +40,7 @@ from sae.pretrain import check_recipes
 from sae.recipe import PretrainRecipe, Recipe, recipe, stage_recipes
 from sae.run import Run, new_version, surroundings
 from sae.sparsity import Sparsity
-from sae.summary import shown_path
+from sae.summary import shown_path, typed_path
 from sae.trainer_options import check_trainer_options
 from sae.usage import OneSentenceParser, check_words
 
@@ -74,7 +74,8 @@ class SAECLI(LightningCLI):
                 type=str | None,
                 default=None,
                 help="Go on with a run that was broken off: its folder, or auto for the newest "
-                "unfinished run of this name and config (and a new run where there is none).",
+                "unfinished run of this name. It must have begun with this very config, but for "
+                "device, logging and pictures. auto starts a new run where there is none.",
             )
         parser.add_argument(
             "--pictures_every",
@@ -124,10 +125,10 @@ class SAECLI(LightningCLI):
         """Leave the config alone: LightningCLI lets a checkpoint's values beat the YAML's."""
 
     def _set_seed(self) -> None:
-        """Seed the run; ``true`` draws a seed, which the saved config then names."""
+        """Seed the run: with a number, so that it can be repeated, and gone on with."""
         seed = self._get(self.config, "seed_everything")
-        if seed is not True and (seed is None or seed is False or not 0 <= seed < 2**32):
-            remedy = "give such a number, or true to have one drawn"
+        if seed is None or isinstance(seed, bool) or not 0 <= seed < 2**32:
+            remedy = "give such a number"
             raise InputError("seed_everything", "an integer in [0, 2^32)", show(seed), remedy)
         super()._set_seed()
 
@@ -199,10 +200,11 @@ class SAECLI(LightningCLI):
         one after its first epoch. What the Trainer finds wrong is wrong in the options.
         """
         named = _as_list(self._option("trainer").callbacks)
-        callbacks = [*kwargs.pop("callbacks", []), *copy.deepcopy(named)]
+        closing = kwargs.pop("closing", [])
+        callbacks = [*kwargs.pop("callbacks", []), *copy.deepcopy(named), *closing]
         try:
             trainer = super().instantiate_trainer(callbacks=callbacks, **kwargs)
-        except (MisconfigurationException, TypeError, ValueError) as error:
+        except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
             raise _trainer_error(error) from None
         if trainer.strategy.launcher is not None:
             self._launchers.append(trainer.strategy.launcher)
@@ -243,7 +245,8 @@ class SAECLI(LightningCLI):
         except InputError:
             raise
         except Exception as error:
-            fault = faults.as_fault(error, "auto" if run is None else shown_path(run.folder))
+            folder = self._option("resume") or "auto" if run is None else typed_path(run.folder)
+            fault = faults.as_fault(error, folder)
             if fault is None and "conditioned on metric" in str(error):
                 raise _metric_error(error) from None
             if fault is None:
@@ -269,7 +272,14 @@ class SAECLI(LightningCLI):
             if named is not None:
                 line = f"resume: no unfinished run of {name!r} and this config; this is a new one"
                 print(line, flush=True)
-            run.manifest |= {"settings": settings, "surroundings": surroundings(self.trainer)}
+            run.update_manifest(
+                status="running",
+                name=name,
+                data=data.summary(),
+                settings=settings,
+                surroundings=surroundings(self.trainer),
+                phases=[],
+            )
             run.write_text("config.yaml", config)
         else:
             print(f"resume: {shown_path(run.folder)}", flush=True)
@@ -290,9 +300,10 @@ class SAECLI(LightningCLI):
 
     @rank_zero_only
     def _say_how_to_go_on(self, run: Run | None) -> None:
-        if run is not None:
-            line = f"go on with: python cli.py fit --resume {shown_path(run.folder)}"
-            print(f"\nbroken off; {line}", file=sys.stderr, flush=True)
+        line = "broken off"
+        if run is not None and self._option("trainer").enable_checkpointing is not False:
+            line += f"; go on with: python cli.py fit --resume {typed_path(run.folder)}"
+        print(f"\n{line}", file=sys.stderr, flush=True)
 
     def _experiment(self, model: StackedAutoencoder, data: ImageDataModule, run: Run) -> Experiment:
         options = self._option("trainer")
@@ -456,6 +467,7 @@ _EXPECTED_WARNINGS = [
     (".*smaller than the logging interval.*", "metrics are logged once an epoch"),
     (".*Be aware that when using `ckpt_path`, callbacks.*", "only the weights are read"),
     (".*args parameter is intended to run from within Python.*", "main has seen to the words"),
+    (".*could not find the monitored key in the returned metrics.*", "not every epoch validates"),
     (".*Checkpoint directory.*exists and is not empty.*", "the phase's folder is ours"),
 ]
 
@@ -489,7 +501,7 @@ def main(args: Sequence[str] | None = None) -> None:
             args=_with_config_of_run(list(sys.argv[1:] if args is None else args)),
         )
     except KeyboardInterrupt:
-        print("\nbroken off; there is nothing to go on with", file=sys.stderr)
+        print("\nbroken off; nothing was changed", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except InputError as error:
         exit_with(error, error.exit_code)

@@ -60,7 +60,8 @@ class Experiment:
         finetune: Recipe of the fine-tuning.
         seed: Seed of the run.
         run: The folder.
-        new_trainer: Makes a Trainer from ``callbacks``, ``logger`` and ``max_epochs``.
+        new_trainer: Makes a Trainer from ``callbacks``, ``closing`` ones that come after all
+            others, ``logger`` and ``max_epochs``.
         extras: What else to do.
     """
 
@@ -106,8 +107,16 @@ class Experiment:
     def _phase_trainer(self, phase: Phase, module: ReconstructionModule) -> Trainer:
         """A fresh Trainer with fresh callbacks."""
         loggers = self._loggers(phase.name)
+        folder = self.run.phase_folder(phase.name) / "checkpoints"
+        best, last = phase_checkpoints(folder, f"{phase.name}/val/loss")
+        kept = self.extras.checkpoints
         return self.new_trainer(
-            callbacks=[*self._training_callbacks(phase), *self._watching_callbacks(phase, loggers)],
+            callbacks=[
+                *([best] if kept else []),
+                *self._training_callbacks(phase),
+                *self._watching_callbacks(phase, loggers),
+            ],
+            closing=[last] if kept else [],
             logger=loggers,
             max_epochs=phase.recipe.epochs,
         )
@@ -117,9 +126,7 @@ class Experiment:
         monitor = f"{phase.name}/val/loss"
         callbacks: list[Callback] = []
         if self.extras.checkpoints:
-            folder = self.run.phase_folder(phase.name) / "checkpoints"
             callbacks.append(Snapshot(partial(self.journal.snapshot, phase.name)))
-            callbacks += phase_checkpoints(folder, monitor)
         if phase.recipe.patience is not None:
             callbacks.append(EarlyStopping(monitor, patience=phase.recipe.patience))
         return [*callbacks, BestWeights()]
@@ -149,11 +156,13 @@ class Experiment:
     def _evaluate(self) -> dict[str, float]:
         quiet = {"callbacks": [], "enable_progress_bar": False}
         val_sse = validation_sse(self.new_trainer(logger=False, **quiet), self.model, self.data)
+        self.journal.before_test()
         trainer = self.new_trainer(logger=self._loggers("finetune"), **quiet)
         figures = figures_on_test(trainer, self.model, self.data)
         if self.extras.checkpoints and not self.checkpoint.exists():
-            trainer.save_checkpoint(self.checkpoint)  # without fine-tuning nobody has yet
+            # Without fine-tuning nobody has yet. Once the checkpoint is there, both are.
             self.journal.write_weights("finetune", self.model)
+            trainer.save_checkpoint(self.checkpoint)
         return {"val_sse": val_sse, **figures}
 
     @property
@@ -164,15 +173,7 @@ class Experiment:
     # What is written down
 
     def _note_begin(self) -> None:
-        self.run.update_manifest(
-            status="running",
-            name=self.run.name,
-            data=self.data.summary(),
-            seed=self.seed,
-            sizes=self.model.sizes,
-            process=this_process(),
-            phases=self.run.manifest.get("phases", []),
-        )
+        self.run.update_manifest(status="running", process=this_process())
 
     @rank_zero_only
     def _tell(self, line: str) -> None:

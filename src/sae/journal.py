@@ -24,6 +24,9 @@ from sae.run import Run
 
 METRICS = "metrics.csv"
 REPLACED = ".replaced_"
+# What the manifest holds of each finished phase, and :meth:`RunJournal.recall` reads.
+ENTRIES = {"name", "epochs", "seconds", "loss", "checkpoint", "weights", "files", "health"}
+ENTRIES |= {"warnings", "upstream_sha256", "weights_sha256"}
 
 
 class RunJournal(Journal):
@@ -114,6 +117,11 @@ class RunJournal(Journal):
         for sentence in result.warnings:
             self.tell(f"warning: {sentence}")
 
+    def before_test(self) -> None:
+        """Forget the curves of a test that was broken off."""
+        trained = [entry["files"] for entry in self._holding if entry["name"] == "finetune"]
+        self._cut_back(next(iter(trained), {}), self._event_files("finetune"))
+
     # What a checkpoint holds beside the Trainer's own
 
     def snapshot(self, phase: str, epochs: int, seconds: float) -> dict[str, Any]:
@@ -165,9 +173,8 @@ class RunJournal(Journal):
             return None
         try:
             noted = read_checkpoint(path).get("sae")
-            best = path.with_name("best.ckpt")
-            if best.exists():
-                read_checkpoint(best)
+            if isinstance(noted, dict) and noted["best"]:
+                read_checkpoint(path.with_name("best.ckpt"))
         except UnreadableError as error:
             self.tell(f"{phase.title}: starts over, for a checkpoint of it is {error}")
             return None
@@ -217,6 +224,12 @@ class RunJournal(Journal):
     @rank_zero_only
     def _cut_back(self, files: dict[str, int], paths: list[Path]) -> None:
         """Bring files that grow back to the length they had; delete those that were not there."""
+        for name, length in files.items():
+            path = self.run.folder / name
+            if path in paths or name == METRICS:
+                found = path.stat().st_size if path.exists() else 0
+                if found < length:
+                    self.tell(f"{name}: cut short since it was written, so its end is missing")
         for path in paths:
             length = files.get(str(path.relative_to(self.run.folder)), 0)
             if length == 0:

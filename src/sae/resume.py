@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sae.checkpoints import ASIDE
 from sae.errors import InputError, show
+from sae.journal import ENTRIES
 from sae.run import Run, runs_folder
 
 AUTO = "auto"
@@ -23,6 +26,8 @@ _TRAINER = (
     "gradient_clip_val",
     "limit_train_batches",
     "limit_val_batches",
+    "max_time",
+    "plugins",
     "precision",
 )
 # The images themselves are compared, not where they lie.
@@ -41,7 +46,21 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
         _flatten(group, config[group], flat)
     for key in _TRAINER:
         flat[f"trainer.{key}"] = config["trainer"].get(key)
-    return {key: value for key, value in flat.items() if key not in _DATA_PLACE}
+    # With checkpoints the best weights of a phase go on, without them the last.
+    flat["trainer.enable_checkpointing"] = (
+        config["trainer"].get("enable_checkpointing") is not False
+    )
+    return {key: _plain(value) for key, value in flat.items() if key not in _DATA_PLACE}
+
+
+def _plain(value: Any) -> Any:
+    """A value as it comes back from JSON, which knows no infinity."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    finite = isinstance(value, float) and math.isfinite(value)
+    return value if finite or isinstance(value, (str, int, type(None))) else repr(value)
 
 
 def _flatten(key: str, value: Any, into: dict[str, Any]) -> None:
@@ -58,7 +77,8 @@ def open_run(
     """The run to go on with, held and checked.
 
     Args:
-        resume: A run's folder, or ``auto``: the newest unfinished run of that name and config.
+        resume: A run's folder, or ``auto``: the newest unfinished run of that name, of this very
+            config if there is one.
         root: Where ``lightning_logs`` lies.
         name: Name of the run.
         wanted: The settings of the config; see :func:`settings`.
@@ -112,17 +132,31 @@ def _read(folder: Path) -> Run:
         found = f"no manifest.json in {show(str(folder))}"
         raise InputError("resume", "the folder of a run", found, remedy)
     run = Run(folder.resolve()).read()
-    if not {"status", "settings", "data", "phases", "seed"} <= run.manifest.keys():
+    if not _is_complete(run.manifest):
         remedy = "start a new run without --resume"
         raise InputError(str(path), "the manifest of a run", "one that lacks entries", remedy)
     return run
 
 
+def _is_complete(manifest: Any) -> bool:
+    """Whether a manifest has all that is read of it: it may be an older one, or written over."""
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("status"), str):
+        return False
+    kinds = {"settings": dict, "data": dict, "surroundings": dict, "phases": list}
+    if not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items()):
+        return False
+    phases_are = all(isinstance(e, dict) and e.keys() >= ENTRIES for e in manifest["phases"])
+    return phases_are and {"sha256", "description"} <= manifest["data"].keys()
+
+
 def _newest_unfinished(parent: Path, wanted: Mapping[str, Any]) -> Run | None:
     """The newest with these very settings, or else with others, to be told which."""
-    folders = [path for path in parent.glob("version_*") if (path / "manifest.json").is_file()]
-    folders.sort(key=lambda path: int("0" + path.name.removeprefix("version_")), reverse=True)
-    runs = [_read(folder) for folder in folders]
+    folders = [path for path in parent.glob("version_*") if path.name[8:].isdigit()]
+    folders.sort(key=lambda path: int(path.name[8:]), reverse=True)
+    runs = []
+    for folder in folders:
+        with suppress(InputError):  # an older one, or a damaged one, is no run to go on with
+            runs.append(_read(folder))
     # A run that diverged would do so again.
     open_runs = [run for run in runs if run.manifest["status"] not in ("finished", "diverged")]
     same = [run for run in open_runs if not _differing(run.manifest["settings"], wanted)]

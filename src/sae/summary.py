@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,15 +65,19 @@ def shown_path(path: Path) -> str:
     return str(path) if relative.startswith("..") else relative
 
 
+def typed_path(path: Path) -> str:
+    """The same for a command line: quoted where it must be."""
+    return shlex.quote(shown_path(path))
+
+
 def closing_lines(folder: Path, checkpoint: Path) -> str:
     """Where things are and what to type next; the last line is ``run: <folder>``."""
-    logs = shown_path(folder.parent.parent)
-    config = shown_path(folder / "config.yaml")
-    return (
-        f"see it:     tensorboard --logdir {logs} --host localhost\n"
-        f"test again: python cli.py test --config {config} --ckpt_path {shown_path(checkpoint)}\n"
-        f"run: {shown_path(folder)}"
-    )
+    config = typed_path(folder / "config.yaml")
+    lines = [f"see it:     tensorboard --logdir {typed_path(folder.parents[1])} --host localhost"]
+    if checkpoint.exists():
+        path = typed_path(checkpoint)
+        lines.append(f"test again: python cli.py test --config {config} --ckpt_path {path}")
+    return "\n".join([*lines, f"run: {shown_path(folder)}"])
 
 
 def rounded(figures: Mapping[str, Any]) -> dict[str, Any]:

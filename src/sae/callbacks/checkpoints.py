@@ -15,17 +15,16 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from sae.checkpoints import read_checkpoint
 
 
-def phase_checkpoints(folder: Path, monitor: str) -> list[Callback]:
+def phase_checkpoints(folder: Path, monitor: str) -> tuple[Callback, Callback]:
     """``best.ckpt``, of the lowest ``monitor``, and ``last.ckpt``, after every epoch.
 
-    The best comes first: the last then says truly which is the best. If a run is broken off between
-    the two, the epoch that is done again writes the best one again.
+    The best comes first of all callbacks, the last after all others: it then says truly which is
+    the best, and what state the others are in. If a run is broken off between the two, the epoch
+    that is done again writes the best one again.
     """
     shared: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
-    return [
-        PhaseCheckpoint(folder, filename="best", monitor=monitor, **shared),
-        PhaseCheckpoint(folder, filename="last", **shared),
-    ]
+    best = PhaseCheckpoint(folder, filename="best", monitor=monitor, **shared)
+    return best, PhaseCheckpoint(folder, filename="last", **shared)
 
 
 class PhaseCheckpoint(ModelCheckpoint):
@@ -68,7 +67,9 @@ class Snapshot(Callback):
                 logger.experiment.flush()
         epochs = trainer.current_epoch + 1  # this one is at its end
         seconds = self._seconds + time.perf_counter() - self._start
-        checkpoint["sae"] = {**self.make(epochs, seconds), "stop": trainer.should_stop}
+        best = bool(getattr(trainer.checkpoint_callback, "best_model_path", ""))
+        stop = trainer.should_stop
+        checkpoint["sae"] = {**self.make(epochs, seconds), "stop": stop, "best": best}
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
