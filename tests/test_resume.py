@@ -234,8 +234,8 @@ def test_without_fine_tuning_the_test_is_done_again_and_all_files_are_there(tmp_
         (tmp_path / name).mkdir()
     assert run(args, tmp_path / "whole") == 0
     wanted = read_test(tmp_path / "whole" / FOLDER)
-    for plan in (while_writing("best.ckpt", 5), while_writing("summary.json", 1)):
-        folder = tmp_path / "killed" / plan.__qualname__ / str(id(plan))
+    for name, count in (("best.ckpt", 5), ("summary.json", 1)):
+        folder, plan = tmp_path / "killed" / name, while_writing(name, count)
         folder.mkdir(parents=True)
         assert run(args, folder, plan) == -signal.SIGKILL
         assert run([*args, "--resume", "auto"], folder) == 0
@@ -331,6 +331,20 @@ def test_two_processes_go_on_too(tmp_path):
     subprocess.run([*command, "--resume", "auto"], check=True, timeout=200)
     subprocess.run(command, check=True, timeout=200)
     assert not differences(outcome(FOLDER.with_name("version_1")), outcome(FOLDER))
+
+
+def test_a_manifest_cannot_reach_outside_its_folder(broken, tmp_path):
+    victims = [tmp_path / "victim.csv", tmp_path / "victim" / "events.out.tfevents.1"]
+    victims[1].parent.mkdir()
+    for victim in victims:
+        victim.write_text("not ours")
+    manifest = json.loads((broken / "manifest.json").read_text())
+    for victim in victims:
+        manifest["phases"][0]["files"][os.path.relpath(victim, broken)] = 0
+    manifest["phases"][0]["name"] = os.path.relpath(victims[1].parent, broken)
+    (broken / "manifest.json").write_text(json.dumps(manifest))
+    main([*CONFIG, "--resume", "auto"])
+    assert [victim.read_text() for victim in victims] == ["not ours"] * 2
 
 
 PATIENT = ["--finetune.epochs", "30", "--finetune.lr", "3", "--finetune.patience", "2"]

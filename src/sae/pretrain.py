@@ -248,11 +248,12 @@ class GreedyPretrainer:
         trainer.fit(
             module, train.reseeded(order), val, ckpt_path=started.checkpoint, weights_only=True
         )
+        seconds = started.seconds + time.perf_counter() - start
         health = check(module.net, phase.recipe, val, device)
         best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
         result = PhaseResult(
             phase=phase,
-            seconds=started.seconds + time.perf_counter() - start,
+            seconds=seconds,
             epochs=trainer.current_epoch,
             loss=_loss_that_goes_on(trainer, phase),
             checkpoint=best,
