@@ -14,8 +14,10 @@ from lightning import Callback
 from sae.cli import main
 from sae.data import ImageDataModule, TensorLoader
 from sae.data.base import Samples
-from sae.modules import StackedAutoencoder
+from sae.modules import StackedAutoencoder, Stage
 from sae.modules.stack import build_stack
+from sae.pictures import Probe, Scene
+from sae.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 SHORT = ["--pretrain.epochs", "2", "--finetune.epochs", "2", "--model.sizes", "[784, 12, 4]"]
@@ -145,3 +147,18 @@ def read(folder: Path, name: str) -> dict:
 def verb(name: str, folder: Path, *args: str) -> None:
     checkpoint = folder / "finetune" / "checkpoints" / "best.ckpt"
     main([name, "--config", str(folder / "config.yaml"), "--ckpt_path", str(checkpoint), *args])
+
+
+def tiny_scene(kind: str = "stack", recipe: Recipe | None = None, **kwargs) -> Scene:
+    """A phase of 12→6→3 on tiny data, as its pictures see it; ``stage1``, ``stage2`` or ``stack``.
+
+    The keywords are those of the network.
+    """
+    model = tiny_model(**kwargs).eval()
+    probe = Probe(tiny_data(), 12)
+    if kind == "stack":
+        model.recipe = recipe or Recipe()
+        return Scene(model, model.stack, probe, "fine-tune", range(1, len(model.stack) + 1))
+    index = int(kind.removeprefix("stage")) - 1
+    stage = Stage(model.stack, index, recipe or Recipe()).eval()
+    return Scene(stage, model.stack, probe, f"stage {index + 1}/2", range(1, index + 1))

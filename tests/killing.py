@@ -20,6 +20,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from sae.callbacks import MetricsCSV
 from sae.checkpoints import read_weights
 
+# Of an outcome: those that are compared piece by piece.
+PARTS = ("weights", "curves", "images", "files")
 # When to kill: called in the run's process before it starts; it arranges for a SIGKILL.
 Plan = Callable[[], None]
 
@@ -127,16 +129,16 @@ def half_a_row(self: MetricsCSV, *args: object) -> None:
 
 
 def outcome(folder: Path) -> dict:
-    """All that must be equal: weights bit for bit, metrics, curves, figures."""
+    """All that must be equal: weights and pictures bit for bit, metrics, curves, figures."""
     manifest = json.loads((folder / "manifest.json").read_text())
     phases = [phase["name"] for phase in manifest["phases"]]
-    curves = {}
-    for phase in phases:
+    curves, images = {}, {}
+    for phase in ("", *phases):
         board = EventAccumulator(str(folder / phase)).Reload()
         for tag in board.Tags()["scalars"]:
             curves[tag] = [(event.step, event.value) for event in board.Scalars(tag)]
         for tag in board.Tags()["images"]:
-            curves[tag] = [event.step for event in board.Images(tag)]
+            images[tag] = [event.step for event in board.Images(tag)]
     weights = {phase: read_weights(folder / phase / "weights.safetensors") for phase in phases}
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -151,14 +153,20 @@ def outcome(folder: Path) -> dict:
         },
         "rows": rows,
         "curves": curves,
+        "images": images,
+        "files": {
+            str(path.relative_to(folder)): path.read_bytes()
+            for kind in ("*.png", "*.csv")
+            for path in (*folder.glob(kind), *(p for f in phases for p in (folder / f).glob(kind)))
+        },
         "test": json.loads((folder / "summary.json").read_text())["test"],
     }
 
 
 def differences(a: dict, b: dict) -> list[str]:
     """Which parts of two outcomes differ."""
-    found = [key for key in a if key not in ("weights", "curves") and a[key] != b[key]]
-    for key in ("weights", "curves"):
+    found = [key for key in a if key not in PARTS and a[key] != b[key]]
+    for key in PARTS:
         found += [name for name in {*a[key], *b[key]} if a[key].get(name) != b[key].get(name)]
     return found
 

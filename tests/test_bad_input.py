@@ -148,7 +148,7 @@ def test_bad_input_ends_in_one_sentence_before_any_training(args, key, found, ca
     ("args", "message"),
     [
         ([], "command: expected one of fit, validate, test, predict"),
-        (["fly"], "command: expected one of fit, validate, test, predict, found 'fly'"),
+        (["fly"], "command: expected one of fit, validate, test, predict, report, found 'fly'"),
         (["fit"], "model.sizes, data: expected a value, found none"),
     ],
 )

@@ -26,8 +26,12 @@ def test_a_run_leaves_everything_in_its_folder(finished):
     folder, _ = finished
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     for phase in ("stage1", "stage2", "finetune"):
-        for name in ("codes.png", "codes_2d.csv", "reconstructions.png", "checkpoints/best.ckpt"):
-            assert f"{phase}/{name}" in names
+        for name in ("codes", "reconstructions", "features", "activity"):
+            assert {f"{phase}/{name}.png", f"{phase}/{name}.npz"} <= names
+        assert f"{phase}/checkpoints/best.ckpt" in names
+    for name in ("interpolation", "neighbours", "first_layer"):
+        assert {f"finetune/{name}.png", f"finetune/{name}.npz"} <= names
+    assert {"finetune/codes.csv", "losses.png", "losses.npz"} <= names
     assert {"config.yaml", "manifest.json", "metrics.csv", "summary.json"} <= names
 
 
@@ -94,7 +98,7 @@ def test_tensorboard_holds_each_stage_under_its_name(finished):
         assert {f"{phase}/train/loss", f"{phase}/val/loss", f"{phase}/val/sse"} <= scalars
         assert {f"{phase}/codes", f"{phase}/reconstructions"} <= set(board.Tags()["images"])
         assert [event.step for event in board.Scalars(f"{phase}/val/loss")] == [19, 39]
-    assert "test/sse" in scalars
+    assert "test/sse" in EventAccumulator(str(finished[0])).Reload().Tags()["scalars"]
 
 
 def test_the_saved_config_gives_the_same_weights(finished, tmp_path):
@@ -267,12 +271,14 @@ def test_a_diverged_run_ends_in_a_sentence_and_says_so_in_the_manifest(capsys):
 
 
 def test_pictures_summary_and_checkpoint_show_the_best_weights_not_the_last(capsys):
-    wild = ["--finetune.lr", "0.03", "--finetune.schedule", "constant", "--finetune.epochs", "8"]
-    folder = fit(*wild, "--model.sizes", "[784, 12, 2]")
-    with (folder / "metrics.csv").open() as file:
-        losses = [
-            float(row["val/loss"]) for row in csv.DictReader(file) if row["phase"] == "finetune"
-        ]
+    wild = ["--finetune.lr", "0.1", "--finetune.schedule", "constant", "--finetune.epochs", "8"]
+    for seed in range(5):  # which seeds end worse than they were depends on the machine's last bits
+        folder = fit(*wild, "--model.sizes", "[784, 12, 2]", "--seed_everything", str(seed))
+        with (folder / "metrics.csv").open() as file:
+            rows = [row for row in csv.DictReader(file) if row["phase"] == "finetune"]
+        losses = [float(row["val/loss"]) for row in rows]
+        if min(losses) < losses[-1]:
+            break
     assert min(losses) < losses[-1], "the best epoch must not be the last, or this shows nothing"
     assert f"validation loss {min(losses):.3f} SSE per image" in capsys.readouterr().out
     assert read(folder, "summary.json")["val"]["sse"] == pytest.approx(min(losses), rel=1e-4)
@@ -282,8 +288,8 @@ def test_pictures_summary_and_checkpoint_show_the_best_weights_not_the_last(caps
     data = DigitsDataModule()
     data.setup()
     codes = model.encode(data.val.x[:1].float() / 255)[0].tolist()
-    first = (folder / "finetune" / "codes_2d.csv").read_text().splitlines()[1].split(",")
-    assert [float(value) for value in first[:2]] == pytest.approx(codes, rel=1e-4)
+    first = (folder / "finetune" / "codes.csv").read_text().splitlines()[1].split(",")
+    assert [float(value) for value in first[-2:]] == pytest.approx(codes, rel=1e-4)
 
 
 def test_mixed_precision_from_fit_to_predict():

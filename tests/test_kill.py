@@ -17,8 +17,7 @@ from helpers import ROOT
 from killing import at_call, differences, half_a_row, outcome, run, where, while_writing
 
 from sae import experiment, pretrain
-from sae.callbacks import BestWeights, MetricsCSV, Snapshot
-from sae.callbacks.picture import PictureCallback
+from sae.callbacks import BestWeights, MetricsCSV, RunBoard, Snapshot, pictures
 from sae.modules import ReconstructionModule
 
 FOLDER = Path("lightning_logs/digits/version_0")
@@ -67,7 +66,10 @@ MANY = {
     **{f"snapshot {k}": at_call(Snapshot, "on_save_checkpoint", k) for k in (2, 9, 17)},
     **{f"validation step {k}": at_call(ReconstructionModule, "validation_step", k) for k in (1, 9)},
     **{f"a phase ends, {k}": at_call(BestWeights, "on_fit_end", k) for k in (1, 2, 3)},
-    **{f"a picture is drawn, {k}": at_call(PictureCallback, "_draw", k) for k in (1, 4, 12)},
+    **{f"a picture is drawn, {k}": at_call(pictures, "render", k) for k in (1, 4, 12, 21)},
+    **{f"a picture is shown, {k}": at_call(pictures, "show", k) for k in (2, 5, 14)},
+    "the pictures of the stack are drawn": at_call(experiment, "show", 1),
+    "the test figures are shown": at_call(RunBoard, "end", 1),
     "the validation codes are handed on": at_call(pretrain, "encode", 2),
     "before the evaluation": at_call(experiment, "validation_sse", 1),
     "in the evaluation": at_call(experiment, "figures_on_test", 1),

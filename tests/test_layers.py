@@ -66,7 +66,7 @@ def test_tied_layer_has_one_weight_for_both():
     layer = randomised(AutoencoderLayer(5, 3, "identity", "identity", tied=True))
     assert {name for name, _ in layer.named_parameters()} == {"weight", "bias", "decoder_bias"}
     h = torch.rand(2, 3)
-    assert torch.equal(layer.decode(h), h @ layer.weight + layer.decoder_bias)
+    torch.testing.assert_close(layer.decode(h), h @ layer.weight + layer.decoder_bias)
 
 
 def test_tied_gradient_is_the_sum_of_both_ways():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -21,17 +22,17 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from sae import faults, predictions, resume, summary
+from sae import faults, predictions, report, resume, summary
 from sae.checkpoints import WholeFileIO, check_same_data, load_checkpoint
 from sae.data import ImageDataModule
 from sae.errors import InputError, exit_with, show
 from sae.evaluate import figures_on_test, validation_sse
 from sae.experiment import Experiment, Extras
 from sae.modules import StackedAutoencoder
-from sae.options import VERBS, OptionsCLI, as_list, trainer_error
+from sae.options import VERBS, OptionsCLI, as_list, report_parser, trainer_error
 from sae.run import Run, new_version, surroundings
 from sae.summary import shown_path, typed_path
-from sae.usage import OneSentenceParser
+from sae.usage import OneSentenceParser, check_words
 
 
 class SAECLI(OptionsCLI):
@@ -39,6 +40,8 @@ class SAECLI(OptionsCLI):
 
     def fit(self, model: StackedAutoencoder, datamodule: ImageDataModule) -> None:
         """Train the stages, fine-tune the stack, test it, and say how it went."""
+        # What was imported stays: to look through it for garbage costs a quarter of a second.
+        gc.freeze()
         data = self._load_data()
         self._resolve_data(data)
         run: Run | None = None
@@ -64,6 +67,7 @@ class SAECLI(OptionsCLI):
                 raise
             raise fault from None
         finally:
+            gc.unfreeze()
             if run is not None:
                 run.release()
 
@@ -124,6 +128,7 @@ class SAECLI(OptionsCLI):
             progress_bar=options.enable_progress_bar is not False,
             checkpoints=options.enable_checkpointing is not False and not dry,
             tensorboard=options.logger is not False and not dry,
+            projector=self._option("projector"),
         )
         return Experiment(
             model,
@@ -149,7 +154,7 @@ class SAECLI(OptionsCLI):
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins = [*plugins, WholeFileIO()]
         named = self._option("trainer").logger
-        if logger and named not in (None, True):
+        if logger is not False and named not in (None, True, False):
             logger = [*logger, *as_list(named)]
         return self.instantiate_trainer(logger=logger, plugins=plugins, **kwargs)
 
@@ -227,6 +232,13 @@ def _with_config_of_run(words: list[str]) -> list[str]:
     return words
 
 
+def _report(words: list[str]) -> None:
+    """``report --run FOLDER``."""
+    check_words(words)
+    options = report_parser().parse_args(words)
+    print(f"report: {shown_path(report.write(Path(options.run)))}", flush=True)
+
+
 def _metric_error(error: Exception) -> InputError:
     """An EarlyStopping of the config's own, on a metric that this phase does not log."""
     remedy = "take one of these, or set pretrain.patience and finetune.patience instead"
@@ -237,7 +249,8 @@ def _metric_error(error: Exception) -> InputError:
 def _parser_kwargs() -> dict[str, Any]:
     kwargs: dict[str, Any] = {
         "description": "Stacked autoencoders: pretrain layer by layer, stack, fine-tune.",
-        "usage": "python cli.py {fit,validate,test,predict} --config CONFIG [--OPTION VALUE ...]",
+        "usage": "python cli.py {fit,validate,test,predict} --config CONFIG [--OPTION VALUE ...]\n"
+        "       python cli.py report --run FOLDER",
     }
     for verb, description in VERBS.items():
         checkpoint = "" if verb == "fit" else " --ckpt_path CHECKPOINT"
@@ -274,7 +287,11 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     _quiet()
     torch.set_float32_matmul_precision("high")
+    words = list(sys.argv[1:] if args is None else args)
     try:
+        if words[:1] == ["report"]:
+            _report(words[1:])
+            return
         SAECLI(
             StackedAutoencoder,
             ImageDataModule,
@@ -284,7 +301,7 @@ def main(args: Sequence[str] | None = None) -> None:
             seed_everything_default=0,
             parser_class=OneSentenceParser,
             parser_kwargs=_parser_kwargs(),
-            args=_with_config_of_run(list(sys.argv[1:] if args is None else args)),
+            args=_with_config_of_run(words),
         )
     except KeyboardInterrupt:
         print("\nbroken off; nothing was changed", file=sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from lightning import Trainer
 from numpy.typing import NDArray
@@ -9,24 +11,41 @@ from numpy.typing import NDArray
 from sae.data import ImageDataModule, TensorLoader, encode
 from sae.modules import StackedAutoencoder
 
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
+
 N_NEIGHBOURS = 5
 Array = NDArray[np.float32]
 
 
-def pca_sse(train: Array, test: Array, n_components: int) -> float:
-    """SSE per image of the test images rebuilt from ``n_components`` principal components.
-
-    Args:
-        train: Images that the components are computed from, (n, features).
-        test: Images to rebuild, (m, features).
-        n_components: Size of the code; cut to what the training images allow.
-    """
+def fit_pca(train: Array, n_components: int) -> PCA:
+    """Principal components of images (n, features), at most as many as they allow."""
     from sklearn.decomposition import PCA
 
-    n_components = min(n_components, *train.shape)
-    pca = PCA(n_components, svd_solver="covariance_eigh").fit(train)
-    rebuilt = pca.inverse_transform(pca.transform(test))
-    return float(np.square(test - rebuilt).sum(axis=1).mean())
+    return PCA(min(n_components, *train.shape), svd_solver="covariance_eigh").fit(train)
+
+
+def rebuild(pca: PCA, images: Array, n_components: int) -> Array:
+    """Images rebuilt from their first principal components, of the shape of ``images``.
+
+    Args:
+        pca: At least ``n_components`` of them.
+        images: (n, features).
+        n_components: How many.
+    """
+    basis = pca.components_[:n_components]
+    return (images - pca.mean_) @ basis.T @ basis + pca.mean_
+
+
+def pca_sse(pca: PCA, test: Array, n_components: int) -> float:
+    """SSE per image of the test images rebuilt from their first principal components.
+
+    Args:
+        pca: Of the training images.
+        test: Images to rebuild, (m, features).
+        n_components: Size of the code; cut to the components there are.
+    """
+    return float(np.square(test - rebuild(pca, test, n_components)).sum(axis=1).mean())
 
 
 def knn_accuracy(
@@ -52,6 +71,7 @@ def figures_on_test(
     model: StackedAutoencoder,
     data: ImageDataModule,
     checkpoint: str | None = None,
+    pca: PCA | None = None,
 ) -> dict[str, float]:
     """All figures on the official test images. Nothing is chosen by them.
 
@@ -60,6 +80,7 @@ def figures_on_test(
         model: The finished stack.
         data: Its data, set up.
         checkpoint: Where its weights come from; None takes those it has.
+        pca: That of :func:`fit_pca`, where it is there already.
 
     Returns:
         ``sse`` per image, ``mse`` per pixel and what :func:`compare` adds; the latter on the main
@@ -69,7 +90,7 @@ def figures_on_test(
     logged = trainer.test(model, loader, ckpt_path=checkpoint, verbose=False, weights_only=True)[0]
     figures = {key.removeprefix("test/"): value for key, value in logged.items()}
     if trainer.is_global_zero:
-        figures |= compare(model, data)
+        figures |= compare(model, data, pca)
     trainer.strategy.barrier()
     return figures
 
@@ -86,7 +107,9 @@ def validation_sse(
     return float(trainer.callback_metrics[f"{model.phase}/val/sse"])
 
 
-def compare(model: StackedAutoencoder, data: ImageDataModule) -> dict[str, float]:
+def compare(
+    model: StackedAutoencoder, data: ImageDataModule, pca: PCA | None = None
+) -> dict[str, float]:
     """Figures on the test images that need the training images too.
 
     Returns:
@@ -94,8 +117,10 @@ def compare(model: StackedAutoencoder, data: ImageDataModule) -> dict[str, float
         ``knn_accuracy``, percent, of 5-NN from training codes to test codes.
     """
     train, test = data.train_dataloader(), data.test_dataloader()
-    figures = {"pca_sse": pca_sse(_array(train), _array(test), model.sizes[-1])}
-    codes = [_array(encode(model.net, loader, model.device)) for loader in (train, test)]
+    size = model.sizes[-1]
+    pca = fit_pca(as_array(train), size) if pca is None else pca
+    figures = {"pca_sse": pca_sse(pca, as_array(test), size)}
+    codes = [as_array(encode(model.net, loader, model.device)) for loader in (train, test)]
     labels = [loader.y for loader in (train, test)]
     if labels[0] is not None and labels[1] is not None:
         figures["knn_accuracy"] = knn_accuracy(
@@ -104,5 +129,6 @@ def compare(model: StackedAutoencoder, data: ImageDataModule) -> dict[str, float
     return figures
 
 
-def _array(loader: TensorLoader) -> Array:
+def as_array(loader: TensorLoader) -> Array:
+    """All x of a loader, (n, features)."""
     return np.concatenate([x.numpy() for x in loader.whole()])

@@ -8,25 +8,32 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from sae import summary
 from sae.callbacks import (
     BestWeights,
     MetricsCSV,
+    PhasePictures,
+    RunBoard,
+    RunLogger,
     Snapshot,
     StageProgressBar,
+    WholePath,
     phase_checkpoints,
-    pictures,
 )
+from sae.callbacks.pictures import draw, show, write
 from sae.data import ImageDataModule
 from sae.errors import DivergedError
 from sae.evaluate import figures_on_test, validation_sse
 from sae.journal import METRICS, RunJournal
 from sae.modules import ReconstructionModule, StackedAutoencoder
+from sae.pictures import OF_PHASES, OF_THE_STACK, Probe, Scene, losses
+from sae.pictures.style import render
 from sae.pretrain import GreedyPretrainer, Phase, PhaseResult
 from sae.recipe import Recipe
 from sae.run import Run, this_process
@@ -42,12 +49,14 @@ class Extras:
         checkpoints: Keep the weights of each phase: the best, which go on, and the last state,
             from which a run that was broken off goes on.
         tensorboard: Write event files.
+        projector: Put the codes into TensorBoard's embedding projector.
     """
 
     pictures_every: int = 5
     progress_bar: bool = True
     checkpoints: bool = True
     tensorboard: bool = True
+    projector: bool = False
 
 
 class Experiment:
@@ -82,6 +91,9 @@ class Experiment:
         self.pretrainer = GreedyPretrainer(
             stages, finetune, self._phase_trainer, seed, self.journal
         )
+        self.phases = self.pretrainer.plan(model)
+        self.board = RunBoard(run.folder) if extras.tensorboard else None
+        self.probe = Probe(data, max(2, *model.sizes[1:])) if extras.pictures_every >= 0 else None
 
     def start(self) -> None:
         """Do it all, but for what was done before the run was broken off.
@@ -95,6 +107,7 @@ class Experiment:
                 self.model, data.train_dataloader(), data.val_dataloader()
             )
             figures = self._evaluate()
+            self._draw()
         except BaseException as error:
             diverged = isinstance(error, DivergedError)
             with suppress(OSError):  # a full disk takes no manifest: ``running`` will do, too
@@ -114,7 +127,7 @@ class Experiment:
             callbacks=[
                 *([best] if kept else []),
                 *self._training_callbacks(phase),
-                *self._watching_callbacks(phase, loggers),
+                *self._watching_callbacks(phase, module, loggers),
             ],
             closing=[last] if kept else [],
             logger=loggers,
@@ -131,39 +144,70 @@ class Experiment:
             callbacks.append(EarlyStopping(monitor, patience=phase.recipe.patience))
         return [*callbacks, BestWeights()]
 
-    def _watching_callbacks(self, phase: Phase, loggers: list[Logger]) -> list[Callback]:
+    def _watching_callbacks(
+        self, phase: Phase, module: ReconstructionModule, loggers: list[Logger]
+    ) -> list[Callback]:
         """Those that only look on."""
         callbacks: list[Callback] = [MetricsCSV(self.run.folder / METRICS)]
+        if loggers:
+            callbacks.append(WholePath(phase.epochs_before))
         if self.extras.progress_bar:
             callbacks.append(
                 StageProgressBar(phase.name, phase.title, phase.epochs_before, phase.epochs_overall)
             )
-        if self.extras.pictures_every >= 0:
+        if self.probe is not None:
+            scene = self._scene(self.probe, module, phase.title)
             folder = self.run.phase_folder(phase.name)
-            callbacks += pictures(phase.title, self.data, folder, self.extras.pictures_every)
+            callbacks.append(PhasePictures(scene, folder, self.extras.pictures_every))
         if loggers and phase.recipe.schedule != "constant":
             callbacks.append(LearningRateMonitor("epoch"))
         return callbacks
 
     def _loggers(self, phase: str) -> list[Logger]:
-        if not self.extras.tensorboard:
-            return []
-        # Name and version given, or each Trainer would take the next version_N for itself.
-        return [TensorBoardLogger(self.run.folder, name="", version=phase, default_hp_metric=False)]
+        return [RunLogger(self.run.phase_folder(phase))] if self.extras.tensorboard else []
+
+    def _scene(self, probe: Probe, module: ReconstructionModule, title: str) -> Scene:
+        """What the pictures of a phase look at; the stages below it that were trained are part."""
+        below = len(module.below) or len(self.model.stack) * (module is self.model)
+        trained = [k for k in range(1, below + 1) if self.pretrainer.stages[k - 1].epochs > 0]
+        return Scene(module, self.model.stack, probe, title, trained)
 
     # Figures
 
     def _evaluate(self) -> dict[str, float]:
         quiet = {"callbacks": [], "enable_progress_bar": False}
         val_sse = validation_sse(self.new_trainer(logger=False, **quiet), self.model, self.data)
-        self.journal.before_test()
-        trainer = self.new_trainer(logger=self._loggers("finetune"), **quiet)
-        figures = figures_on_test(trainer, self.model, self.data)
+        trainer = self.new_trainer(logger=[], **quiet)
+        pca = self.probe.pca if self.probe is not None else None
+        figures = figures_on_test(trainer, self.model, self.data, pca=pca)
         if self.extras.checkpoints and not self.checkpoint.exists():
             # Without fine-tuning nobody has yet. Once the checkpoint is there, both are.
             self.journal.write_weights("finetune", self.model)
             trainer.save_checkpoint(self.checkpoint)
         return {"val_sse": val_sse, **figures}
+
+    @rank_zero_only
+    def _draw(self) -> None:
+        """The pictures of the finished stack, and of the whole path."""
+        if self.probe is None:
+            return
+        title = self.phases[-1].title if self.phases else ""
+        tuned = bool(self.phases) and self.phases[-1].name == "finetune"
+        scene = self._scene(self.probe, self.model, title)
+        boards = [self.board.logger] if self.board is not None else []
+        pictures = OF_THE_STACK if tuned else (*OF_PHASES, *OF_THE_STACK)
+        draw(pictures, scene, self.run.phase_folder("finetune"), boards)
+        if self.phases:
+            phases = [(phase.name, phase.title, phase.epochs_before) for phase in self.phases]
+            metrics = self.run.folder / METRICS
+            numbers = losses.numbers(metrics, phases, self.data.description, scene.by_pca)
+            image = render(losses.draw(numbers))
+            write(self.run.folder, "losses", numbers, image)
+            for board in boards:
+                show(board, "path/losses", image)
+        if self.board is not None and self.extras.projector:
+            images = torch.from_numpy(self.probe.as_images(self.probe.images))
+            self.board.show_codes(torch.from_numpy(scene.codes()), self.probe.labels, images)
 
     @property
     def checkpoint(self) -> Path:
@@ -174,6 +218,9 @@ class Experiment:
 
     def _note_begin(self) -> None:
         self.run.update_manifest(status="running", process=this_process())
+        if self.board is not None:
+            config = (self.run.folder / "config.yaml").read_text(encoding="utf-8")
+            self.board.begin(config, [(phase.name, phase.title) for phase in self.phases])
 
     @rank_zero_only
     def _tell(self, line: str) -> None:
@@ -201,8 +248,13 @@ class Experiment:
                 "health": {r.phase.name: summary.rounded(r.health) for r in results},
             },
         )
-        self.run.update_manifest(status="finished")
         heading = summary.heading(self.data.description, sizes, self.seed)
+        table = summary.table(heading, sizes[-1], figures, seconds)
+        if self.board is not None:
+            tags = {f"test/{key}": value for key, value in test.items()}
+            settings = self.run.manifest.get("settings", {})
+            self.board.end(settings, {**tags, "val/sse": figures["val_sse"]}, table)
+        self.run.update_manifest(status="finished")
         print()
-        print(summary.table(heading, sizes[-1], figures, seconds))
+        print(table)
         print(summary.closing_lines(self.run.folder, self.checkpoint), flush=True)

@@ -17,13 +17,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from sae import sparsity
 from sae.layers import RANGES, Autoencoder, AutoencoderLayer
 from sae.recipe import Recipe
+from sae.units import FLAT, UnitSums, has_ends, place
 
-# An end of a sigmoid or a tanh is flat within this part of its range: there the slope is below 4 %
-# of its greatest value. The same part of a range counts as no variation at all.
-FLAT = 0.01
 # Warnings begin here. In brackets: what the ready-made experiments reached at most, on MNIST and on
 # the bundled digits, in full and with fewer epochs; and what runs reached that had gone wrong.
 MOST_STUCK = 0.1  # (0.015; tied tanh under salt and pepper 0.39 to 0.7)
@@ -47,15 +44,9 @@ class Health:
     """Figures of one network over some clean inputs; None where one has no meaning.
 
     Attributes:
-        dead: Fraction of the code's units, in [0, 1], that say nothing on any input.
-            sigmoid, tanh: the unit varies by less than 1 % of its range and is not always on.
-            relu, leaky_relu, gelu, silu: it is never above 0, or does not vary.
-            identity: it does not vary. (Where a unit has no greatest value, not to vary is to vary
-            by less than 1 % of what the unit that varies most does.)
-        always_on: Fraction of units, in [0, 1], that are on for every input; none of them is dead.
-            sigmoid, tanh: within 1 % of the upper end, so they say nothing either.
-            relu, leaky_relu, gelu, silu: above 0; such a unit is linear, which is no fault.
-            identity: None.
+        dead: Fraction of the code's units, in [0, 1], that say nothing on any input; which do, and
+            which are always on, is :class:`~sae.units.Units`'.
+        always_on: Fraction of units, in [0, 1], that are on for every input.
         saturated: Fraction of all code values, in [0, 1], at the flat ends (within 1 %) of a
             sigmoid or tanh; else None. A sparse or binary code may well be half so.
         activity: Mean activity of the code, as :class:`~sae.sparsity.Sparsity` has it, for sigmoid,
@@ -194,83 +185,49 @@ class _Sums:
     def __init__(self, net: Autoencoder) -> None:
         self.net = net
         self.code_range, self.output_range = RANGES[net.activation], RANGES[net.output]
+        self.units = UnitSums(net.activation)
         self.n = self.flat = 0
         self.error = self.stuck = self.square = 0.0
-        self.low: Tensor | None = None
+        self.origin: Tensor | None = None
 
     def add(self, x: Tensor) -> None:
         h = self.net.encode(x)
         x_hat = self.net.decode(h)
-        low, high = h.amin(dim=0), h.amax(dim=0)
-        if self.low is None:
+        self.units.add(h)
+        if self.origin is None:
             # Sums are of the distance from the first sample: those of constant inputs are exact.
-            self.origin, self.low, self.high = x[0], low, high
+            self.origin = x[0]
             self.x = torch.zeros_like(x[0], dtype=torch.double, device="cpu")
-            self.h = torch.zeros_like(low, dtype=torch.double, device="cpu")
-        self.low, self.high = self.low.minimum(low), self.high.maximum(high)
         self.n += len(x)
         self.x += (x - self.origin).sum(dim=0).cpu()
-        self.h += h.sum(dim=0).cpu()
         self.square += (x - self.origin).square().sum().item()
         error = (x_hat - x).square()
         self.error += error.sum().item()
-        if _has_ends(self.code_range):
-            place = _place(h, self.code_range)
-            self.flat += int(((place < FLAT) | (place > 1 - FLAT)).sum())
-        if _has_ends(self.output_range):
-            ours, target = _place(x_hat, self.output_range), _place(x, self.output_range)
+        if has_ends(self.code_range):
+            at = place(h, self.code_range)
+            self.flat += int(((at < FLAT) | (at > 1 - FLAT)).sum())
+        if has_ends(self.output_range):
+            ours, target = place(x_hat, self.output_range), place(x, self.output_range)
             wrong = (ours < FLAT) & (target > 0.5) | (ours > 1 - FLAT) & (target < 0.5)
             self.stuck += error[wrong].sum().item()
 
     def health(self, recipe: Recipe) -> Health:
-        net = self.net
-        dead, always_on = self._units()
+        net, units = self.net, self.units.units()
         of_mean = self.square - self.x.square().sum().item() / self.n
         layers = [module for module in net.modules() if isinstance(module, AutoencoderLayer)]
+        values = self.n * len(units.dead)
         return Health(
-            dead=dead,
-            always_on=always_on,
-            saturated=self.flat / self.n / len(self.h) if _has_ends(self.code_range) else None,
-            activity=self._activity(),
+            dead=_fraction(units.dead),
+            always_on=None if units.always_on is None else _fraction(units.always_on),
+            saturated=self.flat / values if has_ends(self.code_range) else None,
+            activity=None if units.activity is None else units.activity.mean().item(),
             rho=recipe.sparsity.rho if recipe.sparsity is not None else None,
             loss_ratio=self.error / of_mean if of_mean > 0 else None,
-            stuck=self.stuck / of_mean if of_mean > 0 and _has_ends(self.output_range) else None,
+            stuck=self.stuck / of_mean if of_mean > 0 and has_ends(self.output_range) else None,
             tied=any(layer.tied for layer in layers),
             may_use_bce=net.output == "sigmoid" and net.loss == "mse",
             decays=recipe.weight_decay > 0,
         )
-
-    def _units(self) -> tuple[float, float | None]:
-        """The fractions of dead units, and of those that are always on."""
-        assert self.low is not None
-        spread = self.high - self.low
-        if _has_ends(self.code_range):
-            least, greatest = self.code_range
-            always_on = _place(self.low, self.code_range) > 1 - FLAT
-            dead = (spread < FLAT * (greatest - least)) & ~always_on
-            return _fraction(dead), _fraction(always_on)
-        constant = spread <= FLAT * spread.max()
-        if self.net.activation == "identity":
-            return _fraction(constant), None
-        dead = constant | (self.high <= 0)
-        return _fraction(dead), _fraction((self.low > 0) & ~dead)
-
-    def _activity(self) -> float | None:
-        if self.net.activation not in sparsity.ACTIVATIONS:
-            return None
-        mean = self.h / self.n
-        return sparsity.Sparsity.activity(mean[None], self.net.activation).mean().item()
-
-
-def _has_ends(value_range: tuple[float, float]) -> bool:
-    """Whether a unit has a least and a greatest value, near which it is flat."""
-    return all(abs(end) < float("inf") for end in value_range)
-
-
-def _place(values: Tensor, value_range: tuple[float, float]) -> Tensor:
-    """Where values lie in a range: 0 at its lower end, 1 at its upper."""
-    low, high = value_range
-    return (values - low) / (high - low)
 
 
 def _fraction(which: Tensor) -> float:

@@ -117,11 +117,6 @@ class RunJournal(Journal):
         for sentence in result.warnings:
             self.tell(f"warning: {sentence}")
 
-    def before_test(self) -> None:
-        """Forget the curves of a test that was broken off."""
-        trained = [entry["files"] for entry in self._holding if entry["name"] == "finetune"]
-        self._cut_back(next(iter(trained), {}), self._event_files("finetune"))
-
     # What a checkpoint holds beside the Trainer's own
 
     def snapshot(self, phase: str, epochs: int, seconds: float) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from sae.pretrain import check_recipes
 from sae.recipe import PretrainRecipe, Recipe, recipe, stage_recipes
 from sae.sparsity import Sparsity
 from sae.trainer_options import check_trainer_options
-from sae.usage import check_words
+from sae.usage import OneSentenceParser, check_words
 
 VERBS = {
     "fit": "Train the stages, fine-tune the stack, test it and draw it.",
@@ -33,6 +33,8 @@ VERBS = {
     "test": "Figures of a finished run on the test images.",
     "predict": "Codes of the test images, as CSV.",
 }
+
+REPORT = "Write report.html: figures, pictures, health and config of a run on one page."
 
 
 class OptionsCLI(LightningCLI):
@@ -67,6 +69,13 @@ class OptionsCLI(LightningCLI):
             help="Draw pictures into TensorBoard after every so many epochs, and at the end of "
             "each phase; 0 at the end only, -1 never.",
         )
+        parser.add_argument(
+            "--projector",
+            type=bool,
+            default=False,
+            help="Put the codes of 2,000 validation images into TensorBoard's projector, each with "
+            "its class and image.",
+        )
         parser.add_lightning_class_args(self._model_class, "model")
         parser.add_class_arguments(PretrainRecipe, "pretrain", instantiate=False)
         parser.add_class_arguments(Recipe, "finetune", instantiate=False)
@@ -83,9 +92,11 @@ class OptionsCLI(LightningCLI):
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
         """Say in the list of verbs what they do here, not what the Trainer's methods do."""
         super().setup_parser(*args, **kwargs)
+        verbs: Any = self.parser._subcommands_action
+        verbs.add_subcommand("report", report_parser(), help=REPORT)
         for action in self.parser._actions:
             for verb in getattr(action, "_choices_actions", []):
-                verb.help = VERBS[verb.dest]
+                verb.help = VERBS.get(verb.dest, REPORT)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -207,6 +218,14 @@ class OptionsCLI(LightningCLI):
                 f"write [{data.n_features}, …]",
             )
         return data
+
+
+def report_parser() -> OneSentenceParser:
+    """The options of ``report``, which needs no model and no data."""
+    usage = "python cli.py report --run FOLDER"
+    parser = OneSentenceParser(usage=usage, description=REPORT)
+    parser.add_argument("--run", type=str, required=True, help="The run's folder.")
+    return parser
 
 
 def as_list(value: Any) -> list[Any]:

@@ -215,9 +215,9 @@ class GreedyPretrainer:
         train: TensorLoader,
         val: TensorLoader,
     ) -> list[PhaseResult]:
-        results = []
+        results, images = [], val
         for k, recipe in enumerate(self.stages):
-            stage = Stage(model.stack, k, recipe, self.seed)
+            stage = Stage(model.stack, k, recipe, self.seed, images)
             device = torch.device("cpu")
             if stage.phase in phases:
                 result, device = self._train(phases[stage.phase], stage, model.stack, train, val)

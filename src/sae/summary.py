@@ -31,6 +31,21 @@ def heading(data: str, sizes: Sequence[int], seed: int) -> str:
     return f"{data} · {chain(sizes)} · seed {seed}"
 
 
+def rows(
+    code_size: int, figures: Mapping[str, float], seconds: Mapping[str, float] | None = None
+) -> list[tuple[str, str]]:
+    """What a figure is, and the figure as it reads; arguments as in :func:`table`."""
+    found = [
+        (label.format(code_size=code_size), form.format(figures[key]))
+        for key, (label, form) in ROWS.items()
+        if key in figures
+    ]
+    if seconds is not None:
+        times = [f"{name} {value:.1f}" for name, value in seconds.items() if name != "total"]
+        found.append(("seconds", f"{seconds['total']:.1f} ({', '.join(times)})"))
+    return found
+
+
 def table(
     heading: str,
     code_size: int,
@@ -45,16 +60,9 @@ def table(
         figures: Entries of ``summary.json``'s ``test``.
         seconds: Wall time of each phase and ``total``; None leaves the line out.
     """
-    rows = [
-        (label.format(code_size=code_size), form.format(figures[key]))
-        for key, (label, form) in ROWS.items()
-        if key in figures
-    ]
-    if seconds is not None:
-        times = [f"{name} {value:.1f}" for name, value in seconds.items() if name != "total"]
-        rows.append(("seconds", f"{seconds['total']:.1f} ({', '.join(times)})"))
-    width = max(len(label) for label, _ in rows)
-    lines = [f"  {label:<{width}}   {value}" for label, value in rows]
+    found = rows(code_size, figures, seconds)
+    width = max(len(label) for label, _ in found)
+    lines = [f"  {label:<{width}}   {value}" for label, value in found]
     rule = "-" * max(len(heading), *(len(line) for line in lines))
     return "\n".join([heading, rule, *lines, rule])
 
@@ -77,6 +85,7 @@ def closing_lines(folder: Path, checkpoint: Path) -> str:
     if checkpoint.exists():
         path = typed_path(checkpoint)
         lines.append(f"test again: python cli.py test --config {config} --ckpt_path {path}")
+    lines.append(f"on a page:  python cli.py report --run {typed_path(folder)}")
     return "\n".join([*lines, f"run: {shown_path(folder)}"])
 
 

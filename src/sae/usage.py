@@ -216,12 +216,16 @@ def _no_options(text: str, match: re.Match[str], options: list[str]) -> str:
 def _no_verb(text: str, match: re.Match[str], options: list[str]) -> str:
     found = show(match.group(1)) if match.groups() else "none"
     remedy = "run for example `python cli.py fit --config configs/stacked.yaml`"
-    return f"command: expected one of fit, validate, test, predict, found {found}; {remedy}."
+    return (
+        f"command: expected one of fit, validate, test, predict, report, found {found}; {remedy}."
+    )
 
 
 def _required(text: str, match: re.Match[str], options: list[str]) -> str:
     names = re.sub(r"\b(fit|validate|test|predict)\.", "", match.group(1))
     names = f"{_key(text)}.{names}" if _key(text) else names
+    if names == "run":
+        return "run: expected the folder of a run, found none; add --run FOLDER."
     remedy = "name a config, such as --config configs/stacked.yaml, or set it yourself"
     return f"{names}: expected a value, found none; {remedy}."
 

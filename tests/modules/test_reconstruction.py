@@ -8,7 +8,7 @@ from helpers import clone_state, loader, same_state, tiny_model, tiny_stack
 from lightning import Trainer
 
 from sae.corruption import Corruption
-from sae.data.loader import Share
+from sae.data.loader import Share, encode
 from sae.errors import InputError
 from sae.modules import Stage
 from sae.modules.reconstruction import _Means
@@ -130,8 +130,9 @@ def test_metrics_are_named_by_phase_and_are_means_per_image():
     trainer = fit(stage, data, epochs=1)
     sse = (stage(data.x) - data.x).square().sum(dim=1).mean().item()
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    assert set(metrics) == {"stage1/train/loss", "stage1/val/loss", "stage1/val/sse"}
-    assert list(metrics.values()) == pytest.approx([sse] * 3, rel=1e-4)
+    names = ("train/loss", "val/loss", "val/sse", "val/image_sse")
+    assert set(metrics) == {f"stage1/{name}" for name in names}
+    assert list(metrics.values()) == pytest.approx([sse] * 4, rel=1e-4)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
@@ -178,10 +179,26 @@ def test_pictures_of_a_stage_go_through_the_stages_below_down_to_pixels():
     stack = tiny_stack(sizes=[12, 8, 3])
     stage = Stage(stack, 1, Recipe(corruption=Corruption("gaussian", 0.2)))
     x = torch.rand(5, 12)
-    rows = stage.reconstruct_pixels(x)
-    assert list(rows) == ["original", "corrupted", "reconstruction"]
+    corrupted, restored = stage.reconstruct_corrupted(x)
     h1 = stack[0].encode(x)
     h1_tilde = stage.corrupt(h1, "picture")
-    assert torch.equal(rows["corrupted"], stack[0].decode(h1_tilde))
-    assert torch.equal(rows["reconstruction"], stack[0].decode(stack[1](h1_tilde)))
-    assert torch.equal(stage.pixels_to_code(x), stack.encode(x))
+    assert torch.equal(corrupted, stack[0].decode(h1_tilde))
+    assert torch.equal(restored, stack[0].decode(stack[1](h1_tilde)))
+    assert Stage(stack, 1, Recipe()).reconstruct_corrupted(x) is None
+
+
+def test_the_error_in_pixels_is_that_of_the_whole_path(tmp_path):
+    stack, images = tiny_stack(), loader(n=20)
+    plain = Recipe(lr=0.01)
+    stage = Stage(stack, 1, plain, val_images=images)
+    codes = encode(stack[0], images, "cpu")
+    trainer = Trainer(max_epochs=1, logger=False, enable_checkpointing=False)
+    trainer.fit(stage, codes, codes)
+    with torch.no_grad():
+        by_hand = (stack(images.x) - images.x).square().sum(dim=1).mean().item()
+    assert trainer.callback_metrics["stage2/val/image_sse"].item() == pytest.approx(by_hand)
+    first = Stage(stack, 0, plain, val_images=images)
+    trainer = Trainer(max_epochs=1, logger=False, enable_checkpointing=False)
+    trainer.fit(first, images, images)
+    metrics = trainer.callback_metrics
+    assert metrics["stage1/val/image_sse"] == metrics["stage1/val/sse"]

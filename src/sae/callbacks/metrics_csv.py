@@ -20,6 +20,7 @@ COLUMNS = [
     "train/activity",
     "val/loss",
     "val/sse",
+    "val/image_sse",
 ]
 
 
@@ -27,7 +28,8 @@ class MetricsCSV(Callback):
     """Append a row to ``metrics.csv`` after each epoch; metrics a phase does not have stay empty.
 
     Losses are per image (see :mod:`sae.losses`), counted on the input of the phase: pixels for
-    stage 1 and the fine-tuning, codes of the stage below for the others.
+    stage 1 and the fine-tuning, codes of the stage below for the others; ``val/image_sse`` is in
+    pixels throughout, through all layers and back.
 
     Args:
         path: The file; it gets its header with its first row.

@@ -72,6 +72,7 @@ class ReconstructionModule(LightningModule):
         self.net, self.below = net, below
         self.recipe, self.phase, self.seed = recipe, phase, seed
         self.val_mse = MeanSquaredError()
+        self.val_images: TensorLoader | None = None  # where the inputs are codes, their images
         self._means = {"train": _Means(), "val": _Means()}
         self._unchecked: list[Tensor] = []
 
@@ -232,8 +233,18 @@ class ReconstructionModule(LightningModule):
         """Log the means of the pass, and the squared error per image."""
         self._log_means("val")
         # The metric has added up the shares of all processes already: a mean changes nothing.
-        self._log({f"{self.phase}/val/sse": self.val_mse.compute() * self.net.n_features})
+        sse = self.val_mse.compute() * self.net.n_features
         self.val_mse.reset()
+        in_pixels = sse if self.val_images is None else self._image_sse(self.val_images)
+        self._log({f"{self.phase}/val/sse": sse, f"{self.phase}/val/image_sse": in_pixels})
+
+    def _image_sse(self, images: TensorLoader) -> Tensor:
+        """Squared error per image of images that go through all layers and back."""
+        errors = [
+            (self.below.decode(self.net(self.below.encode(x))) - x).square().sum()
+            for x in (batch.to(self.device) for batch in images.whole())
+        ]
+        return torch.stack(errors).sum() / len(images.x)
 
     @property
     def loss_unit(self) -> str:
@@ -295,13 +306,8 @@ class ReconstructionModule(LightningModule):
     # Pictures look at pixels, whatever this module is trained on.
 
     @torch.no_grad()
-    def pixels_to_code(self, pixels: Tensor) -> Tensor:
-        """The clean code of images through the layers below: (n, pixels) -> (n, units)."""
-        return self.net.encode(self.below.encode(pixels))
-
-    @torch.no_grad()
-    def reconstruct_pixels(self, pixels: Tensor) -> dict[str, Tensor]:
-        """Images, their corrupted input where there is noise, and their reconstruction.
+    def reconstruct_corrupted(self, pixels: Tensor) -> tuple[Tensor, Tensor] | None:
+        """What this module is given under noise, and what it makes of it; None without noise.
 
         A stage above the first sees codes: what it sees and what it makes of it both go back
         through the decoders below, down to pixels. The noise is the same at every call.
@@ -310,12 +316,9 @@ class ReconstructionModule(LightningModule):
             pixels: Clean images, (n, pixels).
 
         Returns:
-            Row names to images (n, pixels), in the order in which to show them.
+            Two tensors of the shape of ``pixels``.
         """
-        x = self.below.encode(pixels)
-        rows = {"original": pixels}
-        if self.recipe.corruption is not None:
-            x = self.corrupt(x, "picture")
-            rows["corrupted"] = self.below.decode(x)
-        rows["reconstruction"] = self.below.decode(self.net(x))
-        return rows
+        if self.recipe.corruption is None:
+            return None
+        x_tilde = self.corrupt(self.below.encode(pixels), "picture")
+        return self.below.decode(x_tilde), self.below.decode(self.net(x_tilde))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sae.data.loader import TensorLoader
 from sae.layers import Stack
 from sae.modules.reconstruction import ReconstructionModule
 from sae.recipe import Recipe
@@ -18,16 +19,26 @@ class Stage(ReconstructionModule):
         index: Which layer, from 0.
         recipe: How it is trained.
         seed: Seed of the run.
+        val_images: Validation images, of which the error in pixels is logged, too: the loss of a
+            stage above the first is counted on codes.
 
     Source: Bengio et al. (2007), "Greedy Layer-Wise Training of Deep Networks"; with corruption
     Vincent et al. (2010), "Stacked Denoising Autoencoders".
     """
 
-    def __init__(self, stack: Stack, index: int, recipe: Recipe, seed: int = 0) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        index: int,
+        recipe: Recipe,
+        seed: int = 0,
+        val_images: TensorLoader | None = None,
+    ) -> None:
         below = stack.below(index)
         below.requires_grad_(False).eval()
         super().__init__(stack[index], below, recipe, phase=f"stage{index + 1}", seed=seed)
         self.net.requires_grad_(True)
+        self.val_images = val_images if index > 0 else None
 
     def train(self, mode: bool = True) -> Stage:
         """Set the mode of the layer; the layers below stay in eval mode."""

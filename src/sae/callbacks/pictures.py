@@ -1,0 +1,146 @@
+"""The pictures of a phase: when they are drawn, and where they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from numpy.typing import NDArray
+from tensorboard.compat.proto.summary_pb2 import Summary
+
+from sae.modules import ReconstructionModule
+from sae.pictures import OF_PHASES, Picture, Scene, codes
+from sae.pictures.numbers import Numbers, save
+from sae.pictures.style import PNG, render
+
+
+class PhasePictures(Callback):
+    """Draw every few epochs into TensorBoard, and at the end everything, also as files.
+
+    While it trains only those pictures are drawn that are worth a slider. The files are a PNG and
+    an ``.npz`` of the numbers each; see :mod:`sae.pictures`.
+
+    Args:
+        scene: The phase as its pictures see it.
+        folder: Where the files go.
+        every_n_epochs: Draw after every so many epochs; 0 at the end only.
+    """
+
+    def __init__(self, scene: Scene, folder: Path, every_n_epochs: int = 5) -> None:
+        self.scene, self.folder, self.every_n_epochs = scene, Path(folder), every_n_epochs
+
+    @rank_zero_only
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Look at the networks as the phase finds them, also where it goes on from a checkpoint.
+
+        The Trainer reads a checkpoint after its callbacks are set up.
+        """
+        if stage == "fit":
+            with Looking(self.scene.module):
+                self.scene.remember()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw into TensorBoard, when it is time."""
+        epoch = trainer.current_epoch + 1
+        due = self.every_n_epochs > 0 and epoch % self.every_n_epochs == 0
+        if due and epoch != trainer.max_epochs and tensorboards(trainer.loggers):
+            self.scene.when = f"after {epochs(epoch)}"
+            self._draw(trainer, [picture for picture in OF_PHASES if picture.slides], None)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw everything, of the weights that go on."""
+        best = "the best of " if getattr(trainer.checkpoint_callback, "best_model_path", "") else ""
+        self.scene.when = f"{best or 'after '}{epochs(trainer.current_epoch)}"
+        self._draw(trainer, OF_PHASES, self.folder)
+
+    @rank_zero_only
+    def _draw(self, trainer: Trainer, pictures: Iterable[Picture], folder: Path | None) -> None:
+        draw(pictures, self.scene, folder, tensorboards(trainer.loggers), trainer.global_step)
+
+
+class Looking:
+    """A network in eval mode and without gradients; it gets its mode back."""
+
+    def __init__(self, module: ReconstructionModule) -> None:
+        self.module, self._no_grad = module, torch.no_grad()
+
+    def __enter__(self) -> None:
+        self._training = self.module.training
+        self.module.eval()
+        self._no_grad.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._no_grad.__exit__(*error)
+        self.module.train(self._training)
+
+
+def draw(
+    pictures: Iterable[Picture],
+    scene: Scene,
+    folder: Path | None,
+    boards: Iterable[TensorBoardLogger] = (),
+    step: int = 0,
+) -> None:
+    """Draw pictures of a scene, those that have a meaning there.
+
+    Args:
+        pictures: Which.
+        scene: What they show.
+        folder: Where PNGs and numbers go; None where there are to be none.
+        boards: Where they are shown, below the name of the phase.
+        step: At which step of the slider.
+    """
+    scene.look_again()
+    with Looking(scene.module):
+        for picture in pictures:
+            numbers = picture.numbers(scene)
+            if numbers is None:
+                continue
+            image = render(picture.draw(numbers))
+            if folder is not None:
+                write(folder, picture.name, numbers, image)
+                if picture.name == "codes" and scene.is_stack:
+                    write_table(folder / "codes.csv", *codes.table(numbers, scene.codes()))
+            for board in boards:
+                show(board, f"{scene.module.phase}/{picture.name}", image, step)
+
+
+def write(folder: Path, name: str, numbers: Numbers, image: PNG) -> None:
+    """Write a picture, and beside it the numbers it is made of."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save(folder / f"{name}.npz", numbers)
+    (folder / f"{name}.png").write_bytes(image.content)
+
+
+def show(board: TensorBoardLogger, tag: str, image: PNG, step: int = 0) -> None:
+    """Show a picture in TensorBoard. Its ``add_image`` would encode the pixels once more."""
+    shown = Summary.Image(
+        height=image.height,
+        width=image.width,
+        colorspace=3,
+        encoded_image_string=image.content,
+    )
+    summary = Summary(value=[Summary.Value(tag=tag, image=shown)])
+    board.experiment.file_writer.add_summary(summary, step)
+
+
+def write_table(path: Path, heads: list[str], rows: NDArray[Any]) -> None:
+    """Write a CSV, its first column in whole numbers."""
+    formats = ["%d", *["%.6g"] * (len(heads) - 1)]
+    np.savetxt(path, rows, fmt=formats, delimiter=",", header=",".join(heads), comments="")
+
+
+def epochs(n: int) -> str:
+    """``1 epoch``, ``2 epochs``."""
+    return f"{n} epoch{'s' * (n != 1)}"
+
+
+def tensorboards(loggers: Iterable[Logger]) -> list[TensorBoardLogger]:
+    """The loggers that can show a picture."""
+    return [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]

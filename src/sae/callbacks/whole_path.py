@@ -1,0 +1,34 @@
+"""The error of the whole path, on one axis for all phases."""
+
+from __future__ import annotations
+
+from lightning import Callback, LightningModule, Trainer
+
+from sae.callbacks.pictures import tensorboards
+from sae.modules import ReconstructionModule
+
+TAG = "path/val/image_sse"
+
+
+class WholePath(Callback):
+    """Log the error in pixels under one tag for all phases, against the epoch of the whole run.
+
+    Each phase is a run of its own in TensorBoard: so the phases lie side by side, each in its
+    colour.
+
+    Args:
+        epochs_before: Epochs of the phases before.
+    """
+
+    def __init__(self, epochs_before: int) -> None:
+        self.epochs_before = epochs_before
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log it."""
+        assert isinstance(pl_module, ReconstructionModule)
+        value = trainer.callback_metrics.get(f"{pl_module.phase}/val/image_sse")
+        if value is None or trainer.sanity_checking:
+            return
+        for board in tensorboards(trainer.loggers):
+            epoch = self.epochs_before + trainer.current_epoch + 1
+            board.log_metrics({TAG: float(value)}, epoch)

@@ -1,0 +1,57 @@
+"""How active the units of a code are, beside the activity they were to have."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from sae.pictures.numbers import Numbers
+from sae.pictures.scene import Scene
+from sae.pictures.style import FIRST, HEAD, INK, SECOND, SMALL, TEXT, Box, label, panel, sheet
+
+
+def numbers(scene: Scene) -> Numbers:
+    """Mean activity of each unit over the validation images, (units,), and which are dead.
+
+    The activity is that of :class:`~sae.sparsity.Sparsity`; for codes that have none, the mean.
+    """
+    units = scene.units(scene.path)
+    known = units.activity is not None
+    recipe = scene.module.recipe
+    rho = recipe.sparsity.rho if recipe.sparsity is not None else float("nan")
+    return {
+        "title": np.array(f"Activity · {scene.title}"),
+        "subtitle": np.array(f"{scene.subtitle}, all {scene.probe.n_validation:,}"),
+        "activity": (units.activity if units.activity is not None else units.mean).numpy(),
+        "is_activity": np.array(known),
+        "dead": units.dead.numpy(),
+        "always_on": (units.dead & False if units.always_on is None else units.always_on).numpy(),
+        "rho": np.array(rho),
+        "bounded": np.array(scene.path.activation in ("sigmoid", "tanh")),
+    }
+
+
+def draw(numbers: Numbers) -> Figure:
+    """A histogram of the units, the dead ones apart, with their mean and rho."""
+    activity, dead, rho = numbers["activity"], numbers["dead"], float(numbers["rho"])
+    figure = sheet(7.2, 3.75, str(numbers["title"]), str(numbers["subtitle"]))
+    axis = panel(figure, Box(0.75, HEAD + 0.1, 4.1, 2.5))
+    low, high = min(0.0, activity.min()), max(activity.max(), 1e-6)
+    if not np.isnan(rho):
+        high = max(high, 2 * rho)
+    elif numbers["bounded"]:
+        high = 1.0
+    edges = np.linspace(low, high * 1.001, 41)
+    living, all_units = (np.histogram(part, edges)[0] for part in (activity[~dead], activity))
+    axis.stairs(all_units, edges, fill=True, color=SECOND, label=f"dead ({dead.sum()})")
+    axis.stairs(living, edges, fill=True, color=FIRST, label=f"alive ({(~dead).sum()})")
+    axis.axvline(activity.mean(), color=INK, lw=1.2, ls="--", label=f"mean {activity.mean():.3f}")
+    if not np.isnan(rho):
+        axis.axvline(rho, color=INK, lw=1.6, label=f"rho {rho:g}, the target")
+    what = "mean activity" if numbers["is_activity"] else "mean value"
+    axis.set_xlabel(f"{what} of a unit over the images", fontsize=TEXT)
+    axis.set_ylabel("units", fontsize=TEXT)
+    axis.legend(frameon=False, fontsize=SMALL, loc="upper left", bbox_to_anchor=(1.02, 1.0))
+    always = f"always on: {int(numbers['always_on'].sum())}"
+    label(figure, 4.98, HEAD + 1.15, always, fontsize=SMALL)
+    return figure

@@ -1,0 +1,165 @@
+"""The code as a map, coloured by class, beside what PCA makes of the pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sae.evaluate import N_NEIGHBOURS
+from sae.pictures.numbers import Numbers, texts
+from sae.pictures.scene import Probe, Scene
+from sae.pictures.style import HEAD, SMALL, Box, class_colours, label, name_axes, panel, sheet, show
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
+
+Array = NDArray[np.float32]
+Labels = NDArray[np.int64]
+MOST_LEGEND = 20
+SIDE, GAP = 3.7, 0.72
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A map of the images.
+
+    Attributes:
+        name: Of what, for people.
+        points: Where the images lie, (n, 2).
+        axes: Names of the two axes.
+        accuracy: Percent of the images whose class is that of most of their nearest 5 others in
+            the plane; nan where there are too few.
+    """
+
+    name: str
+    points: Array
+    axes: tuple[str, str]
+    accuracy: float
+
+
+def numbers(scene: Scene) -> Numbers:
+    """Places of the same images in each plane, (planes, n, 2), the names of the axes, labels."""
+    probe, before = scene.probe, scene.code_before
+    planes = [scene.once("plane of the pixels", lambda: of_pixels(probe))]
+    if before is not None:
+        name = "code before fine-tuning"
+        planes.append(scene.once(name, lambda: of_codes(name, before, probe.labels)))
+    name = "code" if before is None else "code after fine-tuning"
+    now = of_codes(name, scene.codes(), probe.labels)
+    planes.append(_turned(now, planes[-1]))
+    return {
+        "title": np.array(f"Codes · {scene.title}"),
+        "subtitle": np.array(f"{scene.subtitle}, the same {len(probe.images):,} in each plane"),
+        "planes": texts(plane.name for plane in planes),
+        "axes": np.array([plane.axes for plane in planes], dtype=np.str_),
+        "points": np.stack([plane.points for plane in planes]).astype(np.float32),
+        "accuracy": np.array([plane.accuracy for plane in planes]),
+        "labels": probe.labels,
+    }
+
+
+def of_pixels(probe: Probe) -> Plane:
+    """The images by their two first principal components, those of the training images."""
+    points, axes = _principal(probe.pca.transform(probe.images.numpy()), probe.pca)
+    return Plane("PCA of the pixels", points, axes, accuracy(points, probe.labels))
+
+
+def of_codes(name: str, codes: Array, labels: Labels) -> Plane:
+    """The images by their codes, (n, units).
+
+    Two-dimensional codes lie as they are, one-dimensional ones over their label, larger ones
+    through PCA.
+    """
+    from sklearn.decomposition import PCA
+
+    axes = ("h[0]", "h[1]")
+    if codes.shape[1] == 1:
+        points, axes = np.column_stack([codes[:, 0], labels]), ("h[0]", "label")
+    elif codes.shape[1] == 2 or len(codes) < 2:
+        points = codes[:, :2]
+    else:
+        with np.errstate(invalid="ignore"):  # a collapsed code has no variance to share
+            pca = PCA(2, svd_solver="covariance_eigh").fit(codes)
+        points, axes = _principal(pca.transform(codes), pca)
+    return Plane(name, points, axes, accuracy(points, labels))
+
+
+def _principal(points: Array, pca: PCA) -> tuple[Array, tuple[str, str]]:
+    share: Array = 100 * np.nan_to_num(pca.explained_variance_ratio_)
+    points = np.pad(points[:, :2], ((0, 0), (0, max(0, 2 - points.shape[1]))))
+    first, second, *_ = [*share, 0.0, 0.0]
+    return points, (f"PC1 ({first:.0f} % of variance)", f"PC2 ({second:.0f} %)")
+
+
+def _turned(plane: Plane, before: Plane) -> Plane:
+    """Give components, whose sign means nothing, that of the plane to the left."""
+    dots = (plane.points * before.points).sum(axis=0)
+    free = np.array([axis.startswith("PC") for axis in plane.axes])
+    return replace(plane, points=plane.points * np.where(free & (dots < 0), -1, 1))
+
+
+def accuracy(points: Array, labels: Labels) -> float:
+    """See :class:`Plane`."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    if len(points) <= N_NEIGHBOURS:
+        return float("nan")
+    model = KNeighborsClassifier(N_NEIGHBOURS).fit(points, labels)
+    nearest = labels[model.kneighbors(return_distance=False)]  # of itself no point is a neighbour
+    classes = np.unique(labels)
+    votes = (nearest[:, :, None] == classes).sum(axis=1)
+    return 100 * float((classes[votes.argmax(axis=1)] == labels).mean())
+
+
+def draw(numbers: Numbers) -> Figure:
+    """The planes side by side, a colour bar, and a legend."""
+    labels, planes = numbers["labels"], numbers["points"]
+    classes = np.unique(labels)
+    colours = class_colours(len(classes))
+    n, top = len(planes), HEAD + 0.3
+    right = n * (SIDE + GAP) + 0.12
+    figure = sheet(right + 1.2, top + SIDE + 0.55, str(numbers["title"]), str(numbers["subtitle"]))
+    size = min(4.5, max(1.8, 90 / np.sqrt(len(labels))))
+    for k, (points, axes) in enumerate(zip(planes, numbers["axes"], strict=True)):
+        box = Box(GAP + k * (SIDE + GAP), top, SIDE, SIDE)
+        axis = panel(figure, box)
+        for place, name in enumerate(classes):
+            x, y = points[labels == name].T
+            axis.plot(x, y, "o", ms=size, mew=0, color=colours(place), label=str(name))
+        axis.locator_params(nbins=4)
+        percent = numbers["accuracy"][k]
+        voted = "" if np.isnan(percent) else f": 5-NN in this plane {percent:.0f} %"
+        label(figure, box.left, top - 0.12, f"{numbers['planes'][k]}{voted}")
+        name_axes(figure, box, *map(str, axes))
+    bar = np.arange(len(classes))[::-1, None]
+    show(figure, Box(right, top, 0.14, SIDE), bar, cmap=colours, high=len(classes) - 1)
+    few = np.unique(np.linspace(0, len(classes) - 1, MOST_LEGEND).astype(int))
+    for place in few:
+        middle = top + SIDE * (1 - (place + 0.5) / len(classes))
+        label(figure, right + 0.2, middle, str(classes[place]), fontsize=SMALL)
+    if len(classes) <= MOST_LEGEND:
+        figure.legend(
+            *axis.get_legend_handles_labels(),
+            title="class",
+            loc="upper right",
+            bbox_to_anchor=(1, 1 - (top - 0.1) / figure.get_figheight()),
+            frameon=False,
+            fontsize=SMALL,
+            title_fontsize=SMALL,
+            handletextpad=0,
+            markerscale=6 / size,
+        )
+    return figure
+
+
+def table(numbers: Numbers, codes: Array) -> tuple[list[str], NDArray[np.float32]]:
+    """The same for a CSV: names of the columns, and a row an image, its whole code at the end."""
+    planes = numbers["points"]
+    keys = ["pixels", "before", "code"] if len(planes) == 3 else ["pixels", "code"]
+    heads = ["label", *(f"{key}_{axis}" for key in keys for axis in "xy")]
+    heads += [f"h{k}" for k in range(codes.shape[1])]
+    return heads, np.column_stack([numbers["labels"], *planes, codes])

@@ -1,0 +1,116 @@
+"""What is restored of images under more and more noise, with the gain in PSNR."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torchmetrics.functional.image import peak_signal_noise_ratio
+
+from sae.pictures.numbers import Numbers
+from sae.pictures.scene import Scene
+from sae.pictures.style import (
+    FAINT,
+    FIRST,
+    HEAD,
+    SECOND,
+    SMALL,
+    TEXT,
+    Box,
+    grid,
+    label,
+    panel,
+    sheet,
+    show,
+)
+from sae.seeding import derive_generator
+
+LEVELS = {
+    "masking": (0.1, 0.3, 0.5, 0.7),
+    "gaussian": (0.1, 0.3, 0.5, 0.8),
+    "salt_and_pepper": (0.1, 0.2, 0.3, 0.5),
+}
+UNITS = {
+    "masking": "fraction of pixels set to zero",
+    "gaussian": "standard deviation of the noise",
+    "salt_and_pepper": "fraction of pixels set to black or white",
+}
+TILE, LEFT = 0.5, 1.55
+
+
+def numbers(scene: Scene) -> Numbers | None:
+    """Images under noise and restored, (levels, 2, rows, height, width), and their PSNR in dB.
+
+    The PSNR is 10·log10(1 / mean squared error per pixel), over all images of the probe. None
+    where the phase trains without noise, or on codes instead of pixels.
+    """
+    corruption, probe = scene.module.recipe.corruption, scene.probe
+    if corruption is None or len(scene.module.below) or corruption.level == 0:
+        return None
+    levels = sorted({*LEVELS[corruption.kind], corruption.level})
+    clean = probe.images.to(scene.module.device)
+    images, psnr = [], []
+    for level in levels:
+        seed = derive_generator(scene.module.seed, "denoising picture", device=clean.device)
+        noisy = replace(corruption, level=level)(clean, seed)
+        with torch.no_grad():
+            restored = scene.path(noisy)
+        images.append(torch.stack([noisy[probe.rows], restored[probe.rows]]))
+        psnr.append([peak_signal_noise_ratio(x, clean, 1.0).item() for x in (noisy, restored)])
+    return {
+        "title": np.array(f"Denoising · {scene.title}"),
+        "subtitle": np.array(
+            f"{scene.subtitle} · PSNR over {len(clean):,} images · trained with {corruption.kind} "
+            f"at {corruption.level:g}"
+        ),
+        "unit": np.array(UNITS[corruption.kind]),
+        "clean": probe.as_images(probe.images[probe.rows]),
+        "images": probe.as_images(torch.stack(images)),
+        "levels": np.array(levels),
+        "trained": np.array(corruption.level),
+        "psnr": np.array(psnr),
+        "classes": probe.labels[probe.rows],
+    }
+
+
+def draw(numbers: Numbers) -> Figure:
+    """Left the images, a pair of lines a level; right the PSNR against the level."""
+    images, psnr, levels = numbers["images"], numbers["psnr"], numbers["levels"]
+    _, _, n, height, width = images.shape
+    gap = height // 5
+    lines = [grid(numbers["clean"], n)]
+    for pair in images:
+        lines += [np.ones((gap, lines[0].shape[1])), grid(pair.reshape(-1, height, width), n)]
+    picture = np.concatenate(lines).clip(0, 1)
+    inch = TILE / (height + 1)  # a pixel
+    wide, tall = picture.shape[1] * inch, picture.shape[0] * inch
+    top = HEAD + 0.15
+    figure = sheet(
+        LEFT + wide + 4.1,
+        max(top + tall + 0.15, 4.2),
+        str(numbers["title"]),
+        str(numbers["subtitle"]),
+    )
+    show(figure, Box(LEFT, top, wide, tall), picture)
+    _label(figure, top + TILE / 2, "clean")
+    for k, level in enumerate(levels):
+        middle = top + (height * 1.5 + gap + k * (2 * height + 3 + gap)) * inch
+        noisy, restored = psnr[k]
+        trained = " (trained)" if level == numbers["trained"] else ""
+        _label(figure, middle, f"noise {level:g}{trained}\n{noisy:.1f} dB")
+        gain = f"restored\n{restored:.1f} dB ({restored - noisy:+.1f})"
+        _label(figure, middle + TILE, gain)
+    axis = panel(figure, Box(LEFT + wide + 0.75, top + 0.05, 3.1, 2.6))
+    axis.plot(levels, psnr[:, 1], "o-", color=FIRST, label="restored")
+    axis.plot(levels, psnr[:, 0], "s--", color=SECOND, label="corrupted")
+    axis.axvline(float(numbers["trained"]), color=FAINT, lw=0.8, ls=":", label="trained with")
+    axis.set_xlabel(str(numbers["unit"]), fontsize=TEXT)
+    axis.set_ylabel("PSNR (dB), higher is better", fontsize=TEXT)
+    axis.legend(frameon=False, fontsize=SMALL)
+    return figure
+
+
+def _label(figure: Figure, top: float, words: str) -> None:
+    label(figure, LEFT - 0.1, top, words, ha="right", fontsize=SMALL)

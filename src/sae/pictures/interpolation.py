@@ -1,0 +1,75 @@
+"""The way from one image to another through the code, beside plain cross-fading."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from sae.pictures.numbers import Numbers
+from sae.pictures.scene import Scene
+from sae.pictures.style import HEAD, SMALL, Box, grid, label, sheet, show
+
+STEPS, MOST_PAIRS = 9, 5
+TILE, LEFT = 0.62, 1.0
+
+
+def numbers(scene: Scene) -> Numbers | None:
+    """Pairs of classes and the way between them, (pairs, 2, steps, height, width).
+
+    First the decoder's answers along the straight line between the two codes, then the straight
+    line between the two images. None where there are fewer than two classes.
+    """
+    probe = scene.probe
+    rows = probe.rows[: 2 * MOST_PAIRS]
+    if len(rows) < 2:
+        return None
+    starts, ends = rows[: len(rows) // 2], rows[len(rows) // 2 :][: len(rows) // 2]
+    path, device = scene.path, scene.module.device
+    part = torch.linspace(0, 1, STEPS, device=device)[None, :, None]
+    a, b = (probe.images[torch.from_numpy(which)].to(device)[:, None] for which in (starts, ends))
+    with torch.no_grad():
+        codes = torch.lerp(path.encode(a), path.encode(b), part)
+        ways = torch.stack([path.decode(codes), torch.lerp(a, b, part)], dim=1)
+    return {
+        "title": np.array(f"From one image to another · {scene.title}"),
+        "subtitle": np.array(
+            f"{scene.subtitle} · {STEPS} steps along a straight line, of codes or of pixels"
+        ),
+        "ways": probe.as_images(ways),
+        "ends": probe.as_images(torch.cat([a, b], dim=1)),
+        "classes": np.stack([probe.labels[starts], probe.labels[ends]], axis=1),
+    }
+
+
+def draw(numbers: Numbers) -> Figure:
+    """Two lines for each pair, the originals at both ends of the upper one."""
+    ways, ends = numbers["ways"].clip(0, 1), numbers["ends"]
+    pairs, _, steps, height, width = ways.shape
+    white = np.ones((pairs, 2, height, width), dtype=ways.dtype)
+    starts, goals = (np.stack([ends[:, k], white[:, 0]], axis=1) for k in range(2))
+    rows = np.concatenate([starts[:, :, None], ways, goals[:, :, None]], axis=2)
+    line, between = 2 * (height + 1) + 1, height // 4
+    picture = np.ones((pairs * (line + between) - between, (steps + 2) * (width + 1) + 1))
+    for k in range(pairs):
+        above = k * (line + between)
+        picture[above : above + line] = grid(rows[k].reshape(-1, height, width), steps + 2)
+    inch = TILE / (height + 1)  # a pixel
+    wide, tall = picture.shape[1] * inch, picture.shape[0] * inch
+    top = HEAD + 0.3
+    title, subtitle = str(numbers["title"]), str(numbers["subtitle"])
+    figure = sheet(LEFT + wide + 0.15, top + tall + 0.15, title, subtitle)
+    show(figure, Box(LEFT, top, wide, tall), picture)
+    tile = (width + 1) * inch
+    for middle, words in (
+        (LEFT + tile / 2, "original"),
+        (LEFT + wide / 2, "the way between them"),
+        (LEFT + wide - tile / 2, "original"),
+    ):
+        label(figure, middle, top - 0.1, words, ha="center")
+    for k, pair in enumerate(numbers["classes"]):
+        middle = top + (k * (line + between) + height / 2) * inch
+        names = " to ".join(str(name) for name in pair)
+        label(figure, LEFT - 0.1, middle, f"{names}\nby code", ha="right", fontsize=SMALL)
+        label(figure, LEFT - 0.1, middle + TILE, "by pixels", ha="right", fontsize=SMALL)
+    return figure

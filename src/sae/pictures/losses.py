@@ -1,0 +1,146 @@
+"""The whole path on one axis: errors after each epoch, phase by phase."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+from sae.pictures.numbers import Numbers, texts
+from sae.pictures.scene import Rebuilt
+from sae.pictures.style import (
+    CLASSES,
+    FAINT,
+    FIRST,
+    HEAD,
+    MARGIN,
+    SECOND,
+    SMALL,
+    Box,
+    label,
+    panel,
+    sheet,
+)
+
+LEFT = 0.95
+UPRIGHT: dict[str, Any] = {
+    "rotation": 90,
+    "ha": "left",
+    "fontsize": SMALL,
+    "multialignment": "center",
+}
+COLUMNS = ("val/image_sse", "train/loss", "val/loss")
+
+
+def numbers(
+    metrics: Path, phases: Sequence[tuple[str, str, int]], title: str, pca: Rebuilt
+) -> Numbers:
+    """The rows of ``metrics.csv`` along the epochs of the whole run, nan where one has none.
+
+    Args:
+        metrics: The file.
+        phases: Name, title and epochs before it, of each phase in order.
+        title: Of the picture.
+        pca: What PCA makes of the validation images with as many components as the final code.
+    """
+    before = {name: epochs for name, _, epochs in phases}
+    names = [name for name, _, _ in phases]
+    with metrics.open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["phase"] in before]
+    values = [[float(row[column] or "nan") for column in COLUMNS] for row in rows]
+    return {
+        "title": np.array("The whole path"),
+        "subtitle": np.array(title),
+        "phase": np.array([names.index(row["phase"]) for row in rows], dtype=int),
+        "epoch": np.array([before[row["phase"]] + int(row["epoch"]) + 1 for row in rows]),
+        "values": np.array(values).reshape(-1, len(COLUMNS)),
+        "names": texts(title for _, title, _ in phases),
+        "starts": np.array([epochs for _, _, epochs in phases]),
+        "pca": np.array(pca.sse),
+        "pca_name": np.array(pca.name.replace("\n", " ")),
+    }
+
+
+def draw(numbers: Numbers) -> Figure:
+    """Above the error in pixels, comparable throughout; below the losses that were trained on."""
+    width, top, high, low = 7.9, HEAD + 0.3, 2.1, 1.5
+    under = top + high + 0.4
+    title, subtitle = str(numbers["title"]), str(numbers["subtitle"])
+    figure = sheet(LEFT + width + 0.95, under + low + 0.6, title, subtitle)
+    above = panel(figure, Box(LEFT, top, width, high))
+    below = panel(figure, Box(LEFT, under, width, low))
+    epoch, phase, values = numbers["epoch"], numbers["phase"], numbers["values"]
+    for k in range(len(numbers["names"])):
+        mine = phase == k
+        sse, train, val = values[mine].T
+        _line(above, epoch[mine], sse, color=CLASSES[k % len(CLASSES)], marker="o", ms=3)
+        _line(below, epoch[mine], train, color=SECOND, ls="--", label="training" if not k else None)
+        _line(below, epoch[mine], val, color=FIRST, label="validation" if not k else None)
+    _mark_ends(above, epoch, phase, values[:, 0])
+    pca, last = float(numbers["pca"]), max(epoch, default=1)
+    above.axhline(pca, color=FAINT, lw=1, ls="--")
+    for axis, shown in ((above, np.append(values[:, 0], pca)), (below, values[:, 1:].ravel())):
+        axis.set_xlim(0.5, last + 0.5)
+        _scale(axis, shown)
+        for start in numbers["starts"][1:]:
+            axis.axvline(start + 0.5, color=FAINT, lw=0.6)
+    words = f"{numbers['pca_name']}\n{pca:.2f}".replace(" of", "\nof", 1)
+    place = above.get_yaxis_transform()
+    above.text(1.01, pca, words, transform=place, va="center", fontsize=SMALL, color=FAINT)
+    _name_phases(above, numbers, last)
+    label(figure, MARGIN, top + high / 2, "SSE per image, in pixels,\nvalidation", **UPRIGHT)
+    label(figure, MARGIN, under + low / 2, "loss as trained,\nin its own unit", **UPRIGHT)
+    label(figure, LEFT + width / 2, under + low + 0.4, "epoch of the whole run", ha="center")
+    below.legend(frameon=False, fontsize=SMALL, ncols=2, loc="upper right")
+    return figure
+
+
+def _scale(axis: Axes, values: NDArray[Any]) -> None:
+    """A logarithmic axis where values differ much, with numbers as people write them."""
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+    known = values[np.isfinite(values)]
+    if len(known) and known.min() > 0 and known.max() > 3 * known.min():
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_minor_locator(NullLocator())
+        axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def _name_phases(axis: Axes, numbers: Numbers, last: int) -> None:
+    """Name the phases above their part of the axis, in short where it is narrow."""
+    starts = numbers["starts"]
+    ends = [*starts[1:], last]
+    for name, start, end in zip(numbers["names"], starts, ends, strict=True):
+        wide = end - start > 0.03 * len(str(name)) * last / 2
+        short = str(name) if wide else " ".join(str(name).split("/")[0].split(" ")[:2])
+        style: dict[str, Any] = {"ha": "center", "fontsize": SMALL, "color": FAINT}
+        place = axis.get_xaxis_transform()
+        axis.text((start + end + 1) / 2, 1.04, short, transform=place, **style)
+
+
+def _line(axis: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
+    there = np.isfinite(y)
+    axis.plot(x[there], y[there], lw=1.5, **style)
+
+
+def _mark_ends(axis: Axes, epoch: np.ndarray, phase: np.ndarray, sse: np.ndarray) -> None:
+    """Write the last error of each phase at its end."""
+    for k in np.unique(phase):
+        mine = (phase == k) & np.isfinite(sse)
+        if mine.any():
+            last = float(epoch[mine][-1]), float(sse[mine][-1])
+            axis.annotate(
+                f"{last[1]:.2f}",
+                last,
+                xytext=(0, 6),
+                textcoords="offset points",
+                ha="right",
+                fontsize=SMALL,
+            )

@@ -1,0 +1,103 @@
+"""A plane of codes, seen through the decoder: what it draws at each place, and what lies there."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from sae.pictures.numbers import Numbers
+from sae.pictures.scene import Scene
+from sae.pictures.style import (
+    CLASSES,
+    HEAD,
+    Box,
+    class_colours,
+    grid,
+    label,
+    name_axes,
+    panel,
+    sheet,
+)
+
+STEPS = 20
+SIDE, GAP = 5.4, 0.75
+
+
+def numbers(scene: Scene) -> Numbers | None:
+    """The decoder's answer on a grid, (rows, columns, height, width), and the images' own codes.
+
+    None for a code that is no plane. The grid spans the 1st to 99th percentile of the codes.
+    """
+    if scene.path[-1].n_code != 2:
+        return None
+    codes = scene.codes()
+    low, high = np.percentile(codes, [1, 99], axis=0)
+    high = np.where(high > low, high, low + 1)
+    xs, ys = (np.linspace(low[k], high[k], STEPS) for k in range(2))
+    corners = np.stack(np.meshgrid(xs, ys[::-1]), axis=-1).reshape(-1, 2)
+    places = torch.from_numpy(corners).float().to(scene.module.device)
+    with torch.no_grad():
+        answers = scene.path.decode(places)
+    cell = np.floor((codes - low) / (high - low) * STEPS * 1.5).astype(int)
+    inside = ((cell >= 0) & (cell < STEPS * 1.5)).all(axis=1)
+    _, first = np.unique(cell[inside], axis=0, return_index=True)
+    apart = inside.nonzero()[0][np.sort(first)]
+    return {
+        "title": np.array(f"The plane of codes · {scene.title}"),
+        "subtitle": np.array(scene.subtitle),
+        "low": low,
+        "high": high,
+        "answers": scene.probe.as_images(answers).reshape(STEPS, STEPS, *scene.probe.image_shape),
+        "images": scene.probe.as_images(scene.probe.images[torch.from_numpy(apart)]),
+        "codes": codes[apart],
+        "labels": scene.probe.labels[apart],
+        "classes": np.unique(scene.probe.labels),
+    }
+
+
+def draw(numbers: Numbers) -> Figure:
+    """Left the decoder's answers, right the images at their codes, in the colour of their class."""
+    low, high, answers = numbers["low"], numbers["high"], numbers["answers"]
+    top = HEAD + 0.3
+    title, subtitle = str(numbers["title"]), str(numbers["subtitle"])
+    figure = sheet(2 * (SIDE + GAP) + 0.5, top + SIDE + 0.55, title, subtitle)
+    half = (high - low) / (STEPS - 1) / 2
+    extent = (low[0] - half[0], high[0] + half[0], low[1] - half[1], high[1] + half[1])
+    drawn = grid(answers.reshape(-1, *answers.shape[2:]).clip(0, 1), STEPS, blank=0)
+    parts = (
+        (drawn, "what the decoder draws at each place"),
+        (_placed(numbers), "images at their codes"),
+    )
+    for k, (picture, name) in enumerate(parts):
+        left = GAP + k * (SIDE + GAP)
+        box = Box(left, top, SIDE, SIDE)
+        axis = panel(figure, box)
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto")
+        label(figure, left, top - 0.12, name)
+        name_axes(figure, box, "h[0]", "h[1]")
+    colours = class_colours(len(numbers["classes"]))
+    if len(numbers["classes"]) <= len(CLASSES):
+        for k, name in enumerate(numbers["classes"]):
+            place = (2 * (SIDE + GAP) + 0.15, HEAD + 0.45 + 0.25 * k)
+            label(figure, *place, str(name), color=colours(k), fontweight="bold")
+    return figure
+
+
+def _placed(numbers: Numbers) -> np.ndarray:
+    """The images painted on one sheet, (pixels, pixels, 3), the middle of each at its code."""
+    images, classes = numbers["images"], numbers["classes"]
+    low, high = numbers["low"], numbers["high"]
+    height, width = images.shape[1:]
+    across = np.array([width, height]) * STEPS * 1.5
+    paper = np.ones((int(across[1]) + height, int(across[0]) + width, 3), dtype=np.float32)
+    colours = class_colours(len(classes))
+    part = (numbers["codes"] - low) / (high - low)
+    for place, image, name in zip(part, images, numbers["labels"], strict=True):
+        colour = np.array(to_rgb(colours(int(np.searchsorted(classes, name)))))
+        x, y = (np.array([place[0], 1 - place[1]]) * across).astype(int)
+        ink = image[..., None].clip(0, 1)
+        spot = paper[y : y + height, x : x + width]
+        np.minimum(spot, 1 - ink * (1 - colour), out=spot)
+    return paper

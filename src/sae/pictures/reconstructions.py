@@ -1,0 +1,60 @@
+"""What survives: originals, and what each part of the path makes of them, beside PCA."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from sae.pictures.numbers import Numbers, texts
+from sae.pictures.scene import Scene
+from sae.pictures.style import HEAD, MARGIN, SMALL, Box, grid, label, sheet, show, side_by_side
+
+TILE, MIN_GAP, HEADING = 0.62, 0.1, 0.92  # inches; a heading is wider than a digit
+
+
+def numbers(scene: Scene) -> Numbers:
+    """A column each: the original, under noise what is given and made of it, the path, PCA."""
+    probe = scene.probe
+    columns = [scene.compared("original\n", probe.images)]
+    given = scene.module.reconstruct_corrupted(probe.images.to(scene.module.device))
+    if given is not None:
+        names = ("corrupted\n", "restored\nfrom it")
+        columns += [scene.compared(n, x.cpu()) for n, x in zip(names, given, strict=True)]
+    columns += [*scene.earlier, scene.now(), scene.by_pca]
+    return {
+        "title": np.array(f"Reconstructions · {scene.title}"),
+        "subtitle": np.array(
+            f"{scene.subtitle} · SSE: squared error per image, mean of {len(probe.images):,} images"
+        ),
+        "columns": texts(column.name for column in columns),
+        "sse": np.array([column.sse for column in columns]),
+        "images": np.stack([column.images for column in columns]),
+        "classes": probe.labels[probe.rows],
+    }
+
+
+def draw(numbers: Numbers) -> Figure:
+    """A row per class, a column per network, the squared error above it."""
+    images, names, classes = numbers["images"], numbers["columns"], numbers["classes"]
+    n_columns, n_rows, height, width = images.shape
+    tile = TILE * width / height  # inches across
+    gap = max(MIN_GAP, HEADING - tile)
+    wide, tall = n_columns * (tile + gap) - gap, TILE * n_rows
+    left, top = 0.55 + gap / 2, HEAD + 0.7
+    figure = sheet(
+        max(left + wide + gap / 2 + 0.1, 7.2),
+        top + tall + 0.15,
+        str(numbers["title"]),
+        str(numbers["subtitle"]),
+    )
+    blocks = [grid(column.clip(0, 1), columns=1) for column in images]
+    between = round(gap / tile * width)
+    show(figure, Box(left, top, wide, tall), side_by_side(blocks, between))
+    for k, name in enumerate(names):
+        words = f"{name}\nSSE {numbers['sse'][k]:.2f}" if k else f"{name}\n"
+        middle = left + tile / 2 + k * (wide - tile) / max(1, n_columns - 1)
+        label(figure, middle, top - 0.05, words, ha="center", va="bottom")
+    for row, name in enumerate(classes):
+        label(figure, left - 0.12, top + TILE * (row + 0.5), str(name), ha="right")
+    label(figure, MARGIN, top - 0.12, "class", fontsize=SMALL)
+    return figure

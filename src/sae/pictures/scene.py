@@ -1,0 +1,195 @@
+"""What the pictures of a phase look at: fixed images, and networks before and now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sae.data import ImageDataModule
+from sae.data.loader import scale
+from sae.evaluate import as_array, fit_pca, rebuild
+from sae.layers import Stack
+from sae.modules import ReconstructionModule
+from sae.units import Units, UnitSums
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
+
+T = TypeVar("T")
+N_IMAGES = 2000
+MOST_ROWS = 10
+
+
+class Probe:
+    """The images that all pictures of a run show: validation images, always the same ones.
+
+    Args:
+        data: Where they come from, set up.
+        n_components: Components that the pictures need of a PCA of the training images.
+
+    Attributes:
+        images: In [0, 1], (n, pixels).
+        labels: Their classes, (n,).
+        rows: Index of the first image of each class, of ten classes at most.
+        image_shape: Height and width.
+        source: The data in words.
+    """
+
+    def __init__(self, data: ImageDataModule, n_components: int) -> None:
+        self.images = scale(data.val.x[:N_IMAGES])
+        self.labels: NDArray[np.int64] = data.val.y[:N_IMAGES].numpy()
+        self.rows = np.unique(self.labels, return_index=True)[1][:MOST_ROWS]
+        self.image_shape, self.source = data.image_shape, f"{data.name}, validation images"
+        self.n_validation = len(data.val)
+        self._data, self._n_components = data, n_components
+
+    def validation(self) -> Iterator[Tensor]:
+        """All validation images, batch by batch, in [0, 1]."""
+        return self._data.val_dataloader().whole()
+
+    @cached_property
+    def pca(self) -> PCA:
+        """Principal components of the training images; computed when first asked for."""
+        return fit_pca(as_array(self._data.train_dataloader()), self._n_components)
+
+    def as_images(self, pixels: Tensor | NDArray[np.float32]) -> NDArray[np.float32]:
+        """(…, pixels) as (…, height, width)."""
+        array = pixels.cpu().numpy() if isinstance(pixels, Tensor) else pixels
+        return array.reshape(*array.shape[:-1], *self.image_shape)
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a network makes of the probe.
+
+    Attributes:
+        name: Whose work, for people.
+        images: Of the rows of the probe, (rows, height, width).
+        sse: Squared error per image over all images of the probe.
+    """
+
+    name: str
+    images: NDArray[np.float32]
+    sse: float
+
+
+class Scene:
+    """A phase as its pictures see it.
+
+    Args:
+        module: What is trained.
+        stack: All layers; those of the stages below are trained.
+        probe: The images.
+        title: Of the phase.
+        trained: How many layers the trained stages below reach up to, each: [1, 2] where stages 1
+            and 2 were trained. Stages of zero epochs have nothing to show.
+    """
+
+    def __init__(
+        self,
+        module: ReconstructionModule,
+        stack: Stack,
+        probe: Probe,
+        title: str,
+        trained: Sequence[int] = (),
+    ) -> None:
+        self.module, self.stack, self.probe, self.title = module, stack, probe, title
+        self.trained = list(trained)
+        self.earlier: list[Rebuilt] = []
+        self.code_before: NDArray[np.float32] | None = None
+        self.when = ""
+        self._kept: dict[str, Any] = {}
+        self._units: dict[int, Units] = {}
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether it is the whole stack, not a single stage."""
+        return self.module.net is self.stack
+
+    @property
+    def path(self) -> Stack:
+        """All layers from the pixels to the code of this phase."""
+        return self.stack if self.is_stack else self.stack.below(len(self.module.below) + 1)
+
+    @property
+    def subtitle(self) -> str:
+        """When, and what is shown, for below a title."""
+        return f"{self.when} · {self.probe.source}" if self.when else self.probe.source
+
+    @torch.no_grad()
+    def remember(self) -> None:
+        """Keep what the networks do before this phase trains."""
+        n = len(self.stack)
+        for layers in self.trained:
+            whole = self.is_stack and layers == n
+            name = "before\nfine-tuning" if whole else stages(layers)
+            self.earlier.append(self._rebuilt(name, self.stack.below(layers)))
+        if self.is_stack and n not in self.trained:
+            self.earlier.append(self._rebuilt("before\nfine-tuning", self.stack))
+        if self.is_stack:
+            self.code_before = self.codes()
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What ``make`` gives, made once: for what stays the same while the phase trains."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
+
+    def now(self) -> Rebuilt:
+        """What the network makes of the probe now."""
+        name = stages(len(self.path))
+        if self.is_stack:
+            name = "the stack\n" if self.code_before is None else "after\nfine-tuning"
+        return self._rebuilt(name, self.path)
+
+    @torch.no_grad()
+    def _rebuilt(self, name: str, net: Stack) -> Rebuilt:
+        images = self.probe.images.to(self.module.device)
+        return self.compared(name, net(images).cpu())
+
+    def compared(self, name: str, pixels: Tensor) -> Rebuilt:
+        """Pixels (n, pixels) for the images of the probe, beside the probe."""
+        sse = (pixels - self.probe.images).square().sum(dim=1).mean().item()
+        return Rebuilt(name, self.probe.as_images(pixels[self.probe.rows]), sse)
+
+    @cached_property
+    def by_pca(self) -> Rebuilt:
+        """What PCA makes of the probe with as many components as the code has units."""
+        n = min(self.path[-1].n_code, len(self.probe.pca.components_))
+        pixels = torch.from_numpy(rebuild(self.probe.pca, self.probe.images.numpy(), n))
+        return self.compared(f"PCA-{n}\nof the pixels", pixels)
+
+    def codes(self) -> NDArray[np.float32]:
+        """The code of all images of the probe, (n, units)."""
+        return self.codes_of(self.path).cpu().numpy()
+
+    @torch.no_grad()
+    def codes_of(self, path: Stack) -> Tensor:
+        """The same for a path of other layers."""
+        return path.encode(self.probe.images.to(self.module.device))
+
+    @torch.no_grad()
+    def units(self, path: Stack) -> Units:
+        """What the units of a code do over all validation images, as in the phase's health."""
+        if len(path) not in self._units:
+            sums = UnitSums(path.activation)
+            for x in self.probe.validation():
+                sums.add(path.encode(x.to(self.module.device)))
+            self._units[len(path)] = sums.units()
+        return self._units[len(path)]
+
+    def look_again(self) -> None:
+        """Forget what the networks did: they have been trained."""
+        self._units.clear()
+
+
+def stages(n: int) -> str:
+    """The first ``n`` stages, for a heading of two lines."""
+    return "stage 1\n" if n == 1 else f"stages\n1 to {n}"

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import gc
+import io
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from helpers import tiny_data, tiny_scene, tiny_stack
+from lightning import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from matplotlib.figure import Figure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sae.callbacks import PhasePictures
+from sae.modules import Stage
+from sae.pictures import OF_PHASES, Probe, Scene, reconstructions
+from sae.pictures.numbers import load
+from sae.pictures.style import render
+from sae.recipe import Recipe
+
+AT_THE_END = {"stage1/reconstructions", "stage1/features", "stage1/activity", "stage1/codes"}
+
+
+def fit(tmp_path, every, logger=True, epochs=4, n=96) -> Scene:
+    stack = tiny_stack()
+    stage = Stage(stack, 0, Recipe(lr=0.01))
+    board = TensorBoardLogger(tmp_path, name="", version="stage1") if logger else False
+    data = tiny_data(n=n)
+    scene = Scene(stage, stack, Probe(data, 6), "stage 1/2 12→6")
+    trainer = Trainer(
+        max_epochs=epochs,
+        logger=board,
+        callbacks=[PhasePictures(scene, tmp_path / "pictures", every)],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(stage, data.train_dataloader(), data.val_dataloader())
+    return scene
+
+
+def images(tmp_path) -> EventAccumulator:
+    return EventAccumulator(str(tmp_path / "stage1"), size_guidance={"images": 0}).Reload()
+
+
+def pixels(png: bytes | Path) -> np.ndarray:
+    file = io.BytesIO(png) if isinstance(png, bytes) else png
+    return np.asarray(PIL.Image.open(file).convert("RGB"))
+
+
+@pytest.mark.parametrize(("every", "steps"), [(0, [20]), (1, [5, 10, 15, 20]), (2, [10, 20])])
+def test_those_with_a_slider_are_drawn_while_it_trains_all_at_its_end(tmp_path, every, steps):
+    fit(tmp_path, every)
+    board = images(tmp_path)
+    assert set(board.Tags()["images"]) == AT_THE_END
+    for tag in AT_THE_END:
+        slides = tag.split("/")[1] in {picture.name for picture in OF_PHASES if picture.slides}
+        assert [event.step for event in board.Images(tag)] == (steps if slides else [20])
+
+
+def test_the_file_is_the_last_picture_of_tensorboard(tmp_path):
+    fit(tmp_path, 1)
+    board = images(tmp_path)
+    for tag in AT_THE_END:
+        shown = board.Images(tag)[-1]
+        file = tmp_path / "pictures" / f"{tag.split('/')[1]}.png"
+        np.testing.assert_array_equal(pixels(file), pixels(shown.encoded_image_string))
+        assert pixels(file).shape == (shown.height, shown.width, 3)
+        assert pixels(file).std() > 5, "blank"
+
+
+def test_the_numbers_beside_a_picture_are_those_it_shows(tmp_path):
+    scene = fit(tmp_path, 0)
+    folder = tmp_path / "pictures"
+    for picture in OF_PHASES:
+        if picture.name == "denoising":
+            assert not (folder / "denoising.png").exists(), "it trains without noise"
+            continue
+        drawn = render(picture.draw(load(folder / f"{picture.name}.npz")))
+        assert drawn.content == (folder / f"{picture.name}.png").read_bytes()
+    last = load(folder / "reconstructions.npz")
+    np.testing.assert_array_equal(last["images"], reconstructions.numbers(scene)["images"])
+
+
+def test_the_slider_shows_the_weights_of_its_epoch(tmp_path, monkeypatch):
+    seen = []
+    own = reconstructions.draw
+    for_all = [
+        picture if picture.name != "reconstructions" else _spy(picture, own, seen)
+        for picture in OF_PHASES
+    ]
+    monkeypatch.setattr("sae.callbacks.pictures.OF_PHASES", tuple(for_all))
+    fit(tmp_path, 1)
+    errors = [float(numbers["sse"][1]) for numbers in seen]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 1.01 * errors[-1]
+    whens = [str(numbers["subtitle"]).split(" · ")[0] for numbers in seen]
+    assert whens == ["after 1 epoch", "after 2 epochs", "after 3 epochs", "after 4 epochs"]
+
+
+def _spy(picture, draw, seen):
+    from dataclasses import replace
+
+    def look(numbers):
+        seen.append(numbers)
+        return draw(numbers)
+
+    return replace(picture, draw=look)
+
+
+def test_before_fine_tuning_is_before_also_where_it_goes_on_from_a_checkpoint(tmp_path):
+    """The Trainer reads the checkpoint after its callbacks are set up."""
+    first = tiny_scene()
+    before = first.stack[0].weight.detach().clone()
+    data = tiny_data()
+
+    def trainer(epochs, *callbacks):
+        return Trainer(
+            max_epochs=epochs,
+            logger=False,
+            callbacks=list(callbacks),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+        )
+
+    fitted = trainer(1)
+    fitted.fit(first.module, data.train_dataloader(), data.val_dataloader())
+    fitted.save_checkpoint(tmp_path / "x.ckpt")
+    again = tiny_scene()
+    callback = PhasePictures(again, tmp_path / "pictures", 0)
+    trainer(2, callback).fit(
+        again.module,
+        data.train_dataloader(),
+        data.val_dataloader(),
+        ckpt_path=tmp_path / "x.ckpt",
+        weights_only=True,
+    )
+    assert not torch.equal(again.stack[0].weight, before)
+    untouched = tiny_scene()
+    np.testing.assert_array_equal(again.code_before, untouched.codes())
+
+
+def test_it_is_drawn_in_eval_mode_and_the_mode_comes_back(tmp_path):
+    seen = []
+    scene = tiny_scene()
+    scene.module.train()
+    own = scene.codes
+    scene.codes = lambda: (seen.append((scene.module.training, torch.is_grad_enabled())), own())[1]
+    callback = PhasePictures(scene, tmp_path)
+    callback.on_fit_end(Trainer(logger=False, enable_checkpointing=False), scene.module)
+    assert seen
+    assert set(seen) == {(False, False)}
+    assert scene.module.training
+    assert torch.is_grad_enabled()
+
+
+def test_without_tensorboard_there_are_still_files_and_none_while_it_trains(tmp_path, monkeypatch):
+    drawn = []
+    own = render
+    monkeypatch.setattr("sae.callbacks.pictures.render", lambda f: (drawn.append(1), own(f))[1])
+    fit(tmp_path, 1, logger=False)
+    names = {path.name for path in (tmp_path / "pictures").iterdir()}
+    stems = {tag.split("/")[1] for tag in AT_THE_END}
+    assert names == {f"{stem}{end}" for stem in stems for end in (".png", ".npz")}
+    assert len(drawn) == len(stems)
+
+
+@pytest.mark.slow
+def test_nothing_grows_over_two_hundred_epochs(tmp_path):
+    """No figure is left, and the memory of the process stays where it was."""
+    resident: list[int] = []
+    own = PhasePictures.on_train_epoch_end
+
+    class Watch(PhasePictures):
+        def on_train_epoch_end(self, trainer, pl_module):
+            own(self, trainer, pl_module)
+            if trainer.current_epoch % 50 == 49:
+                gc.collect()
+                pages = int(Path("/proc/self/statm").read_text().split()[1])
+                resident.append(pages * 4096)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("test_phase_pictures.PhasePictures", Watch)
+        fit(tmp_path, 1, epochs=201)
+    assert len(resident) == 4
+    assert resident[-1] - resident[0] < 20e6, [f"{r / 1e6:.0f} MB" for r in resident]
+    gc.collect()
+    assert not [thing for thing in gc.get_objects() if type(thing) is Figure]

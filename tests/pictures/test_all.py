@@ -1,0 +1,153 @@
+"""What holds of every picture: made of numbers alone, readable, nothing left open."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from helpers import tiny_scene
+from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+
+from sae.corruption import Corruption
+from sae.pictures import OF_PHASES, OF_THE_STACK, losses
+from sae.pictures.captions import CAPTIONS
+from sae.pictures.numbers import load, save
+from sae.pictures.scene import Rebuilt
+from sae.pictures.style import CLASSES, render
+from sae.recipe import Recipe
+from sae.sparsity import Sparsity
+
+EVERYTHING = Recipe(corruption=Corruption("masking", 0.3), sparsity=Sparsity(0.2))
+ALL = {picture.name: picture for picture in (*OF_PHASES, *OF_THE_STACK)}
+
+
+def scenes():
+    """Phases of several kinds, the fine-tuned one with what it was before."""
+    tuned = tiny_scene(recipe=EVERYTHING, sizes=[12, 6, 2])
+    tuned.remember()
+    stage = tiny_scene("stage2", EVERYTHING)
+    stage.remember()
+    return {"the stack": tuned, "stage 2": stage, "stage 1": tiny_scene("stage1", EVERYTHING)}
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    """Of all pictures of all scenes, as read back from their files; and the path."""
+    found, folder = {}, tmp_path_factory.mktemp("numbers")
+    for where, scene in scenes().items():
+        for name, picture in ALL.items():
+            made = picture.numbers(scene)
+            if made is not None:
+                save(folder / f"{name}.npz", made)
+                found[f"{name}, {where}"] = (picture, made, load(folder / f"{name}.npz"))
+    metrics = folder / "metrics.csv"
+    rows = [f"stage1,{k},{k},{9 / (k + 1)},{8 / (k + 1)},{8 / (k + 1)}" for k in range(9)]
+    rows += [f"finetune,{k},{k},{5 / (k + 1)},{4 / (k + 1)},{4 / (k + 1)}" for k in range(9)]
+    head = "phase,epoch,step,train/loss,val/loss,val/image_sse"
+    metrics.write_text("\n".join([head, *rows]))
+    phases = [("stage1", "stage 1/1 12→6", 0), ("finetune", "fine-tune 12→6→12", 9)]
+    pca = Rebuilt("PCA-6\nof the pixels", np.zeros((1, 4, 3)), 2.0)
+    made = losses.numbers(metrics, phases, "tiny", pca)
+    found["losses"] = (losses, made, made)
+    return found
+
+
+def test_every_picture_has_been_tried_and_has_a_caption(numbers):
+    assert {name.split(",")[0] for name in numbers} == set(ALL) | {"losses"}
+    assert set(CAPTIONS) == set(ALL) | {"losses"}
+
+
+def test_a_picture_is_made_of_the_numbers_in_its_file(numbers):
+    for name, (picture, made, read) in numbers.items():
+        assert made.keys() == read.keys()
+        for key, array in made.items():
+            np.testing.assert_array_equal(array, read[key], err_msg=f"{name}: {key}")
+        assert render(picture.draw(made)).content == render(picture.draw(read)).content, name
+
+
+def test_numbers_need_no_pickle(tmp_path):
+    with pytest.raises(AssertionError):
+        save(tmp_path / "x.npz", {"x": np.array([object()])})
+
+
+def texts(figure):
+    """All words of a figure with their places, in pixels."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.canvas.draw()
+    found = list(figure.texts)
+    for axis in figure.axes:
+        found += [*axis.texts, axis.xaxis.label, axis.yaxis.label, axis.title]
+        for side in (axis.xaxis, axis.yaxis):
+            low, high = sorted(side.get_view_interval())
+            found += [
+                tick.label1 for tick in side.get_major_ticks() if low <= tick.get_loc() <= high
+            ]
+        legend = axis.get_legend()
+        found += legend.get_texts() if legend else []
+    for legend in figure.legends:
+        found += [*legend.get_texts(), legend.get_title()]
+    return [
+        (text.get_text(), text.get_window_extent(renderer))
+        for text in found
+        if text.get_text().strip() and text.get_visible()
+    ]
+
+
+def test_words_neither_overlap_nor_leave_the_picture(numbers):
+    for name, (picture, made, _) in numbers.items():
+        figure = picture.draw(made)
+        width, height = figure.get_size_inches() * figure.dpi
+        places = texts(figure)
+        for words, box in places:
+            inside = box.x0 > -1 and box.x1 < width + 1 and box.y0 > -1 and box.y1 < height + 1
+            assert inside, f"{name}: {words!r} leaves the picture"
+        for (a, first), (b, second) in itertools.combinations(places, 2):
+            across = min(first.x1, second.x1) - max(first.x0, second.x0)
+            up = min(first.y1, second.y1) - max(first.y0, second.y0)
+            assert not (across > 1 and up > 1), f"{name}: {a!r} overlaps {b!r}"
+
+
+def test_words_are_large_enough_to_read(numbers):
+    for name, (picture, made, _) in numbers.items():
+        figure = picture.draw(made)
+        sizes = [text.get_fontsize() for text in figure.findobj(plt.Text) if text.get_text()]
+        assert min(sizes) >= 8, name
+
+
+def test_charts_name_their_axes(numbers):
+    for name, (picture, made, _) in numbers.items():
+        figure = picture.draw(made)
+        if figure.axes:
+            words = [text.get_text() for text in figure.findobj(plt.Text) if text.get_text()]
+            sideways = [
+                text for text in figure.findobj(plt.Text) if text.get_text() and text.get_rotation()
+            ]
+            assert sideways, f"{name}: no vertical axis is named in {words}"
+
+
+def test_no_picture_belongs_to_pyplot(numbers):
+    before = plt.get_fignums()
+    for picture, made, _ in numbers.values():
+        render(picture.draw(made))
+    assert plt.get_fignums() == before
+
+
+def simulated(colour: str, kind: str) -> np.ndarray:
+    """A colour as those see it who lack a cone, after Viénot et al. (1999), in linear RGB."""
+    matrix = {
+        "protan": [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
+        "deutan": [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]],
+        "none": np.eye(3),
+    }[kind]
+    linear = np.array(to_rgb(colour)) ** 2.2
+    return np.clip(np.array(matrix) @ linear, 0, 1) ** (1 / 2.2)
+
+
+@pytest.mark.parametrize("kind", ["none", "protan", "deutan"])
+def test_classes_stay_apart_for_colour_blind_eyes(kind):
+    colours = [simulated(colour, kind) for colour in CLASSES]
+    apart = min(np.abs(a - b).sum() for a, b in itertools.combinations(colours, 2))
+    assert apart > 0.1, "matplotlib's tab10 has 0.03 and 0.02 here"

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from helpers import randomised, tiny_scene
+
+from sae.pictures import codes
+
+
+def tuned(**kwargs):
+    scene = tiny_scene(**kwargs)
+    scene.remember()
+    randomised(scene.module, seed=5)
+    return scene
+
+
+def drawn_points(numbers, plane: int) -> dict[str, np.ndarray]:
+    axis = codes.draw(numbers).axes[plane]
+    return {line.get_label(): np.asarray(line.get_xydata()) for line in axis.lines}
+
+
+def test_before_after_and_pixels_side_by_side_on_the_same_images():
+    numbers = codes.numbers(tuned())
+    assert numbers["planes"].tolist() == [
+        "PCA of the pixels",
+        "code before fine-tuning",
+        "code after fine-tuning",
+    ]
+    assert numbers["points"].shape == (3, 16, 2)
+    assert codes.numbers(tiny_scene("stage1"))["planes"].tolist() == ["PCA of the pixels", "code"]
+
+
+def test_two_dimensional_codes_lie_as_they_are():
+    scene = tuned(sizes=[12, 6, 2])
+    numbers = codes.numbers(scene)
+    with torch.no_grad():
+        code = scene.stack.encode(scene.probe.images).numpy()
+    np.testing.assert_array_equal(numbers["points"][2], code)
+    assert numbers["axes"][2].tolist() == ["h[0]", "h[1]"]
+
+
+def test_larger_codes_go_through_pca():
+    scene = tuned()
+    numbers = codes.numbers(scene)
+    with torch.no_grad():
+        code = scene.stack.encode(scene.probe.images).double().numpy()
+    centred = code - code.mean(axis=0)
+    _, s, v = np.linalg.svd(centred)
+    np.testing.assert_allclose(np.abs(numbers["points"][2]), np.abs(centred @ v[:2].T), atol=1e-5)
+    share = 100 * s[0] ** 2 / (s**2).sum()
+    assert numbers["axes"][2][0] == f"PC1 ({share:.0f} % of variance)"
+
+
+def test_one_dimensional_codes_lie_over_their_label():
+    numbers = codes.numbers(tiny_scene(sizes=[12, 1]))
+    np.testing.assert_array_equal(numbers["points"][-1][:, 1], numbers["labels"])
+
+
+def test_components_keep_the_sign_of_the_plane_to_their_left():
+    numbers = codes.numbers(tuned())
+    points = numbers["points"]
+    for left, right in ((0, 1), (1, 2)):
+        assert ((points[left] * points[right]).sum(axis=0) >= 0).all()
+
+
+def test_the_scatter_has_the_samples_points_by_class():
+    numbers = codes.numbers(tuned())
+    for plane in range(3):
+        drawn = drawn_points(numbers, plane)
+        assert list(drawn) == ["0", "1", "2"]
+        for name, points in drawn.items():
+            mine = numbers["points"][plane][numbers["labels"] == int(name)]
+            np.testing.assert_allclose(points, mine)
+
+
+def test_legend_and_colour_bar_name_the_classes():
+    figure = codes.draw(codes.numbers(tuned()))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["0", "1", "2"]
+    assert {"0", "1", "2"} <= {text.get_text() for text in figure.texts}
+    (bar,) = figure.artists
+    assert np.asarray(bar.get_array()).ravel().tolist() == [2, 1, 0]
+
+
+def test_the_vote_of_the_nearest_five_others_by_hand():
+    left = np.array([[k * 0.01, 0.0] for k in range(7)], dtype=np.float32)
+    points = np.concatenate([left, left + 10])
+    labels = np.array([0] * 7 + [1] * 7)
+    assert codes.accuracy(points, labels) == 100
+    odd = labels.copy()
+    odd[0] = 1  # it stands among zeros, and spoils the vote of none
+    assert codes.accuracy(points, odd) == pytest.approx(100 * 13 / 14)
+    assert np.isnan(codes.accuracy(points[:5], labels[:5]))
+
+
+def test_the_table_holds_the_whole_code():
+    scene = tuned()
+    numbers = codes.numbers(scene)
+    heads, rows = codes.table(numbers, scene.codes())
+    assert heads[:3] == ["label", "pixels_x", "pixels_y"]
+    assert heads[-5:] == ["code_x", "code_y", "h0", "h1", "h2"]
+    np.testing.assert_array_equal(rows[:, -3:], scene.codes())
+    np.testing.assert_array_equal(rows[:, 0], scene.probe.labels)
+
+
+def test_a_collapsed_code_is_drawn_too():
+    scene = tiny_scene()
+    with torch.no_grad():
+        scene.stack[1].weight.zero_()
+    assert codes.draw(codes.numbers(scene)).axes
