@@ -170,6 +170,7 @@ class Experiment:
         """What the pictures of a phase look at; the stages below it that were trained are part."""
         below = len(module.below) or len(self.model.stack) * (module is self.model)
         trained = [k for k in range(1, below + 1) if self.pretrainer.stages[k - 1].epochs > 0]
+        title = title.replace("fine-tune ", "fine-tuned stack ")
         return Scene(module, self.model.stack, probe, title, trained)
 
     # Figures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sae.pictures.numbers import Numbers
 from sae.pictures.scene import Scene
@@ -25,7 +26,7 @@ def numbers(scene: Scene) -> Numbers:
         "activity": (units.activity if units.activity is not None else units.mean).numpy(),
         "is_activity": np.array(known),
         "dead": units.dead.numpy(),
-        "always_on": (units.dead & False if units.always_on is None else units.always_on).numpy(),
+        "always_on": np.array([]) if units.always_on is None else units.always_on.numpy(),
         "rho": np.array(rho),
         "bounded": np.array(scene.path.activation in ("sigmoid", "tanh")),
     }
@@ -52,6 +53,8 @@ def draw(numbers: Numbers) -> Figure:
     axis.set_xlabel(f"{what} of a unit over the images", fontsize=TEXT)
     axis.set_ylabel("units", fontsize=TEXT)
     axis.legend(frameon=False, fontsize=SMALL, loc="upper left", bbox_to_anchor=(1.02, 1.0))
-    always = f"always on: {int(numbers['always_on'].sum())}"
-    label(figure, 4.98, HEAD + 1.15, always, fontsize=SMALL)
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(numbers["always_on"]):
+        always = f"always on: {int(numbers['always_on'].sum())}"
+        label(figure, 4.98, HEAD + 1.15, always, fontsize=SMALL)
     return figure

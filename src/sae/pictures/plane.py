@@ -12,6 +12,7 @@ from sae.pictures.scene import Scene
 from sae.pictures.style import (
     CLASSES,
     HEAD,
+    SMALL,
     Box,
     class_colours,
     grid,
@@ -80,8 +81,9 @@ def draw(numbers: Numbers) -> Figure:
     colours = class_colours(len(numbers["classes"]))
     if len(numbers["classes"]) <= len(CLASSES):
         for k, name in enumerate(numbers["classes"]):
-            place = (2 * (SIDE + GAP) + 0.15, HEAD + 0.45 + 0.25 * k)
+            place = (2 * (SIDE + GAP) + 0.15, top + 0.4 + 0.25 * k)
             label(figure, *place, str(name), color=colours(k), fontweight="bold")
+        label(figure, 2 * (SIDE + GAP) + 0.05, top + 0.1, "class", fontsize=SMALL)
     return figure
 
 

@@ -44,12 +44,20 @@ def sheet(width: float, height: float, title: str, subtitle: str = "") -> Figure
     The title fills the first :data:`HEAD` inches; panels go below.
     """
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    left, above = MARGIN / width, 1 - 0.10 / height
-    style: dict[str, Any] = {"ha": "left", "va": "top", "color": INK}
-    figure.text(left, above, title, fontsize=TITLE, fontweight="bold", **style)
-    style["color"] = FAINT
-    figure.text(left, above - 0.24 / height, subtitle, fontsize=TEXT, **style)
+    style: dict[str, Any] = {"va": "top"}
+    words, size = _fitted(title, TITLE, width)
+    label(figure, MARGIN, 0.10, words, fontsize=size, fontweight="bold", **style)
+    words, size = _fitted(subtitle, TEXT, width)
+    label(figure, MARGIN, 0.34, words, fontsize=size, color=FAINT, **style)
     return figure
+
+
+def _fitted(words: str, size: float, width: float) -> tuple[str, float]:
+    """Words and their size for a line of a figure so wide: smaller, and at last cut short."""
+    letters = (width - 2 * MARGIN) * 72 / 0.68  # that a line takes, of one point each
+    size = max(SMALL, min(size, letters / max(1, len(words))))
+    most = int(letters / size)
+    return (words if len(words) <= most else f"{words[: most - 1]}…"), size
 
 
 @dataclass(frozen=True)
