@@ -152,6 +152,7 @@ def outcome(folder: Path) -> dict:
             for name, tensor in tensors.items()
         },
         "rows": rows,
+        "config": (folder / "config.yaml").read_text(),
         "curves": curves,
         "images": images,
         "files": {

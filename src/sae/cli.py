@@ -98,6 +98,8 @@ class SAECLI(OptionsCLI):
             run.write_text("config.yaml", config)
         else:
             print(f"resume: {shown_path(run.folder)}", flush=True)
+            if not (run.folder / "config.yaml").exists():  # it was broken off that early
+                run.write_text("config.yaml", config)
             changed = resume.changed_surroundings(run, surroundings(self.trainer))
             if changed:
                 print(f"resume: {changed}: the last bits of the weights may differ", flush=True)
