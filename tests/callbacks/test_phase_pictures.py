@@ -15,12 +15,14 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sae.callbacks import PhasePictures
+from sae.callbacks import pictures as drawing
 from sae.modules import Stage
 from sae.pictures import OF_PHASES, Probe, Scene, reconstructions
 from sae.pictures.numbers import load
 from sae.pictures.style import render
 from sae.recipe import Recipe
 
+ACTIVITY = next(picture for picture in OF_PHASES if picture.name == "activity")
 AT_THE_END = {"stage1/reconstructions", "stage1/features", "stage1/activity", "stage1/codes"}
 
 
@@ -99,6 +101,16 @@ def test_the_slider_shows_the_weights_of_its_epoch(tmp_path, monkeypatch):
     assert errors[0] > 1.01 * errors[-1]
     whens = [str(numbers["subtitle"]).split(" · ")[0] for numbers in seen]
     assert whens == ["after 1 epoch", "after 2 epochs", "after 3 epochs", "after 4 epochs"]
+
+
+def test_what_the_units_do_is_looked_at_anew(tmp_path):
+    scene = tiny_scene("stage1")
+    drawing.draw([ACTIVITY], scene, tmp_path)
+    before = load(tmp_path / "activity.npz")["activity"]
+    with torch.no_grad():
+        scene.stack[0].bias.add_(1)
+    drawing.draw([ACTIVITY], scene, tmp_path)
+    assert (load(tmp_path / "activity.npz")["activity"] > before).all()
 
 
 def _spy(picture, draw, seen):

@@ -92,6 +92,8 @@ def test_the_vote_of_the_nearest_five_others_by_hand():
     odd[0] = 1  # it stands among zeros, and spoils the vote of none
     assert codes.accuracy(points, odd) == pytest.approx(100 * 13 / 14)
     assert np.isnan(codes.accuracy(points[:5], labels[:5]))
+    # Each has two of its own among its five others, and three of the other class.
+    assert codes.accuracy(points[:6], np.array([0, 1, 0, 1, 0, 1])) == 0
 
 
 def test_the_table_holds_the_whole_code():

@@ -73,6 +73,15 @@ def test_each_column_holds_the_networks_own_output():
     np.testing.assert_allclose(column(numbers, "PCA-3 of the pixels"), by_pca[rows], atol=1e-5)
 
 
+def test_an_earlier_stage_is_shown_by_itself():
+    scene = tiny_scene()
+    with torch.no_grad():
+        alone = scene.stack[0](scene.probe.images).numpy()
+    scene.remember()
+    numbers = reconstructions.numbers(scene)
+    np.testing.assert_array_equal(column(numbers, "stage 1"), alone[scene.probe.rows])
+
+
 def test_a_stage_is_shown_through_the_decoders_below_it():
     scene = tiny_scene("stage2")
     numbers = reconstructions.numbers(scene)
