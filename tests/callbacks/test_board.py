@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sae.callbacks import RunBoard
+
+PHASES = [("stage1", "stage 1/1 12→6"), ("finetune", "fine-tune 12→6→12")]
+
+
+def filled(folder) -> RunBoard:
+    board = RunBoard(folder)
+    board.begin("name: x", PHASES)
+    codes, images = torch.rand(9, 2), torch.rand(9, 4, 3)
+    board.show_codes(codes, np.arange(9) % 3, images)
+    board.end({"model.sizes": [12, 6], "finetune.patience": None}, {"test/sse": 2.5}, "a table")
+    return board
+
+
+def test_a_run_that_goes_on_leaves_nothing_twice(tmp_path):
+    for _ in range(2):
+        filled(tmp_path)
+    read = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.value for event in read.Scalars("test/sse")] == [2.5]
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+    assert (tmp_path / "projector_config.pbtxt").read_text().count("embeddings {") == 1
+
+
+def test_it_leaves_the_files_of_the_phases_alone(tmp_path):
+    (tmp_path / "stage1").mkdir()
+    other = tmp_path / "stage1" / "events.out.tfevents.1"
+    other.write_text("x")
+    filled(tmp_path)
+    assert other.read_text() == "x"
+    assert not list(tmp_path.rglob("hparams.yaml")), "config.yaml says it all"
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (3, 4)])
+def test_images_are_padded_to_the_squares_that_the_projector_wants(tmp_path, shape):
+    board = RunBoard(tmp_path)
+    board.begin("name: x", PHASES)
+    board.show_codes(torch.rand(9, 2), np.zeros(9, dtype=int), torch.zeros(9, *shape))
+    text = (tmp_path / "projector_config.pbtxt").read_text()
+    assert text.count("single_image_dim: 4") == 2
