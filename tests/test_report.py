@@ -78,7 +78,7 @@ def test_an_option_that_does_not_exist(capsys):
 def test_a_damaged_summary(run, content, capsys):
     (run / "summary.json").write_text(content)
     error = refused(capsys, "--run", str(run))
-    assert "expected a summary, found a damaged one" in error
+    assert "expected a JSON file of a run, found a damaged one" in error
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,13 @@ from sae.callbacks import (
     WholePath,
     phase_checkpoints,
 )
-from sae.callbacks.pictures import draw, show, write
+from sae.callbacks.pictures import draw, show, when, write
 from sae.data import ImageDataModule
 from sae.errors import DivergedError
-from sae.evaluate import figures_on_test, validation_sse
+from sae.evaluate import as_array, figures_on_test, pca_sse, validation_sse
 from sae.journal import METRICS, RunJournal
 from sae.modules import ReconstructionModule, StackedAutoencoder
-from sae.pictures import OF_PHASES, OF_THE_STACK, Probe, Scene, losses
+from sae.pictures import OF_PHASES, OF_THE_STACK, Picture, Probe, Scene, losses
 from sae.pictures.style import render
 from sae.pretrain import GreedyPretrainer, Phase, PhaseResult
 from sae.recipe import Recipe
@@ -107,7 +107,7 @@ class Experiment:
                 self.model, data.train_dataloader(), data.val_dataloader()
             )
             figures = self._evaluate()
-            self._draw()
+            self._draw(results)
         except BaseException as error:
             diverged = isinstance(error, DivergedError)
             with suppress(OSError):  # a full disk takes no manifest: ``running`` will do, too
@@ -188,27 +188,44 @@ class Experiment:
         return {"val_sse": val_sse, **figures}
 
     @rank_zero_only
-    def _draw(self) -> None:
+    def _draw(self, results: Sequence[PhaseResult]) -> None:
         """The pictures of the finished stack, and of the whole path."""
         if self.probe is None:
             return
-        title = self.phases[-1].title if self.phases else ""
-        tuned = bool(self.phases) and self.phases[-1].name == "finetune"
-        scene = self._scene(self.probe, self.model, title)
         boards = [self.board.logger] if self.board is not None else []
-        pictures = OF_THE_STACK if tuned else (*OF_PHASES, *OF_THE_STACK)
+        scene, pictures = self._finished_scene(self.probe, results)
         draw(pictures, scene, self.run.phase_folder("finetune"), boards)
-        if self.phases:
-            phases = [(phase.name, phase.title, phase.epochs_before) for phase in self.phases]
-            metrics = self.run.folder / METRICS
-            numbers = losses.numbers(metrics, phases, self.data.description, scene.by_pca)
-            image = render(losses.draw(numbers))
-            write(self.run.folder, "losses", numbers, image)
-            for board in boards:
-                show(board, "path/losses", image)
+        if results:
+            self._draw_path(self.probe, results, boards)
         if self.board is not None and self.extras.projector:
             images = torch.from_numpy(self.probe.as_images(self.probe.images))
             self.board.show_codes(torch.from_numpy(scene.codes()), self.probe.labels, images)
+
+    def _finished_scene(
+        self, probe: Probe, results: Sequence[PhaseResult]
+    ) -> tuple[Scene, Sequence[Picture]]:
+        """The finished stack, and the pictures of it that its fine-tuning has not drawn."""
+        last = results[-1] if results else None
+        if last is not None and last.phase.name == "finetune":
+            scene = self._scene(probe, self.model, last.phase.title)
+            scene.when = when(last.epochs, best=last.checkpoint is not None)
+            return scene, OF_THE_STACK
+        scene = self._scene(probe, self.model, f"stack {summary.chain(self.model.sizes)}")
+        scene.remember_stages()
+        return scene, (*OF_PHASES, *OF_THE_STACK)
+
+    def _draw_path(
+        self, probe: Probe, results: Sequence[PhaseResult], boards: Sequence[RunLogger]
+    ) -> None:
+        phases = [(r.phase.name, r.phase.title, r.phase.epochs_before) for r in results]
+        size = min(self.model.sizes[-1], len(probe.pca.components_))
+        sse = pca_sse(probe.pca, as_array(self.data.val_dataloader()), size)
+        metrics, pca = self.run.folder / METRICS, (f"PCA-{size}\nof the pixels", sse)
+        numbers = losses.numbers(metrics, phases, self.data.description, pca)
+        image = render(losses.draw(numbers))
+        write(self.run.folder, "losses", numbers, image)
+        for board in boards:
+            show(board, "path/losses", image)
 
     @property
     def checkpoint(self) -> Path:

@@ -154,7 +154,16 @@ class OptionsCLI(LightningCLI):
             )
             raise wrong from None
         check_integer("pictures_every", self._option("pictures_every"), -1, "give epochs, 0 or -1")
+        self._check_projector()
         self._read_recipes()
+
+    def _check_projector(self) -> None:
+        """Refuse what would silently do nothing."""
+        logger = self._option("trainer").logger
+        if self._option("projector") and (logger is False or self._option("pictures_every") < 0):
+            remedy = "leave out --trainer.logger false and --pictures_every -1, or the projector"
+            expected = "TensorBoard and pictures to be on"
+            raise InputError("projector", expected, "one of them switched off", remedy)
 
     def _instantiator(self, key: str) -> Any:
         def make(kind: type, /, *args: Any, **kwargs: Any) -> Any:

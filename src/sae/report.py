@@ -14,7 +14,6 @@ from sae import summary
 from sae.checkpoints import write_atomically
 from sae.errors import InputError
 from sae.pictures.captions import CAPTIONS
-from sae.run import Run
 
 NAME = "report.html"
 # Figure of a phase's health -> heading, and how the number reads.
@@ -45,11 +44,11 @@ def write(folder: Path) -> Path:
         found = "one without manifest.json" if folder.is_dir() else f"none at {str(folder)!r}"
         remedy = "give one such as lightning_logs/stacked/version_0"
         raise InputError("run", "the folder of a run", found, remedy)
-    manifest = Run(folder).read().manifest
+    manifest = _read_json(folder / "manifest.json")
     figures = _read_json(folder / "summary.json")
     try:
         page = _template().render(_content(folder, manifest, figures))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, jinja2.TemplateError) as error:
         found = f"another ({type(error).__name__}: {error})"
         remedy = "resume the run, or report on another"
         raise InputError("run", "a manifest and a summary of this version", found, remedy) from None
@@ -67,6 +66,8 @@ def _content(
 ) -> dict[str, Any]:
     phases = list(manifest["phases"])
     names = [phase["name"] for phase in phases]
+    if any(Path(name).name != name for name in names):
+        raise ValueError("a phase that is no folder of the run")
     if "finetune" not in names and (folder / "finetune").is_dir():
         phases.append({"name": "finetune", "title": "the stack"})
     return {
@@ -131,7 +132,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise InputError(str(path), "a summary", "a damaged one", "delete it, or resume the run")
+        remedy = "mend it, or report on another run"
+        raise InputError(str(path), "a JSON file of a run", "a damaged one", remedy)
     return content
 
 

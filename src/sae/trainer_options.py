@@ -32,7 +32,7 @@ def check_trainer_options(options: Any) -> None:
     """Raise :class:`InputError` for an option that would break a run, before it starts.
 
     Args:
-        options: The Trainer's options, as attributes.
+        options: The Trainer's options, as attributes; numbers of batches become integers.
     """
     for key, (allowed, remedy) in _LEFT_ALONE.items():
         value = options.get(key)
@@ -45,7 +45,11 @@ def check_trainer_options(options: Any) -> None:
         )
     _check_machine(options)
     for part in _PARTS:
-        _check_limit(f"trainer.limit_{part}_batches", options.get(f"limit_{part}_batches"))
+        key = f"limit_{part}_batches"
+        limit = options.get(key)
+        if isinstance(limit, float) and limit > 1 and limit.is_integer():
+            options[key] = int(limit)  # the parser makes 2.0 of 2, and the Trainer refuses that
+        _check_limit(f"trainer.{key}", options.get(key))
     precision = options.get("precision")
     if precision not in PRECISIONS:
         expected = "32-true, 16-mixed or bf16-mixed"

@@ -6,19 +6,22 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import tiny_scene
+import torch
+from helpers import TinyDataModule, randomised, tiny_scene
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from sae.corruption import Corruption
-from sae.pictures import OF_PHASES, OF_THE_STACK, losses
+from sae.data.base import Samples
+from sae.modules import StackedAutoencoder
+from sae.pictures import OF_PHASES, OF_THE_STACK, Probe, Scene, losses
 from sae.pictures.captions import CAPTIONS
 from sae.pictures.numbers import load, save
-from sae.pictures.scene import Rebuilt
 from sae.pictures.style import CLASSES, render
 from sae.recipe import Recipe
 from sae.sparsity import Sparsity
+from sae.summary import chain
 
 EVERYTHING = Recipe(corruption=Corruption("masking", 0.3), sparsity=Sparsity(0.2))
 ALL = {picture.name: picture for picture in (*OF_PHASES, *OF_THE_STACK)}
@@ -49,8 +52,7 @@ def numbers(tmp_path_factory):
     head = "phase,epoch,step,train/loss,val/loss,val/image_sse"
     metrics.write_text("\n".join([head, *rows]))
     phases = [("stage1", "stage 1/1 12→6", 0), ("finetune", "fine-tune 12→6→12", 9)]
-    pca = Rebuilt("PCA-6\nof the pixels", np.zeros((1, 4, 3)), 2.0)
-    made = losses.numbers(metrics, phases, "tiny", pca)
+    made = losses.numbers(metrics, phases, "tiny", ("PCA-6\nof the pixels", 2.0))
     found["losses"] = (losses, made, made)
     return found
 
@@ -96,18 +98,103 @@ def texts(figure):
     ]
 
 
+def check_words(name: str, figure) -> None:
+    width, height = figure.get_size_inches() * figure.dpi
+    places = texts(figure)
+    for words, box in places:
+        inside = box.x0 > -1 and box.x1 < width + 1 and box.y0 > -1 and box.y1 < height + 1
+        assert inside, f"{name}: {words!r} leaves the picture"
+    for (a, first), (b, second) in itertools.combinations(places, 2):
+        across = min(first.x1, second.x1) - max(first.x0, second.x0)
+        up = min(first.y1, second.y1) - max(first.y0, second.y0)
+        assert not (across > 1 and up > 1), f"{name}: {a!r} overlaps {b!r}"
+    assert max(width, height) < 4000, f"{name} is {width} by {height} pixels"
+
+
 def test_words_neither_overlap_nor_leave_the_picture(numbers):
     for name, (picture, made, _) in numbers.items():
-        figure = picture.draw(made)
-        width, height = figure.get_size_inches() * figure.dpi
-        places = texts(figure)
-        for words, box in places:
-            inside = box.x0 > -1 and box.x1 < width + 1 and box.y0 > -1 and box.y1 < height + 1
-            assert inside, f"{name}: {words!r} leaves the picture"
-        for (a, first), (b, second) in itertools.combinations(places, 2):
-            across = min(first.x1, second.x1) - max(first.x0, second.x0)
-            up = min(first.y1, second.y1) - max(first.y0, second.y0)
-            assert not (across > 1 and up > 1), f"{name}: {a!r} overlaps {b!r}"
+        check_words(name, picture.draw(made))
+
+
+class Odd(TinyDataModule):
+    """Images of another shape in other classes, with a name that is no short one."""
+
+    name = "letters of a long alphabet"
+
+    def __init__(self, shape: tuple[int, int], classes: int, scale: int = 1) -> None:
+        super().__init__(n=200, val_size=80)
+        self.image_shape, self.classes, self.by = shape, classes, scale
+
+    def load(self):
+        generator = torch.Generator().manual_seed(0)
+        y = torch.arange(240) % self.classes
+        x = torch.rand(240, self.image_shape[0] * self.image_shape[1], generator=generator)
+        samples = Samples((255 * x).to(torch.uint8), y * self.by - 3)
+        return samples[torch.arange(200)], samples[torch.arange(200, 240)]
+
+
+ODD = {
+    "twelve classes": ((12, 12), 12, 1),
+    "thirty classes": ((12, 12), 30, 1),
+    "one class": ((12, 12), 1, 1),
+    "long labels": ((12, 12), 3, 1_000_000_000),
+    "narrow images": ((28, 10), 3, 1),
+    "wide images": ((4, 100), 3, 1),
+    "lines": ((1, 400), 3, 1),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("sizes", [[6, 2], [300, 200, 100, 50, 30, 20, 10, 3]], ids=str)
+def test_words_find_room_whatever_the_data(kind, sizes):
+    data = Odd(*ODD[kind])
+    data.setup()
+    model = randomised(StackedAutoencoder([data.n_features, *sizes])).eval()
+    model.recipe = EVERYTHING
+    title = f"fine-tuned stack {chain(model.sizes)}"
+    scene = Scene(model, model.stack, Probe(data, max(2, *sizes)), title, [1, 2])
+    scene.when = "the best of 100 epochs"
+    scene.remember()
+    for name, picture in ALL.items():
+        made = picture.numbers(scene)
+        if made is not None:
+            check_words(f"{name}, {kind}", picture.draw(made))
+
+
+@pytest.mark.parametrize("spread", [1e-4, 1.0, 1e4])
+def test_words_find_room_whatever_the_codes(spread):
+    scene = tiny_scene(sizes=[12, 6, 2], linear_code=True)
+    with torch.no_grad():
+        scene.stack[1].weight.mul_(spread)
+        scene.stack[1].bias.mul_(spread)
+    for name in ("codes", "plane", "activity"):
+        check_words(name, ALL[name].draw(ALL[name].numbers(scene)))
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 9, 300])
+@pytest.mark.parametrize("depth", [1, 2, 6])
+@pytest.mark.parametrize("error", [1e-9, 0.9, 30.0])
+def test_words_find_room_whatever_the_path(epochs, depth, error, tmp_path):
+    sizes = [784, *range(60, 60 - 9 * depth, -9)]
+    phases = [
+        (f"stage{k + 1}", f"stage {k + 1}/{depth} {sizes[k]}→{sizes[k + 1]}", k * epochs)
+        for k in range(depth)
+    ]
+    phases.append(("finetune", f"fine-tune {chain(sizes)}", depth * epochs))
+    head = "phase,epoch,step,train/loss,val/loss,val/image_sse"
+    rows = [
+        f"{name},{k},{k},{9 / (k + 1)},{8 / (k + 1)},{8 / (k + 1)}"
+        for name, _, _ in phases
+        for k in range(epochs)
+    ]
+    (tmp_path / "metrics.csv").write_text("\n".join([head, *rows]))
+    made = losses.numbers(tmp_path / "metrics.csv", phases, "tiny", ("PCA-6\nof the pixels", error))
+    figure = losses.draw(made)
+    check_words("losses", figure)
+    for axis in figure.axes:
+        low, high = axis.get_ylim()
+        shown = [tick for tick in axis.get_yticks() if low <= tick <= high]
+        assert len(shown) >= 2, "an axis without numbers"
 
 
 def test_words_are_large_enough_to_read(numbers):

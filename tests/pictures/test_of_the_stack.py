@@ -8,7 +8,6 @@ from matplotlib.image import BboxImage
 
 from sae.corruption import Corruption
 from sae.pictures import Probe, denoising, interpolation, losses, neighbours, plane
-from sae.pictures.scene import Rebuilt
 from sae.pictures.style import CLASSES
 from sae.recipe import Recipe
 
@@ -178,7 +177,7 @@ def table(tmp_path, rows: list[str]):
 
 
 PHASES = [("stage1", "stage 1/1 12→6", 0), ("finetune", "fine-tune 12→6→12", 3)]
-PCA = Rebuilt("PCA-6\nof the pixels", np.zeros((1, 4, 3)), 2.0)
+PCA = ("PCA-6\nof the pixels", 2.0)
 
 
 def test_the_epochs_of_all_phases_lie_on_one_axis(tmp_path):

@@ -50,13 +50,13 @@ class PhasePictures(Callback):
         epoch = trainer.current_epoch + 1
         due = self.every_n_epochs > 0 and epoch % self.every_n_epochs == 0
         if due and epoch != trainer.max_epochs and tensorboards(trainer.loggers):
-            self.scene.when = f"after {epochs(epoch)}"
+            self.scene.when = when(epoch)
             self._draw(trainer, [picture for picture in OF_PHASES if picture.slides], None)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw everything, of the weights that go on."""
-        best = "the best of " if getattr(trainer.checkpoint_callback, "best_model_path", "") else ""
-        self.scene.when = f"{best or 'after '}{epochs(trainer.current_epoch)}"
+        best = bool(getattr(trainer.checkpoint_callback, "best_model_path", ""))
+        self.scene.when = when(trainer.current_epoch, best)
         self._draw(trainer, OF_PHASES, self.folder)
 
     @rank_zero_only
@@ -136,9 +136,9 @@ def write_table(path: Path, heads: list[str], rows: NDArray[Any]) -> None:
     np.savetxt(path, rows, fmt=formats, delimiter=",", header=",".join(heads), comments="")
 
 
-def epochs(n: int) -> str:
-    """``1 epoch``, ``2 epochs``."""
-    return f"{n} epoch{'s' * (n != 1)}"
+def when(epochs: int, best: bool = False) -> str:
+    """``after 1 epoch``, or ``the best of 5 epochs`` where the best weights are shown."""
+    return f"{'the best of' if best else 'after'} {epochs} epoch{'s' * (epochs != 1)}"
 
 
 def tensorboards(loggers: Iterable[Logger]) -> list[TensorBoardLogger]:

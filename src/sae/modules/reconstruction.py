@@ -235,16 +235,20 @@ class ReconstructionModule(LightningModule):
         # The metric has added up the shares of all processes already: a mean changes nothing.
         sse = self.val_mse.compute() * self.net.n_features
         self.val_mse.reset()
-        in_pixels = sse if self.val_images is None else self._image_sse(self.val_images)
+        in_pixels = sse
+        if self.val_images is not None:
+            n = torch.tensor(self._means["val"].n_samples, device=self.device)
+            seen = int(self.trainer.strategy.reduce(n, reduce_op="sum"))
+            in_pixels = self._image_sse(self.val_images.x[:seen])
         self._log({f"{self.phase}/val/sse": sse, f"{self.phase}/val/image_sse": in_pixels})
 
-    def _image_sse(self, images: TensorLoader) -> Tensor:
+    def _image_sse(self, images: Tensor) -> Tensor:
         """Squared error per image of images that go through all layers and back."""
         errors = [
             (self.below.decode(self.net(self.below.encode(x))) - x).square().sum()
-            for x in (batch.to(self.device) for batch in images.whole())
+            for x in (batch.to(self.device) for batch in TensorLoader(images).whole())
         ]
-        return torch.stack(errors).sum() / len(images.x)
+        return torch.stack(errors).sum() / len(images)
 
     @property
     def loss_unit(self) -> str:

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from sae.evaluate import N_NEIGHBOURS
 from sae.pictures.numbers import Numbers, texts
 from sae.pictures.scene import Probe, Scene
-from sae.pictures.style import HEAD, SMALL, Box, class_colours, label, name_axes, panel, sheet, show
+from sae.pictures.style import (
+    HEAD,
+    SMALL,
+    Box,
+    class_colours,
+    label,
+    name_axes,
+    panel,
+    sheet,
+    short,
+    show,
+)
 
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA
@@ -20,7 +31,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 Labels = NDArray[np.int64]
 MOST_LEGEND = 20
-SIDE, GAP = 3.7, 0.72
+MOST_EXACT = 500
+SIDE, GAP = 3.7, 0.95
 
 
 @dataclass(frozen=True)
@@ -78,13 +90,19 @@ def of_codes(name: str, codes: Array, labels: Labels) -> Plane:
 
     axes = ("h[0]", "h[1]")
     if codes.shape[1] == 1:
-        points, axes = np.column_stack([codes[:, 0], labels]), ("h[0]", "label")
-    elif codes.shape[1] == 2 or len(codes) < 2:
+        points = np.column_stack([codes[:, 0], labels])
+        return Plane(name, points, ("h[0]", "label"), accuracy(codes, labels))
+    if codes.shape[1] == 2 or len(codes) < 2:
         points = codes[:, :2]
     else:
+        # In double precision and about its mean: a code may vary little, and far from 0. The exact
+        # way takes a time that grows with the cube of the units.
+        centred = codes.astype(np.float64) - codes.mean(axis=0, dtype=np.float64)
+        exact = codes.shape[1] <= MOST_EXACT
+        solver = "covariance_eigh" if exact else "randomized"
         with np.errstate(invalid="ignore"):  # a collapsed code has no variance to share
-            pca = PCA(2, svd_solver="covariance_eigh").fit(codes)
-        points, axes = _principal(pca.transform(codes), pca)
+            pca = PCA(2, svd_solver=solver, random_state=0).fit(centred)
+        points, axes = _principal(pca.transform(centred), pca)
     return Plane(name, points, axes, accuracy(points, labels))
 
 
@@ -122,14 +140,14 @@ def draw(numbers: Numbers) -> Figure:
     colours = class_colours(len(classes))
     n, top = len(planes), HEAD + 0.3
     right = n * (SIDE + GAP) + 0.12
-    figure = sheet(right + 1.2, top + SIDE + 0.55, str(numbers["title"]), str(numbers["subtitle"]))
+    figure = sheet(right + 1.45, top + SIDE + 0.55, str(numbers["title"]), str(numbers["subtitle"]))
     size = min(4.5, max(1.8, 90 / np.sqrt(len(labels))))
     for k, (points, axes) in enumerate(zip(planes, numbers["axes"], strict=True)):
         box = Box(GAP + k * (SIDE + GAP), top, SIDE, SIDE)
         axis = panel(figure, box)
         for place, name in enumerate(classes):
             x, y = points[labels == name].T
-            axis.plot(x, y, "o", ms=size, mew=0, color=colours(place), label=str(name))
+            axis.plot(x, y, "o", ms=size, mew=0, color=colours(place), label=short(name))
         axis.locator_params(nbins=4)
         percent = numbers["accuracy"][k]
         voted = "" if np.isnan(percent) else f": 5-NN in this plane {percent:.0f} %"
@@ -140,7 +158,7 @@ def draw(numbers: Numbers) -> Figure:
     few = np.unique(np.linspace(0, len(classes) - 1, MOST_LEGEND).astype(int))
     for place in few:
         middle = top + SIDE * (1 - (place + 0.5) / len(classes))
-        label(figure, right + 0.2, middle, str(classes[place]), fontsize=SMALL)
+        label(figure, right + 0.2, middle, short(classes[place]), fontsize=SMALL)
     if len(classes) <= MOST_LEGEND:
         figure.legend(
             *axis.get_legend_handles_labels(),

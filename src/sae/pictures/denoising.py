@@ -24,6 +24,7 @@ from sae.pictures.style import (
     panel,
     sheet,
     show,
+    tile,
 )
 from sae.seeding import derive_generator
 
@@ -62,8 +63,8 @@ def numbers(scene: Scene) -> Numbers | None:
     return {
         "title": np.array(f"Denoising · {scene.title}"),
         "subtitle": np.array(
-            f"{scene.subtitle} · PSNR over {len(clean):,} images · trained with {corruption.kind} "
-            f"at {corruption.level:g}"
+            f"{scene.subtitle}{probe.some} · PSNR over {len(clean):,} images "
+            f"· trained with {corruption.kind} at {corruption.level:g}"
         ),
         "unit": np.array(UNITS[corruption.kind]),
         "clean": probe.as_images(probe.images[probe.rows]),
@@ -79,13 +80,14 @@ def draw(numbers: Numbers) -> Figure:
     """Left the images, a pair of lines a level; right the PSNR against the level."""
     images, psnr, levels = numbers["images"], numbers["psnr"], numbers["levels"]
     _, _, n, height, width = images.shape
-    gap = height // 5
+    gap = max(1, height // 5)
     lines = [grid(numbers["clean"], n)]
     for pair in images:
         lines += [np.ones((gap, lines[0].shape[1])), grid(pair.reshape(-1, height, width), n)]
     picture = np.concatenate(lines).clip(0, 1)
-    inch = TILE / (height + 1)  # a pixel
-    wide, tall = picture.shape[1] * inch, picture.shape[0] * inch
+    side, down = tile(height, width, TILE)
+    inch = down / (height + 1)  # of a pixel, downwards
+    wide, tall = picture.shape[1] * side / (width + 1), picture.shape[0] * inch
     top = HEAD + 0.15
     figure = sheet(
         LEFT + wide + 4.1,
@@ -94,14 +96,14 @@ def draw(numbers: Numbers) -> Figure:
         str(numbers["subtitle"]),
     )
     show(figure, Box(LEFT, top, wide, tall), picture)
-    _label(figure, top + TILE / 2, "clean")
+    _label(figure, top + down / 2, "clean")
     for k, level in enumerate(levels):
         middle = top + (height * 1.5 + gap + k * (2 * height + 3 + gap)) * inch
         noisy, restored = psnr[k]
         trained = " (trained)" if level == numbers["trained"] else ""
         _label(figure, middle, f"noise {level:g}{trained}\n{noisy:.1f} dB")
         gain = f"restored\n{restored:.1f} dB ({restored - noisy:+.1f})"
-        _label(figure, middle + TILE, gain)
+        _label(figure, middle + down, gain)
     axis = panel(figure, Box(LEFT + wide + 0.75, top + 0.05, 3.1, 2.6))
     axis.plot(levels, psnr[:, 1], "o-", color=FIRST, label="restored")
     axis.plot(levels, psnr[:, 0], "s--", color=SECOND, label="corrupted")

@@ -12,10 +12,22 @@ from torch import Tensor
 from sae.layers import Stack
 from sae.pictures.numbers import Numbers, texts
 from sae.pictures.scene import Scene
-from sae.pictures.style import FAINT, HEAD, MARGIN, Box, frame, grid, label, sheet, show
+from sae.pictures.style import (
+    FAINT,
+    HEAD,
+    MARGIN,
+    NARROW,
+    Box,
+    frame,
+    grid,
+    label,
+    sheet,
+    show,
+    tile,
+)
 
 MOST_UNITS = 100
-WIDTH = 9.2  # inches
+WIDTH, MOST_COLUMNS = 9.2, 20  # inches; of all panels together
 ANSWER = "decoder's answer to one unit"
 
 
@@ -93,13 +105,13 @@ def draw(numbers: Numbers) -> Figure:
     """A panel for each kind of image, red above zero and blue below, dead units framed."""
     images, dead = numbers["images"], numbers["dead"]
     n_panels, n, height, width = images.shape
-    columns = min(n, 20 // n_panels)
+    columns = min(n, MOST_COLUMNS // n_panels)
     rows = math.ceil(n / columns)
-    wide = WIDTH / n_panels if columns > 4 else columns * 1.2
-    tall = wide / columns * rows * height / width
+    side, down = tile(height, width, WIDTH / n_panels / max(columns, MOST_COLUMNS // n_panels))
+    wide, tall = side * columns, down * rows
     top = HEAD + 0.3
     figure = sheet(
-        max(n_panels * (wide + 0.25) + 0.05, 6.5),
+        max(n_panels * (wide + 0.25) + 0.05, NARROW),
         top + tall + 0.4,
         str(numbers["title"]),
         str(numbers["subtitle"]),

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from sae.pictures.numbers import Numbers
 from sae.pictures.scene import Scene
-from sae.pictures.style import HEAD, SMALL, Box, grid, label, sheet, show
+from sae.pictures.style import HEAD, NARROW, SMALL, Box, grid, label, sheet, short, show, tile
 
 STEPS, MOST_PAIRS = 9, 5
-TILE, LEFT = 0.62, 1.0
+TILE, LEFT = 0.62, 1.25  # inches
 
 
 def numbers(scene: Scene) -> Numbers | None:
@@ -49,27 +49,27 @@ def draw(numbers: Numbers) -> Figure:
     white = np.ones((pairs, 2, height, width), dtype=ways.dtype)
     starts, goals = (np.stack([ends[:, k], white[:, 0]], axis=1) for k in range(2))
     rows = np.concatenate([starts[:, :, None], ways, goals[:, :, None]], axis=2)
-    line, between = 2 * (height + 1) + 1, height // 4
+    line, between = 2 * (height + 1) + 1, max(1, height // 4)
     picture = np.ones((pairs * (line + between) - between, (steps + 2) * (width + 1) + 1))
     for k in range(pairs):
         above = k * (line + between)
         picture[above : above + line] = grid(rows[k].reshape(-1, height, width), steps + 2)
-    inch = TILE / (height + 1)  # a pixel
-    wide, tall = picture.shape[1] * inch, picture.shape[0] * inch
+    side, down = tile(height, width, TILE)
+    inch = down / (height + 1)  # of a pixel, downwards
+    wide, tall = picture.shape[1] * side / (width + 1), picture.shape[0] * inch
     top = HEAD + 0.3
     title, subtitle = str(numbers["title"]), str(numbers["subtitle"])
-    figure = sheet(LEFT + wide + 0.15, top + tall + 0.15, title, subtitle)
+    figure = sheet(max(LEFT + wide + 0.15, NARROW), top + tall + 0.15, title, subtitle)
     show(figure, Box(LEFT, top, wide, tall), picture)
-    tile = (width + 1) * inch
     for middle, words in (
-        (LEFT + tile / 2, "original"),
+        (LEFT + side / 2, "original"),
         (LEFT + wide / 2, "the way between them"),
-        (LEFT + wide - tile / 2, "original"),
+        (LEFT + wide - side / 2, "original"),
     ):
         label(figure, middle, top - 0.1, words, ha="center")
     for k, pair in enumerate(numbers["classes"]):
         middle = top + (k * (line + between) + height / 2) * inch
-        names = " to ".join(str(name) for name in pair)
+        names = " to ".join(short(name) for name in pair)
         label(figure, LEFT - 0.1, middle, f"{names}\nby code", ha="right", fontsize=SMALL)
-        label(figure, LEFT - 0.1, middle + TILE, "by pixels", ha="right", fontsize=SMALL)
+        label(figure, LEFT - 0.1, middle + down, "by pixels", ha="right", fontsize=SMALL)
     return figure

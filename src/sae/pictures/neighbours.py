@@ -18,11 +18,13 @@ from sae.pictures.style import (
     grid,
     label,
     sheet,
+    short,
     show,
+    tile,
 )
 
 NEAREST = 6
-TILE, LEFT = 0.62, 0.6
+TILE, LEFT, HEADING = 0.62, 0.75, 2.9  # inches
 
 
 def numbers(scene: Scene) -> Numbers | None:
@@ -38,7 +40,9 @@ def numbers(scene: Scene) -> Numbers | None:
     same = probe.labels[found] == probe.labels[probe.rows][None, :, None]
     return {
         "title": np.array(f"Nearest neighbours · {scene.title}"),
-        "subtitle": np.array(f"{scene.subtitle} · nearest first, among {len(pixels):,} images"),
+        "subtitle": np.array(
+            f"{scene.subtitle}{probe.some} · nearest first, among {len(pixels):,} images"
+        ),
         "probes": probe.as_images(pixels[probe.rows]),
         "nearest": probe.as_images(pixels[found]),
         "same": same,
@@ -60,11 +64,11 @@ def draw(numbers: Numbers) -> Figure:
     """A row a probe: itself, its neighbours by code, its neighbours by pixels."""
     nearest, same = numbers["nearest"], numbers["same"]
     _, n_rows, n, height, width = nearest.shape
-    side = TILE * width / height
-    tall, wide = TILE * n_rows, side * n
-    top = HEAD + 0.3
+    side, down = tile(height, width, TILE)
+    tall, wide = down * n_rows, side * n
+    pitch, top = max(wide, HEADING) + 0.25, HEAD + 0.3
     figure = sheet(
-        LEFT + side + 2 * (wide + 0.25) + 0.15,
+        LEFT + side + 2 * pitch + 0.15,
         top + tall + 0.4,
         str(numbers["title"]),
         str(numbers["subtitle"]),
@@ -72,10 +76,10 @@ def draw(numbers: Numbers) -> Figure:
     show(figure, Box(LEFT, top, side, tall), grid(numbers["probes"], 1))
     label(figure, LEFT + side / 2, top - 0.12, "probe", ha="center")
     for row, name in enumerate(numbers["classes"]):
-        label(figure, LEFT - 0.1, top + TILE * (row + 0.5), str(name), ha="right")
+        label(figure, LEFT - 0.1, top + down * (row + 0.5), short(name), ha="right")
     label(figure, MARGIN, top - 0.12, "class", fontsize=SMALL)
     for k, space in enumerate(("code", "pixels")):
-        left = LEFT + side + 0.25 + k * (wide + 0.25)
+        left = LEFT + side + 0.25 + k * pitch
         box = Box(left, top, wide, tall)
         show(figure, box, grid(nearest[k].reshape(-1, height, width), n))
         share = 100 * same[k].mean()

@@ -20,10 +20,12 @@ from sae.pictures.style import (
     name_axes,
     panel,
     sheet,
+    short,
 )
 
 STEPS = 20
-SIDE, GAP = 5.4, 0.75
+APART = 30  # images that fit beside each other, at least one such part from each other
+SIDE, GAP = 5.4, 0.95
 
 
 def numbers(scene: Scene) -> Numbers | None:
@@ -41,8 +43,8 @@ def numbers(scene: Scene) -> Numbers | None:
     places = torch.from_numpy(corners).float().to(scene.module.device)
     with torch.no_grad():
         answers = scene.path.decode(places)
-    cell = np.floor((codes - low) / (high - low) * STEPS * 1.5).astype(int)
-    inside = ((cell >= 0) & (cell < STEPS * 1.5)).all(axis=1)
+    cell = np.floor((codes - low) / (high - low) * APART).astype(int)
+    inside = ((cell >= 0) & (cell < APART)).all(axis=1)
     _, first = np.unique(cell[inside], axis=0, return_index=True)
     apart = inside.nonzero()[0][np.sort(first)]
     return {
@@ -63,27 +65,32 @@ def draw(numbers: Numbers) -> Figure:
     low, high, answers = numbers["low"], numbers["high"], numbers["answers"]
     top = HEAD + 0.3
     title, subtitle = str(numbers["title"]), str(numbers["subtitle"])
-    figure = sheet(2 * (SIDE + GAP) + 0.5, top + SIDE + 0.55, title, subtitle)
+    figure = sheet(2 * (SIDE + GAP) + 0.75, top + SIDE + 0.55, title, subtitle)
     half = (high - low) / (STEPS - 1) / 2
-    extent = (low[0] - half[0], high[0] + half[0], low[1] - half[1], high[1] + half[1])
     drawn = grid(answers.reshape(-1, *answers.shape[2:]).clip(0, 1), STEPS, blank=0)
+    # An image at an end of the range reaches beyond it by half its size.
+    beyond = (high - low) / APART / 2
     parts = (
-        (drawn, "what the decoder draws at each place"),
-        (_placed(numbers), "images at their codes"),
+        (drawn, half, "what the decoder draws at each place"),
+        (_placed(numbers), beyond, "images at their codes"),
     )
-    for k, (picture, name) in enumerate(parts):
-        left = GAP + k * (SIDE + GAP)
-        box = Box(left, top, SIDE, SIDE)
+    for k, (picture, margin, name) in enumerate(parts):
+        box = Box(GAP + k * (SIDE + GAP), top, SIDE, SIDE)
         axis = panel(figure, box)
+        start, end = low - margin, high + margin
+        extent = (start[0], end[0], start[1], end[1])
         axis.imshow(picture, cmap="gray", vmin=0, vmax=1, extent=extent, aspect="auto")
-        label(figure, left, top - 0.12, name)
+        axis.set(xlim=(low[0] - half[0], high[0] + half[0]))
+        axis.set(ylim=(low[1] - half[1], high[1] + half[1]))
+        label(figure, box.left, top - 0.12, name)
         name_axes(figure, box, "h[0]", "h[1]")
-    colours = class_colours(len(numbers["classes"]))
-    if len(numbers["classes"]) <= len(CLASSES):
-        for k, name in enumerate(numbers["classes"]):
-            place = (2 * (SIDE + GAP) + 0.15, top + 0.4 + 0.25 * k)
-            label(figure, *place, str(name), color=colours(k), fontweight="bold")
-        label(figure, 2 * (SIDE + GAP) + 0.05, top + 0.1, "class", fontsize=SMALL)
+    classes = numbers["classes"]
+    colours = class_colours(len(classes))
+    label(figure, 2 * (SIDE + GAP) + 0.05, top + 0.1, "class", fontsize=SMALL)
+    few = np.unique(np.linspace(0, len(classes) - 1, len(CLASSES)).astype(int))
+    for row, k in enumerate(few):
+        place = (2 * (SIDE + GAP) + 0.1, top + 0.4 + 0.25 * row)
+        label(figure, *place, short(classes[k]), color=colours(int(k)), fontweight="bold")
     return figure
 
 
@@ -92,7 +99,7 @@ def _placed(numbers: Numbers) -> np.ndarray:
     images, classes = numbers["images"], numbers["classes"]
     low, high = numbers["low"], numbers["high"]
     height, width = images.shape[1:]
-    across = np.array([width, height]) * STEPS * 1.5
+    across = np.array([width, height]) * APART
     paper = np.ones((int(across[1]) + height, int(across[0]) + width, 3), dtype=np.float32)
     colours = class_colours(len(classes))
     part = (numbers["codes"] - low) / (high - low)

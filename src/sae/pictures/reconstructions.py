@@ -7,7 +7,20 @@ from matplotlib.figure import Figure
 
 from sae.pictures.numbers import Numbers, texts
 from sae.pictures.scene import Scene
-from sae.pictures.style import HEAD, MARGIN, SMALL, Box, grid, label, sheet, show, side_by_side
+from sae.pictures.style import (
+    HEAD,
+    MARGIN,
+    NARROW,
+    SMALL,
+    Box,
+    grid,
+    label,
+    sheet,
+    short,
+    show,
+    side_by_side,
+    tile,
+)
 
 TILE, MIN_GAP, HEADING = 0.62, 0.1, 0.92  # inches; a heading is wider than a digit
 
@@ -24,7 +37,8 @@ def numbers(scene: Scene) -> Numbers:
     return {
         "title": np.array(f"Reconstructions · {scene.title}"),
         "subtitle": np.array(
-            f"{scene.subtitle} · SSE: squared error per image, mean of {len(probe.images):,} images"
+            f"{scene.subtitle}{probe.some} · SSE: squared error per image, "
+            f"mean of {len(probe.images):,} images"
         ),
         "columns": texts(column.name for column in columns),
         "sse": np.array([column.sse for column in columns]),
@@ -37,24 +51,24 @@ def draw(numbers: Numbers) -> Figure:
     """A row per class, a column per network, the squared error above it."""
     images, names, classes = numbers["images"], numbers["columns"], numbers["classes"]
     n_columns, n_rows, height, width = images.shape
-    tile = TILE * width / height  # inches across
-    gap = max(MIN_GAP, HEADING - tile)
-    wide, tall = n_columns * (tile + gap) - gap, TILE * n_rows
-    left, top = 0.55 + gap / 2, HEAD + 0.7
+    side, down = tile(height, width, TILE)
+    gap = max(MIN_GAP, HEADING - side)
+    wide, tall = n_columns * (side + gap) - gap, down * n_rows
+    left, top = 0.7 + gap / 2, HEAD + 0.7
     figure = sheet(
-        max(left + wide + gap / 2 + 0.1, 7.2),
+        max(left + wide + gap / 2 + 0.1, NARROW),
         top + tall + 0.15,
         str(numbers["title"]),
         str(numbers["subtitle"]),
     )
     blocks = [grid(column.clip(0, 1), columns=1) for column in images]
-    between = round(gap / tile * width)
+    between = round(gap / side * width)
     show(figure, Box(left, top, wide, tall), side_by_side(blocks, between))
     for k, name in enumerate(names):
         words = f"{name}\nSSE {numbers['sse'][k]:.2f}" if k else f"{name}\n"
-        middle = left + tile / 2 + k * (wide - tile) / max(1, n_columns - 1)
+        middle = left + side / 2 + k * (wide - side) / max(1, n_columns - 1)
         label(figure, middle, top - 0.05, words, ha="center", va="bottom")
     for row, name in enumerate(classes):
-        label(figure, left - 0.12, top + TILE * (row + 0.5), str(name), ha="right")
+        label(figure, left - 0.12, top + down * (row + 0.5), short(name), ha="right")
     label(figure, MARGIN, top - 0.12, "class", fontsize=SMALL)
     return figure

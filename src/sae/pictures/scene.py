@@ -39,13 +39,16 @@ class Probe:
         labels: Their classes, (n,).
         rows: Index of the first image of each class, of ten classes at most.
         image_shape: Height and width.
+        some: Where not every class has a row, that this is so, for the end of a subtitle.
         source: The data in words.
     """
 
     def __init__(self, data: ImageDataModule, n_components: int) -> None:
         self.images = scale(data.val.x[:N_IMAGES])
         self.labels: NDArray[np.int64] = data.val.y[:N_IMAGES].numpy()
-        self.rows = np.unique(self.labels, return_index=True)[1][:MOST_ROWS]
+        every = np.unique(self.labels, return_index=True)[1]
+        self.rows = every[:MOST_ROWS]
+        self.some = "" if len(every) <= MOST_ROWS else f" · {MOST_ROWS} of {len(every)} classes"
         self.image_shape, self.source = data.image_shape, f"{data.name}, validation images"
         self.n_validation = len(data.val)
         self._data, self._n_components = data, n_components
@@ -126,15 +129,17 @@ class Scene:
     @torch.no_grad()
     def remember(self) -> None:
         """Keep what the networks do before this phase trains."""
-        n = len(self.stack)
-        for layers in self.trained:
-            whole = self.is_stack and layers == n
-            name = "before\nfine-tuning" if whole else stages(layers)
-            self.earlier.append(self._rebuilt(name, self.stack.below(layers)))
-        if self.is_stack and n not in self.trained:
-            self.earlier.append(self._rebuilt("before\nfine-tuning", self.stack))
+        self.remember_stages()
         if self.is_stack:
+            self.earlier.append(self._rebuilt("before\nfine-tuning", self.stack))
             self.code_before = self.codes()
+
+    @torch.no_grad()
+    def remember_stages(self) -> None:
+        """Keep what the stages below make of the images."""
+        for layers in self.trained:
+            if layers < len(self.path):
+                self.earlier.append(self._rebuilt(stages(layers), self.stack.below(layers)))
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What ``make`` gives, made once: for what stays the same while the phase trains."""

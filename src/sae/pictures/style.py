@@ -29,7 +29,7 @@ INK, FAINT = "#1a1a1a", "#6b6b6b"
 # What stands out: two colours that those who see red and green alike still tell apart.
 FIRST, SECOND = "#0072b2", "#d55e00"
 TITLE, TEXT, SMALL = 11, 9, 8
-MARGIN = 0.15  # inches
+MARGIN, THIN, NARROW = 0.15, 0.3, 7.2  # inches: beside, least of an image, least of a picture
 HEAD = 0.58  # inches that the title takes
 
 # Ten colours that stay apart for colour-blind readers and in grey: Petroff (2021), "Accessible
@@ -80,6 +80,8 @@ def panel(figure: Figure, box: Box) -> Axes:
     """Axes for a chart."""
     axis = figure.add_axes(box.within(figure).bounds)
     axis.tick_params(labelsize=SMALL, colors=INK, length=3)
+    for scale in (axis.xaxis, axis.yaxis):
+        scale.set_major_formatter(lambda value, _: f"{value:.3g}".replace("-", "−"))
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
     return axis
@@ -87,6 +89,8 @@ def panel(figure: Figure, box: Box) -> Axes:
 
 def grid(images: NDArray[Any], columns: int, blank: float = 1.0) -> NDArray[Any]:
     """Images (n, height, width) in rows of so many, with lines of ``blank`` between them."""
+    if len(images) == 1:  # torchvision leaves the lines out
+        return np.pad(images[0], 1, constant_values=blank)
     tiles = make_grid(torch.from_numpy(images)[:, None], columns, padding=1, pad_value=blank)
     return tiles[0].numpy()
 
@@ -151,8 +155,20 @@ def name_axes(figure: Figure, box: Box, x: str, y: str) -> None:
     """Names of a panel's axes, at given places: matplotlib would measure all ticks for it."""
     middle, below = box.left + box.width / 2, box.top + box.height + 0.38
     label(figure, middle, below, x, ha="center", fontsize=SMALL)
-    beside, middle = box.left - 0.52, box.top + box.height / 2
+    beside, middle = box.left - 0.8, box.top + box.height / 2
     label(figure, beside, middle, y, ha="center", rotation=90, fontsize=SMALL)
+
+
+def short(name: Any) -> str:
+    """A class as it is called, cut to what fits beside a picture."""
+    words = str(name)
+    return words if len(words) <= 6 else f"{words[:5]}…"
+
+
+def tile(height: int, width: int, side: float) -> tuple[float, float]:
+    """Inches across and down for an image: the longer one ``side``, none too thin for a label."""
+    across, down = (side * length / max(height, width) for length in (width, height))
+    return max(across, THIN), max(down, THIN)
 
 
 def class_colours(n_classes: int) -> Colormap:
