@@ -45,16 +45,16 @@ def sheet(width: float, height: float, title: str, subtitle: str = "") -> Figure
     """
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
     style: dict[str, Any] = {"va": "top"}
-    words, size = _fitted(title, TITLE, width)
+    words, size = _fitted(title, TITLE, width, letter=0.76)
     label(figure, MARGIN, 0.10, words, fontsize=size, fontweight="bold", **style)
     words, size = _fitted(subtitle, TEXT, width)
     label(figure, MARGIN, 0.34, words, fontsize=size, color=FAINT, **style)
     return figure
 
 
-def _fitted(words: str, size: float, width: float) -> tuple[str, float]:
+def _fitted(words: str, size: float, width: float, letter: float = 0.68) -> tuple[str, float]:
     """Words and their size for a line of a figure so wide: smaller, and at last cut short."""
-    letters = (width - 2 * MARGIN) * 72 / 0.68  # that a line takes, of one point each
+    letters = (width - 2 * MARGIN) * 72 / letter  # that a line takes, of one point each
     size = max(SMALL, min(size, letters / max(1, len(words))))
     most = int(letters / size)
     return (words if len(words) <= most else f"{words[: most - 1]}…"), size
