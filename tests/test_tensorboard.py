@@ -15,6 +15,7 @@ from board import addresses_asked, browsing, images_of, serving
 from helpers import fit, read
 
 from sae.cli import main
+from sae.data import DigitsDataModule
 from sae.pictures import OF_PHASES, OF_THE_STACK
 from sae.pictures.captions import CAPTIONS
 
@@ -132,21 +133,30 @@ def test_hyperparameters_stand_beside_the_test_figures(board, story):
     assert found["val/sse"] == pytest.approx(summary["val"]["sse"], rel=1e-4)
 
 
-def test_the_projector_loads_codes_classes_and_images(board):
+def test_the_projector_loads_codes_classes_and_images(board, story):
     assert board.ask("projector/runs") == [NAME]
     (tensor,) = board.ask("projector/info", run=NAME)["embeddings"]
     n, units = tensor["tensorShape"]
     assert units == 2
     name = {"run": NAME, "name": tensor["tensorName"]}
-    codes = np.frombuffer(board.raw("projector/tensor", **name), dtype="<f4")
-    assert len(codes) == n * units
+    codes = np.frombuffer(board.raw("projector/tensor", **name), dtype="<f4").reshape(n, units)
+    shown = np.genfromtxt(story / "finetune" / "codes.csv", delimiter=",", names=True)
+    np.testing.assert_allclose(codes, np.column_stack([shown["h0"], shown["h1"]]), rtol=1e-4)
     head, *rows = board.raw("projector/metadata", **name).decode().splitlines()
     assert head.split("\t") == ["class", "image"], "a header of one column is taken for data"
-    assert len(rows) == n
+    labels = shown["label"].astype(int)
+    assert rows == [f"{label}\t{k}" for k, label in enumerate(labels)]
     sprite = PIL.Image.open(io.BytesIO(board.raw("projector/sprite_image", **name)))
     width, height = tensor["sprite"]["singleImageDim"]
     assert (width, height) == (28, 28)
-    assert (sprite.width // width) * (sprite.height // height) >= n
+    data = DigitsDataModule()
+    data.setup()
+    across = sprite.width // width
+    for k in (0, 1, n - 1):
+        row, column = divmod(k, across)
+        tile = np.asarray(sprite.convert("L"))[28 * row :, 28 * column :][:28, :28]
+        wanted = data.val.x[k].reshape(28, 28).numpy().astype(int)
+        np.testing.assert_allclose(tile.astype(int), wanted, atol=2)
 
 
 # What a browser shows
