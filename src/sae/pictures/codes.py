@@ -32,7 +32,7 @@ Array = NDArray[np.float32]
 Labels = NDArray[np.int64]
 MOST_LEGEND = 20
 MOST_EXACT = 500
-SIDE, GAP = 3.7, 0.95
+SIDE, GAP = 3.7, 0.85
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def draw(numbers: Numbers) -> Figure:
         percent = numbers["accuracy"][k]
         voted = "" if np.isnan(percent) else f": 5-NN in this plane {percent:.0f} %"
         label(figure, box.left, top - 0.12, f"{numbers['planes'][k]}{voted}")
-        name_axes(figure, box, *map(str, axes))
+        name_axes(figure, box, axis, *map(str, axes))
     bar = np.arange(len(classes))[::-1, None]
     show(figure, Box(right, top, 0.14, SIDE), bar, cmap=colours, high=len(classes) - 1)
     few = np.unique(np.linspace(0, len(classes) - 1, MOST_LEGEND).astype(int))

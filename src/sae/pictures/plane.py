@@ -25,7 +25,7 @@ from sae.pictures.style import (
 
 STEPS = 20
 APART = 30  # images that fit beside each other, at least one such part from each other
-SIDE, GAP = 5.4, 0.95
+SIDE, GAP = 5.4, 0.85
 
 
 def numbers(scene: Scene) -> Numbers | None:
@@ -83,7 +83,7 @@ def draw(numbers: Numbers) -> Figure:
         axis.set(xlim=(low[0] - half[0], high[0] + half[0]))
         axis.set(ylim=(low[1] - half[1], high[1] + half[1]))
         label(figure, box.left, top - 0.12, name)
-        name_axes(figure, box, "h[0]", "h[1]")
+        name_axes(figure, box, axis, "h[0]", "h[1]")
     classes = numbers["classes"]
     colours = class_colours(len(classes))
     label(figure, 2 * (SIDE + GAP) + 0.05, top + 0.1, "class", fontsize=SMALL)

@@ -151,11 +151,14 @@ def label(figure: Figure, left: float, top: float, words: str, **style: Any) -> 
     figure.text(left / width, 1 - top / height, words, **style)
 
 
-def name_axes(figure: Figure, box: Box, x: str, y: str) -> None:
-    """Names of a panel's axes, at given places: matplotlib would measure all ticks for it."""
+def name_axes(figure: Figure, box: Box, axis: Axes, x: str, y: str) -> None:
+    """Names of a panel's axes, once its limits are known (matplotlib would draw it twice)."""
     middle, below = box.left + box.width / 2, box.top + box.height + 0.38
     label(figure, middle, below, x, ha="center", fontsize=SMALL)
-    beside, middle = box.left - 0.8, box.top + box.height / 2
+    low, high = axis.get_ylim()
+    ticks = [tick for tick in axis.get_yticks() if low <= tick <= high]
+    longest = max((len(axis.yaxis.get_major_formatter()(tick, 0)) for tick in ticks), default=0)
+    beside, middle = box.left - 0.19 - 0.066 * longest, box.top + box.height / 2
     label(figure, beside, middle, y, ha="center", rotation=90, fontsize=SMALL)
 
 
