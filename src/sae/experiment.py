@@ -52,7 +52,7 @@ class Extras:
         projector: Put the codes into TensorBoard's embedding projector.
     """
 
-    pictures_every: int = 5
+    pictures_every: int = 10
     progress_bar: bool = True
     checkpoints: bool = True
     tensorboard: bool = True

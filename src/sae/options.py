@@ -65,7 +65,7 @@ class OptionsCLI(LightningCLI):
         parser.add_argument(
             "--pictures_every",
             type=int,
-            default=5,
+            default=10,
             help="Draw pictures into TensorBoard after every so many epochs, and at the end of "
             "each phase; 0 at the end only, -1 never.",
         )

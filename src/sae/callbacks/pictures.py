@@ -32,7 +32,7 @@ class PhasePictures(Callback):
         every_n_epochs: Draw after every so many epochs; 0 at the end only.
     """
 
-    def __init__(self, scene: Scene, folder: Path, every_n_epochs: int = 5) -> None:
+    def __init__(self, scene: Scene, folder: Path, every_n_epochs: int = 10) -> None:
         self.scene, self.folder, self.every_n_epochs = scene, Path(folder), every_n_epochs
 
     @rank_zero_only

@@ -33,9 +33,7 @@ def numbers(scene: Scene) -> Numbers | None:
         ways = torch.stack([path.decode(codes), torch.lerp(a, b, part)], dim=1)
     return {
         "title": np.array(f"From one image to another · {scene.title}"),
-        "subtitle": np.array(
-            f"{scene.subtitle} · {STEPS} steps along a straight line, of codes or of pixels"
-        ),
+        "subtitle": np.array(f"{scene.subtitle} · {STEPS} steps on the straight line between them"),
         "ways": probe.as_images(ways),
         "ends": probe.as_images(torch.cat([a, b], dim=1)),
         "classes": np.stack([probe.labels[starts], probe.labels[ends]], axis=1),

@@ -38,7 +38,7 @@ def numbers(scene: Scene) -> Numbers:
         "title": np.array(f"Reconstructions · {scene.title}"),
         "subtitle": np.array(
             f"{scene.subtitle}{probe.some} · SSE: squared error per image, "
-            f"mean of {len(probe.images):,} images"
+            f"mean over {len(probe.images):,}"
         ),
         "columns": texts(column.name for column in columns),
         "sse": np.array([column.sse for column in columns]),

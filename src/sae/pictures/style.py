@@ -52,7 +52,7 @@ def sheet(width: float, height: float, title: str, subtitle: str = "") -> Figure
     return figure
 
 
-def _fitted(words: str, size: float, width: float, letter: float = 0.68) -> tuple[str, float]:
+def _fitted(words: str, size: float, width: float, letter: float = 0.6) -> tuple[str, float]:
     """Words and their size for a line of a figure so wide: smaller, and at last cut short."""
     letters = (width - 2 * MARGIN) * 72 / letter  # that a line takes, of one point each
     size = max(SMALL, min(size, letters / max(1, len(words))))
