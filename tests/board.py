@@ -73,6 +73,8 @@ def _has_read(board: Board) -> bool:
 def browsing(profile: Path) -> Iterator[Any]:
     """A headless Chromium; the test is skipped, with the reason, where there is none."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    import selenium.common
+
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if chromium is None or driver is None:
@@ -92,7 +94,10 @@ def browsing(profile: Path) -> Iterator[Any]:
     ):
         options.add_argument(word)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    try:
+        browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    except selenium.common.WebDriverException as error:
+        pytest.skip(f"Chromium does not start on this machine: {error.msg}")
     try:
         yield browser
     finally:
