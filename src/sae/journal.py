@@ -102,6 +102,7 @@ class RunJournal(Journal):
             "epochs": result.epochs,
             "seconds": round(result.seconds, 3),
             "loss": result.loss,
+            "unit": module.loss_unit,
             "checkpoint": checkpoint,
             "weights": weights,
             "upstream_sha256": self._upstream,

@@ -23,7 +23,7 @@ HEALTH = {
     "saturated": ("saturated", "{:.1%}"),
     "activity": ("activity", "{:.3f}"),
     "rho": ("rho", "{:g}"),
-    "loss_ratio": ("error / that of the mean image", "{:.3f}"),
+    "loss_ratio": ("error / that of the mean input", "{:.3f}"),
     "stuck": ("stuck outputs", "{:.3f}"),
 }
 
@@ -100,7 +100,11 @@ def _phase(folder: Path, phase: Mapping[str, Any]) -> dict[str, Any]:
         ]
     line = ""
     if "epochs" in phase:
-        loss = "" if phase["loss"] is None else f", validation loss {phase['loss']:.3f}"
+        loss = (
+            ""
+            if phase["loss"] is None
+            else f", validation loss {phase['loss']:.3f} {phase.get('unit', '')}"
+        )
         line = f"{phase['epochs']} epochs in {phase['seconds']:.1f} s{loss}"
     return {
         "name": phase["name"],

@@ -44,7 +44,7 @@ def test_the_columns_tell_the_story_in_order():
     second.remember()
     assert columns(reconstructions.numbers(second)) == [
         "original",
-        "corrupted",
+        "corrupted code",
         "restored from it",
         "stage 1",
         "stages 1 to 2",

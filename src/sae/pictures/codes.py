@@ -63,9 +63,12 @@ def numbers(scene: Scene) -> Numbers:
     name = "code" if before is None else "code after fine-tuning"
     now = of_codes(name, scene.codes(), probe.labels)
     planes.append(_turned(now, planes[-1]))
+    units = scene.path[-1].n_code
+    through = f" · codes of {units} units through PCA" if units > 2 else ""
+    same = f"the same {len(probe.images):,} in each plane"
     return {
         "title": np.array(f"Codes · {scene.title}"),
-        "subtitle": np.array(f"{scene.subtitle}, the same {len(probe.images):,} in each plane"),
+        "subtitle": np.array(f"{scene.subtitle}, {same}{through}"),
         "planes": texts(plane.name for plane in planes),
         "axes": np.array([plane.axes for plane in planes], dtype=np.str_),
         "points": np.stack([plane.points for plane in planes]).astype(np.float32),

@@ -27,7 +27,7 @@ from sae.pictures.style import (
 )
 
 MOST_UNITS = 100
-WIDTH, MOST_COLUMNS = 9.2, 20  # inches; of all panels together
+WIDTH, MOST_TILE, MOST_COLUMNS = 9.2, 1.2, 20  # inches, inches; of all panels together
 ANSWER = "decoder's answer to one unit"
 
 
@@ -107,7 +107,7 @@ def draw(numbers: Numbers) -> Figure:
     n_panels, n, height, width = images.shape
     columns = min(n, MOST_COLUMNS // n_panels)
     rows = math.ceil(n / columns)
-    side, down = tile(height, width, WIDTH / n_panels / max(columns, MOST_COLUMNS // n_panels))
+    side, down = tile(height, width, min(MOST_TILE, WIDTH / n_panels / columns))
     wide, tall = side * columns, down * rows
     top = HEAD + 0.3
     figure = sheet(

@@ -31,14 +31,18 @@ def numbers(scene: Scene) -> Numbers:
     columns = [scene.compared("original\n", probe.images)]
     given = scene.module.reconstruct_corrupted(probe.images.to(scene.module.device))
     if given is not None:
-        names = ("corrupted\n", "restored\nfrom it")
+        names = (
+            "corrupted\ncode" if len(scene.module.below) else "corrupted\n",
+            "restored\nfrom it",
+        )
         columns += [scene.compared(n, x.cpu()) for n, x in zip(names, given, strict=True)]
+    clean = "" if given is None else " · right of it: from the original"
     columns += [*scene.earlier, scene.now(), scene.by_pca]
     return {
         "title": np.array(f"Reconstructions · {scene.title}"),
         "subtitle": np.array(
             f"{scene.subtitle}{probe.some} · SSE: squared error per image, "
-            f"mean over {len(probe.images):,}"
+            f"mean over {len(probe.images):,}{clean}"
         ),
         "columns": texts(column.name for column in columns),
         "sse": np.array([column.sse for column in columns]),
