@@ -27,6 +27,7 @@ from sae.pictures.style import (
 )
 
 MOST_UNITS = 100
+LEAST_SPREAD = 0.05  # standard deviation of a pixel whose weights are shown
 WIDTH, MOST_TILE, MOST_COLUMNS = 9.2, 1.2, 20  # inches, inches; of all panels together
 ANSWER = "decoder's answer to one unit"
 
@@ -35,8 +36,8 @@ ANSWER = "decoder's answer to one unit"
 def numbers(scene: Scene, layer: int | None = None) -> Numbers:
     """Images of each unit, (panels, units, height, width), and which units are dead.
 
-    The first layer shows its weights: those of the encoder, blank where a pixel is the same in all
-    images (such a weight never learns and keeps its initial noise), and those of the decoder.
+    The first layer shows its weights: those of the encoder, blank where a pixel hardly varies (such
+    a weight hardly learns and keeps its initial noise), and those of the decoder.
 
     A deeper unit shows the decoder's answer to it: what changes in the image when the unit goes
     from its 1st to its 99th percentile while the others keep their mean. The other way, to look for
@@ -80,7 +81,7 @@ def of_first_layer(scene: Scene) -> Numbers | None:
 
 
 def _weights(path: Stack, images: Tensor, shown: int) -> dict[str, Tensor]:
-    varies = (images.amax(dim=0) - images.amin(dim=0)) > 0.01
+    varies = images.std(dim=0, correction=0) > LEAST_SPREAD
     encoder = path[0].weight.detach()[:shown].cpu() * varies
     decoder = path[0].decoder_weight
     if decoder is None:
