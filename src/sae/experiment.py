@@ -179,7 +179,9 @@ class Experiment:
         quiet = {"callbacks": [], "enable_progress_bar": False}
         val_sse = validation_sse(self.new_trainer(logger=False, **quiet), self.model, self.data)
         trainer = self.new_trainer(logger=[], **quiet)
-        pca = self.probe.pca if self.probe is not None else None
+        # The other processes compare nothing: they need not fit it.
+        main = trainer.is_global_zero
+        pca = self.probe.pca if main and self.probe is not None else None
         figures = figures_on_test(trainer, self.model, self.data, pca=pca)
         if self.extras.checkpoints and not self.checkpoint.exists():
             # Without fine-tuning nobody has yet. Once the checkpoint is there, both are.

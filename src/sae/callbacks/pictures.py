@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class PhasePictures(Callback):
         The Trainer reads a checkpoint after its callbacks are set up.
         """
         if stage == "fit":
-            with Looking(self.scene.module):
+            with looking(self.scene.module):
                 self.scene.remember()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -64,20 +65,16 @@ class PhasePictures(Callback):
         draw(pictures, self.scene, folder, tensorboards(trainer.loggers), trainer.global_step)
 
 
-class Looking:
-    """A network in eval mode and without gradients; it gets its mode back."""
-
-    def __init__(self, module: ReconstructionModule) -> None:
-        self.module, self._no_grad = module, torch.no_grad()
-
-    def __enter__(self) -> None:
-        self._training = self.module.training
-        self.module.eval()
-        self._no_grad.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self._no_grad.__exit__(*error)
-        self.module.train(self._training)
+@contextmanager
+def looking(module: ReconstructionModule) -> Iterator[None]:
+    """Have a network in eval mode and without gradients; it gets its mode back."""
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        module.train(training)
 
 
 def draw(
@@ -97,7 +94,7 @@ def draw(
         step: At which step of the slider.
     """
     scene.look_again()
-    with Looking(scene.module):
+    with looking(scene.module):
         for picture in pictures:
             numbers = picture.numbers(scene)
             if numbers is None:
