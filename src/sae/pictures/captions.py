@@ -4,7 +4,8 @@ CAPTIONS = {
     "losses": "The whole path: above the error of the images rebuilt through all layers so far, in "
     "one unit throughout; below the loss that each phase minimised, in its own unit.",
     "reconstructions": "A validation image of each class (of ten at most), what each part of the "
-    "path rebuilds of it, and what PCA rebuilds from as many numbers.",
+    "path rebuilds of it, and what PCA rebuilds from as many numbers. Under noise also what "
+    "is given and restored; the other columns start from the original.",
     "denoising": "Images under more and more noise, and restored; the gain in PSNR in brackets.",
     "features": "First layer: its weights as images. Deeper layers: what changes in the image when "
     "one unit goes from its 1st to its 99th percentile, the others at their mean.",

@@ -36,13 +36,12 @@ def numbers(scene: Scene) -> Numbers:
             "restored\nfrom it",
         )
         columns += [scene.compared(n, x.cpu()) for n, x in zip(names, given, strict=True)]
-    clean = "" if given is None else " · right of it: from the original"
     columns += [*scene.earlier, scene.now(), scene.by_pca]
     return {
         "title": np.array(f"Reconstructions · {scene.title}"),
         "subtitle": np.array(
             f"{scene.subtitle}{probe.some} · SSE: squared error per image, "
-            f"mean over {len(probe.images):,}{clean}"
+            f"mean over {len(probe.images):,}"
         ),
         "columns": texts(column.name for column in columns),
         "sse": np.array([column.sse for column in columns]),
