@@ -304,11 +304,16 @@ def test_a_verb_without_a_checkpoint(path, capsys):
     assert capsys.readouterr().err.startswith("error: ckpt_path: expected")
 
 
-def test_a_bad_run_ends_with_exit_code_2_as_a_process():
-    command = [sys.executable, str(ROOT / "cli.py"), "fit", "--config", "nowhere.yaml"]
+@pytest.mark.parametrize("when", ["before the data are read", "after"])
+def test_a_bad_run_ends_with_exit_code_2_as_a_process(when):
+    """And a single line: nothing that is torn down in the end adds to it."""
+    wrong = {"before the data are read": "[784]", "after": "[100, 9]"}[when]
+    command = [sys.executable, str(ROOT / "cli.py"), "fit", "--data", "DigitsDataModule"]
+    command += ["--model.sizes", wrong]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: model.sizes: expected ")
+    assert done.stderr.count("\n") == 1, done.stderr
 
 
 def test_a_checkpoint_does_not_beat_the_yaml(finished, capsys):

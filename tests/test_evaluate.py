@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from helpers import tiny_data, tiny_model
 
 from sae.evaluate import compare, fit_pca, knn_accuracy, pca_sse, rebuild
@@ -14,12 +15,12 @@ def test_pca_against_the_singular_value_decomposition():
     _, _, v = np.linalg.svd(train - mean)
     centred = test - mean
     by_hand = np.square(centred - centred @ v[:3].T @ v[:3]).sum(axis=1).mean()
-    assert pca_sse(fit_pca(train, 5), test, 3) == pytest.approx(by_hand)
+    assert pca_sse(fit_pca(train, 5), torch.from_numpy(test).split(7), 3) == pytest.approx(by_hand)
 
 
 def test_as_many_components_as_features_rebuild_everything():
     x = np.random.default_rng(0).random((50, 8))
-    assert pca_sse(fit_pca(x, 20), x, 20) == pytest.approx(0, abs=1e-12)
+    assert pca_sse(fit_pca(x, 20), [torch.from_numpy(x)], 20) == pytest.approx(0, abs=1e-12)
 
 
 def test_rebuilding_is_scikit_learns_own():
@@ -39,7 +40,7 @@ def test_nearest_neighbours_by_hand():
 def test_compare_uses_the_training_images_and_the_code_size():
     data, model = tiny_data(), tiny_model()
     figures = compare(model, data)
-    train, test = data.train.x.numpy() / 255, data.test.x.numpy() / 255
-    assert figures["pca_sse"] == pytest.approx(pca_sse(fit_pca(train, 3), test, 3), rel=1e-4)
+    train, test = data.train.x.numpy() / 255, data.test.x / 255
+    assert figures["pca_sse"] == pytest.approx(pca_sse(fit_pca(train, 3), [test], 3), rel=1e-4)
     assert compare(model, data, fit_pca(train, 12)) == pytest.approx(figures, rel=1e-4)
     assert 0 <= figures["knn_accuracy"] <= 100

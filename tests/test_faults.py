@@ -52,14 +52,14 @@ def goes_on(unbroken: dict, monkeypatch) -> None:
 
 
 def in_stage_2(monkeypatch, error: Exception) -> None:
-    step = ReconstructionModule.training_step
+    step = ReconstructionModule.training_loss
 
     def broken(self, *args):
         if self.phase == "stage2" and self.current_epoch == 1:
             raise error
         return step(self, *args)
 
-    monkeypatch.setattr(ReconstructionModule, "training_step", broken)
+    monkeypatch.setattr(ReconstructionModule, "training_loss", broken)
 
 
 @pytest.mark.parametrize(
@@ -156,15 +156,15 @@ def test_what_is_no_fault_of_the_machine_is_none():
 
 
 def test_a_loss_that_is_not_finite_stops_at_its_step(capsys, monkeypatch):
-    step, seen = ReconstructionModule.training_step, []
+    step, seen = ReconstructionModule.training_loss, []
 
-    def infinite(self, batch, batch_idx):
+    def infinite(self, x, batch_idx):
         seen.append((self.phase, self.current_epoch, batch_idx))
         if (self.phase, self.current_epoch, batch_idx) == ("stage2", 1, 7):
-            batch = [batch[0] * float("inf"), *batch[1:]]
-        return step(self, batch, batch_idx)
+            x = x * float("inf")
+        return step(self, x, batch_idx)
 
-    monkeypatch.setattr(ReconstructionModule, "training_step", infinite)
+    monkeypatch.setattr(ReconstructionModule, "training_loss", infinite)
     message = fault(capsys, 2)
     assert "stage2: expected a finite train loss" in message
     assert "in epoch 1, step 7; its learning rate (lr) is likely too high" in message
@@ -180,7 +180,7 @@ def test_data_that_change_or_disappear_after_the_start(capsys, monkeypatch, tmp_
     """They are read once: a run that is under way does not notice; one that goes on says so."""
     write_mnist(tmp_path / "mnist", monkeypatch, 80, 20)
     mine = ["--data", "MNISTDataModule", "--data.root", "mnist", "--data.val_size", "10"]
-    step = ReconstructionModule.training_step
+    step = ReconstructionModule.training_loss
 
     def gone(self, *args):
         shutil.rmtree("mnist", ignore_errors=True)
@@ -189,7 +189,7 @@ def test_data_that_change_or_disappear_after_the_start(capsys, monkeypatch, tmp_
         return step(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ReconstructionModule, "training_step", gone)
+        patch.setattr(ReconstructionModule, "training_loss", gone)
         fault(capsys, 1, *mine)
     assert [p["name"] for p in read(FOLDER, "manifest.json")["phases"]] == ["stage1", "stage2"]
     before = sorted(FOLDER.rglob("*"))

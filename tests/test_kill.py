@@ -16,8 +16,9 @@ import pytest
 from helpers import ROOT
 from killing import at_call, differences, half_a_row, outcome, run, where, while_writing
 
-from sae import experiment, pretrain
+from sae import experiment
 from sae.callbacks import BestWeights, MetricsCSV, RunBoard, Snapshot, pictures
+from sae.codes import CodesInMemory
 from sae.modules import ReconstructionModule
 
 FOLDER = Path("lightning_logs/digits/version_0")
@@ -30,14 +31,14 @@ STEPS = 13  # in an epoch
 
 FEW = {
     "half of last.ckpt is written, in stage 2": while_writing("last.ckpt", 5),
-    "between the stages": at_call(pretrain, "encode", 1),
+    "between the stages": at_call(CodesInMemory, "hand_on", 1),
     "in the middle of an epoch of fine-tuning": at_call(
-        ReconstructionModule, "training_step", 6 * STEPS + 2 * STEPS + 5
+        ReconstructionModule, "training_loss", 6 * STEPS + 2 * STEPS + 5
     ),
 }
 MANY = {
     **{
-        f"step {step} of the run": at_call(ReconstructionModule, "training_step", step)
+        f"step {step} of the run": at_call(ReconstructionModule, "training_loss", step)
         for step in (1, 7, STEPS, STEPS + 1, 3 * STEPS, 4 * STEPS + 3, 6 * STEPS, 10 * STEPS)
     },
     **{
@@ -70,7 +71,7 @@ MANY = {
     **{f"a picture is shown, {k}": at_call(pictures, "show", k) for k in (2, 5, 14)},
     "the pictures of the stack are drawn": at_call(experiment, "show", 1),
     "the test figures are shown": at_call(RunBoard, "end", 1),
-    "the validation codes are handed on": at_call(pretrain, "encode", 2),
+    "the validation codes are handed on": at_call(CodesInMemory, "hand_on", 2),
     "before the evaluation": at_call(experiment, "validation_sse", 1),
     "in the evaluation": at_call(experiment, "figures_on_test", 1),
 }

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from sae.layers import AutoencoderLayer
-from sae.losses import cross_entropy, squared_error
+from sae.losses import cross_entropy, sigmoid_squared_error, squared_error
 
 
 def test_squared_error_sums_over_features_and_averages_over_the_batch():
@@ -36,4 +36,17 @@ def test_a_layer_uses_the_loss_it_is_told():
         layer = AutoencoderLayer(4, 2, loss=loss)
         h = layer.encode(x)
         rebuilt = layer.decode(h) if loss == "mse" else layer.decode_logits(h)
-        assert layer.reconstruction_loss(h, x) == function(rebuilt, x)
+        torch.testing.assert_close(layer.reconstruction_loss(h, x), function(rebuilt, x))
+
+
+def test_the_error_of_a_sigmoid_is_that_of_its_parts_with_their_gradient():
+    logits = torch.randn(5, 7, dtype=torch.double, requires_grad=True)
+    x = torch.rand(5, 7, dtype=torch.double)
+    whole, parts = sigmoid_squared_error(logits, x), squared_error(torch.sigmoid(logits), x)
+    torch.testing.assert_close(whole, parts)
+    (of_whole,) = torch.autograd.grad(3 * whole, logits)
+    (of_parts,) = torch.autograd.grad(3 * parts, logits)
+    torch.testing.assert_close(of_whole, of_parts)
+    assert torch.autograd.gradcheck(lambda z: sigmoid_squared_error(z, x), logits)
+    half = sigmoid_squared_error(logits.bfloat16(), x)
+    torch.testing.assert_close(half, parts, rtol=0.05, atol=0)

@@ -6,8 +6,8 @@ from helpers import clone_state, loader, same_state, tiny_model
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
+from sae.codes import CodesInMemory
 from sae.corruption import Corruption
-from sae.data import encode
 from sae.modules import Stage
 from sae.pretrain import GreedyPretrainer, plan
 from sae.recipe import Recipe
@@ -96,7 +96,7 @@ def test_handed_over_codes_equal_those_computed_anew():
     model = tiny_model()
     data = loader(n=24, shuffle=True)
     data.y = torch.arange(24)
-    codes = encode(model.stack[0], data, "cpu")
+    codes = CodesInMemory().hand_on(model.stack[0], data, "stage1.train", "cpu")
     assert torch.equal(codes.x, model.stack[0].encode(data.x))
     assert torch.equal(codes.y, data.y)
     assert not codes.x.requires_grad

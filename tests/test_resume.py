@@ -61,10 +61,10 @@ def refused(capsys, *args: str) -> str:
 
 def test_finished_stages_are_not_trained_again(broken, unbroken, capsys, monkeypatch):
     trained = []
-    step = ReconstructionModule.training_step
+    step = ReconstructionModule.training_loss
     monkeypatch.setattr(
         ReconstructionModule,
-        "training_step",
+        "training_loss",
         lambda self, *args: trained.append((self.phase, self.current_epoch)) or step(self, *args),
     )
     main([*CONFIG, "--resume", "auto"])
@@ -96,7 +96,7 @@ def test_auto_takes_the_newest_unfinished_run_of_the_config(broken, unbroken, ca
     shutil.copytree(broken, broken.with_name("version_3"))
     shutil.copytree(unbroken, broken.with_name("version_11"))
     other = ["--finetune.lr", "0.1"]
-    plan = at_call(ReconstructionModule, "training_step", 5)
+    plan = at_call(ReconstructionModule, "training_loss", 5)
     assert run([*CONFIG, *other], Path.cwd(), plan) == -signal.SIGKILL
     main([*CONFIG, "--resume", "auto"])
     assert capsys.readouterr().out.startswith(f"resume: {broken.with_name('version_3')}\n")
@@ -190,7 +190,7 @@ def test_a_second_process_on_the_same_run_is_refused(tmp_path, capsys):
     pid = os.fork()
     if pid == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        step = ReconstructionModule.training_step
+        step = ReconstructionModule.training_loss
 
         def stand_still(self, *args):
             if self.phase == "finetune":
@@ -198,7 +198,7 @@ def test_a_second_process_on_the_same_run_is_refused(tmp_path, capsys):
                 time.sleep(600)
             return step(self, *args)
 
-        ReconstructionModule.training_step = stand_still  # type: ignore[method-assign]
+        ReconstructionModule.training_loss = stand_still  # type: ignore[method-assign]
         main(CONFIG)
     try:
         for _ in range(600):

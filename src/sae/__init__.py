@@ -13,7 +13,7 @@ Example::
 """
 
 from sae.corruption import Corruption
-from sae.data import DigitsDataModule, MNISTDataModule
+from sae.data import ArrayDataModule, DigitsDataModule, MNISTDataModule
 from sae.errors import InputError
 from sae.layers import AutoencoderLayer, Stack
 from sae.modules import StackedAutoencoder, Stage
@@ -22,6 +22,7 @@ from sae.recipe import Recipe
 from sae.sparsity import Sparsity
 
 __all__ = [
+    "ArrayDataModule",
     "AutoencoderLayer",
     "Corruption",
     "DigitsDataModule",

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from lightning import Trainer
 from numpy.typing import NDArray
+from torch import Tensor
 
-from sae.data import ImageDataModule, TensorLoader, encode
+from sae.codes import encoded
+from sae.data import ImageDataModule, TensorLoader
 from sae.modules import StackedAutoencoder
 
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA
 
 N_NEIGHBOURS = 5
+# PCA and 5-NN look at no more training samples than these, nor does 5-NN at more test samples:
+# what they need grows with all of them, and what they say hardly changes.
+MOST_COMPARED = 100_000
+MOST_ASKED = 20_000
 Array = NDArray[np.float32]
 
 
@@ -37,15 +44,19 @@ def rebuild(pca: PCA, images: Array, n_components: int) -> Array:
     return (images - pca.mean_) @ basis.T @ basis + pca.mean_
 
 
-def pca_sse(pca: PCA, test: Array, n_components: int) -> float:
-    """SSE per image of the test images rebuilt from their first principal components.
+def pca_sse(pca: PCA, images: Iterable[Tensor], n_components: int) -> float:
+    """SSE per image of images rebuilt from their first principal components.
 
     Args:
         pca: Of the training images.
-        test: Images to rebuild, (m, features).
+        images: Those to rebuild, in batches (m, features).
         n_components: Size of the code; cut to the components there are.
     """
-    return float(np.square(test - rebuild(pca, test, n_components)).sum(axis=1).mean())
+    n, sse = 0, 0.0
+    for x in (batch.numpy() for batch in images):
+        errors = np.square(x - rebuild(pca, x, n_components)).sum(axis=1)
+        n, sse = n + len(x), sse + float(errors.sum(dtype=np.float64))
+    return sse / n
 
 
 def knn_accuracy(
@@ -118,10 +129,14 @@ def compare(
     """
     train, test = data.train_dataloader(), data.test_dataloader()
     size = model.sizes[-1]
-    pca = fit_pca(as_array(train), size) if pca is None else pca
-    figures = {"pca_sse": pca_sse(pca, as_array(test), size)}
-    codes = [as_array(encode(model.net, loader, model.device)) for loader in (train, test)]
-    labels = [loader.y for loader in (train, test)]
+    pca = fit_pca(to_compare(train), size) if pca is None else pca
+    figures = {"pca_sse": pca_sse(pca, test.whole(), size)}
+    some = [train.sample(MOST_COMPARED), test.sample(MOST_ASKED)]
+    codes = [
+        np.concatenate([h.numpy() for _, _, h in encoded(model.net, loader, model.device)])
+        for loader in some
+    ]
+    labels = [loader.y for loader in some]
     if labels[0] is not None and labels[1] is not None:
         figures["knn_accuracy"] = knn_accuracy(
             codes[0], labels[0].numpy(), codes[1], labels[1].numpy()
@@ -129,6 +144,6 @@ def compare(
     return figures
 
 
-def as_array(loader: TensorLoader) -> Array:
-    """All x of a loader, (n, features)."""
-    return np.concatenate([x.numpy() for x in loader.whole()])
+def to_compare(loader: TensorLoader) -> Array:
+    """All x of a loader, (n, features), or as many as PCA needs."""
+    return np.concatenate([x.numpy() for x in loader.sample(MOST_COMPARED).whole()])

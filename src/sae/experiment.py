@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import Callback, Trainer
@@ -27,9 +28,10 @@ from sae.callbacks import (
     phase_checkpoints,
 )
 from sae.callbacks.pictures import draw, show, when, write
+from sae.codes import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
 from sae.data import ImageDataModule
 from sae.errors import DivergedError
-from sae.evaluate import as_array, figures_on_test, pca_sse, validation_sse
+from sae.evaluate import figures_on_test, pca_sse, validation_sse
 from sae.journal import METRICS, RunJournal
 from sae.modules import ReconstructionModule, StackedAutoencoder
 from sae.pictures import OF_PHASES, OF_THE_STACK, Picture, Probe, Scene, losses
@@ -50,6 +52,7 @@ class Extras:
             from which a run that was broken off goes on.
         tensorboard: Write event files.
         projector: Put the codes into TensorBoard's embedding projector.
+        cache: Where codes are kept on which the next stage trains: memory, disk or none.
     """
 
     pictures_every: int = 10
@@ -57,6 +60,7 @@ class Extras:
     checkpoints: bool = True
     tensorboard: bool = True
     projector: bool = False
+    cache: str = "memory"
 
 
 class Experiment:
@@ -89,7 +93,7 @@ class Experiment:
         self.new_trainer, self.extras = new_trainer, extras
         self.journal = RunJournal(run, extras.checkpoints, self._tell)
         self.pretrainer = GreedyPretrainer(
-            stages, finetune, self._phase_trainer, seed, self.journal
+            stages, finetune, self._phase_trainer, seed, self.journal, self._codes()
         )
         self.phases = self.pretrainer.plan(model)
         self.board = RunBoard(run.folder) if extras.tensorboard else None
@@ -115,6 +119,12 @@ class Experiment:
             raise
         self._note_end(results, figures)
 
+    def _codes(self) -> Codes:
+        """How codes are handed on."""
+        if self.extras.cache == "disk":
+            return CodesOnDisk(self.run.folder / CODES_FOLDER, self._tell)
+        return CodesNotKept() if self.extras.cache == "none" else CodesInMemory()
+
     # A Trainer for each phase
 
     def _phase_trainer(self, phase: Phase, module: ReconstructionModule) -> Trainer:
@@ -123,7 +133,7 @@ class Experiment:
         folder = self.run.phase_folder(phase.name) / "checkpoints"
         best, last = phase_checkpoints(folder, f"{phase.name}/val/loss")
         kept = self.extras.checkpoints
-        return self.new_trainer(
+        return self._trainer(
             callbacks=[
                 *([best] if kept else []),
                 *self._training_callbacks(phase),
@@ -133,6 +143,13 @@ class Experiment:
             logger=loggers,
             max_epochs=phase.recipe.epochs,
         )
+
+    def _trainer(self, **kwargs: Any) -> Trainer:
+        """A Trainer that looks for nothing outside the run's folder.
+
+        On SLURM one begins with any ``hpc_ckpt_N.ckpt`` that lies in its root folder.
+        """
+        return self.new_trainer(default_root_dir=str(self.run.folder), **kwargs)
 
     def _training_callbacks(self, phase: Phase) -> list[Callback]:
         """Those that decide when a phase ends and which of its weights go on."""
@@ -177,8 +194,8 @@ class Experiment:
 
     def _evaluate(self) -> dict[str, float]:
         quiet = {"callbacks": [], "enable_progress_bar": False}
-        val_sse = validation_sse(self.new_trainer(logger=False, **quiet), self.model, self.data)
-        trainer = self.new_trainer(logger=[], **quiet)
+        val_sse = validation_sse(self._trainer(logger=False, **quiet), self.model, self.data)
+        trainer = self._trainer(logger=[], **quiet)
         # The other processes compare nothing: they need not fit it.
         main = trainer.is_global_zero
         pca = self.probe.pca if main and self.probe is not None else None
@@ -221,7 +238,7 @@ class Experiment:
     ) -> None:
         phases = [(r.phase.name, r.phase.title, r.phase.epochs_before) for r in results]
         size = min(self.model.sizes[-1], len(probe.pca.components_))
-        sse = pca_sse(probe.pca, as_array(self.data.val_dataloader()), size)
+        sse = pca_sse(probe.pca, self.data.val_dataloader().whole(), size)
         metrics, pca = self.run.folder / METRICS, (f"PCA-{size}\nof the pixels", sse)
         numbers = losses.numbers(metrics, phases, self.data.description, pca)
         image = render(losses.draw(numbers))

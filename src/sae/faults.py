@@ -13,7 +13,10 @@ import torch
 
 from sae.errors import InputError
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SLURM sends SIGUSR1 ahead of its time limit. Lightning, where nobody else listens, would save a
+# checkpoint that every later training in that folder would begin with.
+_AHEAD = (signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()  # Windows has none
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *_AHEAD)
 
 
 class Interrupted(BaseException):  # nothing is wrong
@@ -30,7 +33,7 @@ class Interrupted(BaseException):  # nothing is wrong
 
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """Have SIGINT and SIGTERM raise :class:`Interrupted`, wherever the program is.
+    """Have SIGINT, SIGTERM and SIGUSR1 raise :class:`Interrupted`, wherever the program is.
 
     Lightning keeps handlers that it finds and calls them. A second signal is ignored, so that it
     does not break off the writing down of what the first one broke off.
@@ -42,8 +45,8 @@ def signals_interrupt() -> Iterator[None]:
         of_lightning = signal.getsignal(signal.SIGTERM)
         for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)
-        # It hands a SIGTERM on to the processes that it launched, but no SIGINT.
-        if signum == signal.SIGINT and callable(of_lightning) and of_lightning is not interrupt:
+        # It hands a SIGTERM on to the processes that it launched, but no other.
+        if signum != signal.SIGTERM and callable(of_lightning) and of_lightning is not interrupt:
             of_lightning(signal.SIGTERM, frame)
         raise Interrupted(first[0])
 

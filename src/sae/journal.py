@@ -17,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from sae import summary
 from sae.checkpoints import UnreadableError, fingerprint, read_checkpoint, read_weights
 from sae.checkpoints import write_weights as write_safetensors
+from sae.codes import CODES_FOLDER
 from sae.layers import Stack
 from sae.modules import ReconstructionModule
 from sae.pretrain import Journal, Phase, PhaseResult, Start
@@ -208,9 +209,10 @@ class RunJournal(Journal):
     @rank_zero_only
     def _set_the_rest_aside(self) -> None:
         """Keep what phases left that do not hold, before they are trained anew."""
-        holding = {entry["name"] for entry in self._holding}
+        # Codes may be in use; and they are no phase's: whoever has written them deletes them.
+        stay = {entry["name"] for entry in self._holding} | {CODES_FOLDER}
         for folder in self.run.folder.iterdir():
-            if not folder.is_dir() or folder.name in holding or REPLACED in folder.name:
+            if not folder.is_dir() or folder.name in stay or REPLACED in folder.name:
                 continue
             number = 0
             while (aside := folder.with_name(f"{folder.name}{REPLACED}{number}")).exists():

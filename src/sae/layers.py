@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sae.losses import cross_entropy, squared_error
+from sae.losses import cross_entropy, sigmoid_squared_error, squared_error
 
 
 def _identity(x: Tensor) -> Tensor:
@@ -87,6 +87,8 @@ class Autoencoder(nn.Module, ABC):
         logits = self.decode_logits(h)
         if self.loss == "bce":
             return cross_entropy(logits, x)
+        if self.output == "sigmoid":
+            return sigmoid_squared_error(logits, x)
         return squared_error(ACTIVATIONS[self.output](logits), x)
 
 

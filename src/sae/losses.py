@@ -6,8 +6,12 @@ batch sizes and with the published figures.
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 LOSSES = ("mse", "bce")
 
@@ -22,7 +26,44 @@ def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
     Returns:
         A scalar: SSE per image.
     """
-    return (x_hat - x).square().sum(dim=1).mean()
+    return F.mse_loss(x_hat.to(x.dtype), x, reduction="sum") / len(x)
+
+
+def sigmoid_squared_error(logits: Tensor, x: Tensor) -> Tensor:
+    """:func:`squared_error` of ``sigmoid(logits)``, with its gradient in one go.
+
+    On a small network what is done pixel by pixel takes a quarter of the time: here the difference
+    is taken once, for the loss and for the gradient.
+
+    Args:
+        logits: W' h + b' before the sigmoid, (batch, features).
+        x: Target, (batch, features).
+
+    Returns:
+        A scalar: SSE per image.
+    """
+    if logits.dtype != x.dtype:  # mixed precision
+        return squared_error(torch.sigmoid(logits), x)
+    loss: Tensor = _SigmoidSquaredError.apply(logits, x)
+    return loss
+
+
+class _SigmoidSquaredError(torch.autograd.Function):
+    """With y = sigmoid(z): d/dz Σ(y - x)²/n = 2 (y - x) y (1 - y) / n."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, x: Tensor) -> Tensor:
+        y = torch.sigmoid(logits)
+        difference = y - x
+        ctx.save_for_backward(y, difference)
+        return torch.linalg.vector_norm(difference).square() / len(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        y, difference = ctx.saved_tensors
+        of_y = difference * (2 * grad / len(y))
+        return torch.ops.aten.sigmoid_backward(of_y, y), None
 
 
 def cross_entropy(logits: Tensor, x: Tensor) -> Tensor:

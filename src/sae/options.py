@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,9 +18,11 @@ from lightning import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from sae.codes import CACHES
 from sae.corruption import Corruption
 from sae.data import ImageDataModule
-from sae.errors import InputError, check_integer, error_prefix, show
+from sae.data.rows import scale, take
+from sae.errors import InputError, check_choice, check_integer, error_prefix, show
 from sae.modules import StackedAutoencoder
 from sae.pretrain import check_recipes
 from sae.recipe import PretrainRecipe, Recipe, recipe, stage_recipes
@@ -42,6 +45,10 @@ class OptionsCLI(LightningCLI):
 
     model: StackedAutoencoder
     datamodule: ImageDataModule
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._words = list(sys.argv[1:] if kwargs.get("args") is None else kwargs["args"])
+        super().__init__(*args, **kwargs)
 
     # The options
 
@@ -87,7 +94,17 @@ class OptionsCLI(LightningCLI):
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> Any:
         self._verb = subcommand  # whose options come next
-        return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if self._needs_options(subcommand):
+            return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        self._subcommand_method_arguments[subcommand] = []
+        return self.init_parser(**kwargs)
+
+    def _needs_options(self, verb: str) -> bool:
+        """Whether anybody asks for the options of a verb: to collect all takes a while."""
+        named = [word for word in self._words if word in VERBS]
+        if not named:  # a config may name it
+            return self._words not in ([], ["--help"], ["-h"])
+        return verb in named
 
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
         """Say in the list of verbs what they do here, not what the Trainer's methods do."""
@@ -190,6 +207,7 @@ class OptionsCLI(LightningCLI):
         self.seed: int = self._option("seed_everything")
         with error_prefix("pretrain"):
             options = self._option("pretrain").as_dict()
+            check_choice("cache", options.get("cache"), CACHES)
             self.stages = stage_recipes(options, len(self.model.stack))
         with error_prefix("finetune"):
             self.finetune = recipe(self._option("finetune").as_dict())
@@ -226,7 +244,20 @@ class OptionsCLI(LightningCLI):
                 str(self.model.sizes[0]),
                 f"write [{data.n_features}, …]",
             )
+        self._check_range(data)
         return data
+
+    def _check_range(self, data: ImageDataModule) -> None:
+        """A sigmoid cannot rebuild what lies outside [0, 1]."""
+        x = scale(take(data.val.x, slice(None)))
+        low, high = x.min().item(), x.max().item()
+        if not math.isfinite(low) or not math.isfinite(high):
+            remedy = "take these samples out"
+            raise InputError("data", "finite numbers", "some that are not", remedy)
+        if self.model.stack.output == "sigmoid" and not 0 <= low <= high <= 1:
+            remedy = "scale them, or choose --model.output linear"
+            found = f"{low:.4g} to {high:.4g} among the validation samples of {data.name}"
+            raise InputError("data", "values in [0, 1] for a sigmoid output", found, remedy)
 
 
 def report_parser() -> OneSentenceParser:

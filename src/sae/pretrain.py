@@ -13,11 +13,13 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
-from sae.data.loader import TensorLoader, encode
+from sae.codes import Codes, CodesInMemory
+from sae.data.loader import TensorLoader
 from sae.errors import InputError, error_prefix
 from sae.health import check
 from sae.layers import PIXELS, Stack
 from sae.modules import ReconstructionModule, StackedAutoencoder, Stage
+from sae.overhead import no_search_for_gpus, steps_at_once
 from sae.recipe import Recipe
 from sae.seeding import derive_generator, derive_seed
 from sae.summary import chain
@@ -153,7 +155,7 @@ class GreedyPretrainer:
     """Train the stages one after another on successive codes, then fine-tune the stack.
 
     Each phase gets a fresh Trainer, a fresh module and a seed of its own. A stage trains on the
-    clean codes of the frozen layers below it, computed once in eval mode. The weights that the
+    clean codes of the frozen layers below it, in eval mode. The weights that the
     Trainer leaves go on (those of the command line leave the best ones). The stack shares the
     layers of the stages, so there is nothing to copy and nothing to get wrong.
 
@@ -163,6 +165,7 @@ class GreedyPretrainer:
         make_trainer: Makes the Trainer of a phase.
         seed: Seed of the run: initial weights, order and noise are functions of it.
         journal: What has been done before; told the result of each phase.
+        codes: How the codes of a stage are handed on; in memory if left out.
     """
 
     def __init__(
@@ -172,10 +175,12 @@ class GreedyPretrainer:
         make_trainer: TrainerFactory | None = None,
         seed: int = 0,
         journal: Journal | None = None,
+        codes: Codes | None = None,
     ) -> None:
         self.stages, self.finetune_recipe, self.seed = list(stages), finetune, seed
         self.make_trainer = make_trainer or plain_trainer
         self.journal = journal or Journal()
+        self.codes = codes or CodesInMemory()
 
     def fit(
         self, model: StackedAutoencoder, train: TensorLoader, val: TensorLoader
@@ -194,9 +199,17 @@ class GreedyPretrainer:
         check_recipes(model.stack, self.stages, self.finetune_recipe)
         for k, layer in enumerate(model.stack):
             layer.reset_parameters(derive_generator(self.seed, "init", k))
-        model.stack[0].start_at_mean(train.mean())
+        mean = train.mean()
+        if not torch.isfinite(mean).all():
+            raise InputError(
+                "data", "finite numbers", "some that are not", "take these samples out"
+            )
+        model.stack[0].start_at_mean(mean)
         phases = {phase.name: phase for phase in self.plan(model)}
-        results = self._fit_stages(model, phases, train, val)
+        try:
+            results = self._fit_stages(model, phases, train, val)
+        finally:
+            self.codes.close()
         model.requires_grad_(True)
         model.recipe, model.seed = self.finetune_recipe, self.seed
         if "finetune" in phases:
@@ -216,14 +229,16 @@ class GreedyPretrainer:
         val: TensorLoader,
     ) -> list[PhaseResult]:
         results, images = [], val
-        for k, recipe in enumerate(self.stages):
+        for k, (layer, recipe) in enumerate(zip(model.stack, self.stages, strict=True)):
             stage = Stage(model.stack, k, recipe, self.seed, images)
             device = torch.device("cpu")
             if stage.phase in phases:
                 result, device = self._train(phases[stage.phase], stage, model.stack, train, val)
                 results.append(result)
             if any(f"stage{above + 1}" in phases for above in range(k + 1, len(self.stages))):
-                train, val = (encode(stage.net, loader, device) for loader in (train, val))
+                train = self.codes.hand_on(layer, train, f"stage{k + 1}.train", device)
+                val = self.codes.hand_on(layer, val, f"stage{k + 1}.val", device)
+                self.codes.forget(f"stage{k}")
             stage.cpu()
         return results
 
@@ -243,11 +258,19 @@ class GreedyPretrainer:
             return done, device
         started = self.journal.begin(phase)
         order = derive_seed(self.seed, phase.name)
+        samples = train.reseeded(order).on(device)
+        samples.burst = steps_at_once(trainer, module.net, train.batch_size)
+        module.automatic_optimization = samples.burst == 1
         module.train()  # the stage before left shared layers in eval mode
         start = time.perf_counter()
-        trainer.fit(
-            module, train.reseeded(order), val, ckpt_path=started.checkpoint, weights_only=True
-        )
+        with no_search_for_gpus():
+            trainer.fit(
+                module,
+                samples,
+                val.on(device),
+                ckpt_path=started.checkpoint,
+                weights_only=True,
+            )
         seconds = started.seconds + time.perf_counter() - start
         health = check(module.net, phase.recipe, val, device)
         best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None

@@ -78,10 +78,14 @@ class PretrainRecipe(Recipe):
     Args:
         stages: Settings that differ, a mapping for each stage in order: the first one's first.
             An empty mapping ({}) keeps the settings above. null keeps them for all stages.
+        cache: Where the codes are kept on which the next stage trains: memory; disk (in the run's
+            folder, deleted when they are no longer needed) where they are larger than memory; none
+            (computed anew for each batch). The weights come out the same.
     """
 
     # This class only names the options; :func:`stage_recipes` reads what they are set to.
     stages: list[dict[str, Any]] | None = None
+    cache: str = "memory"
 
 
 def recipe(settings: Mapping[str, Any], defaults: Recipe | None = None) -> Recipe:
@@ -109,13 +113,15 @@ def stage_recipes(settings: Mapping[str, Any], n_stages: int) -> list[Recipe]:
     """The recipe of each stage from plain settings, as they stand in YAML.
 
     Args:
-        settings: Those of all stages, as in :func:`recipe`, and ``stages``, those that differ.
+        settings: Those of all stages, as in :func:`recipe`, ``stages``, those that differ, and
+            ``cache``.
         n_stages: How many there are.
 
     Raises:
         InputError: ``stages`` is given for another number of stages, or a setting is wrong.
     """
     settings = dict(settings)
+    settings.pop("cache", None)  # it says nothing about a stage; see sae.codes
     overrides = settings.pop("stages", None)
     shared = recipe(settings)
     if overrides is None:

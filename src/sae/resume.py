@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sae.checkpoints import ASIDE
+from sae.codes import CODES_FOLDER
 from sae.errors import InputError, show
 from sae.journal import ENTRIES
 from sae.run import Run, runs_folder
@@ -30,8 +32,12 @@ _TRAINER = (
     "plugins",
     "precision",
 )
-# The images themselves are compared, not where they lie.
-_DATA_PLACE = ("data.init_args.root", "data.init_args.fallback")
+# The images themselves are compared, not where they lie; nor where codes are kept.
+_PLACES = (
+    *(f"data.init_args.{key}" for key in ("root", "fallback", "train", "test")),
+    *(f"data.init_args.{key}" for key in ("train_labels", "test_labels")),
+    "pretrain.cache",
+)
 _MOST_KEYS = 5
 
 
@@ -50,7 +56,7 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
     flat["trainer.enable_checkpointing"] = (
         config["trainer"].get("enable_checkpointing") is not False
     )
-    return {key: _plain(value) for key, value in flat.items() if key not in _DATA_PLACE}
+    return {key: _plain(value) for key, value in flat.items() if key not in _PLACES}
 
 
 def _plain(value: Any) -> Any:
@@ -107,9 +113,15 @@ def open_run(
     except InputError:
         run.release()
         raise
-    for left_over in run.folder.rglob(f".*{ASIDE}"):
-        left_over.unlink()
+    _delete_left_overs(run.folder)
     return run
+
+
+def _delete_left_overs(folder: Path) -> None:
+    """What a killed process was writing, and codes on disk: whoever needs them computes them."""
+    for left_over in folder.rglob(f".*{ASIDE}"):
+        left_over.unlink()
+    shutil.rmtree(folder / CODES_FOLDER, ignore_errors=True)
 
 
 def changed_surroundings(run: Run, now: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sae.checkpoints import write_atomically
 from sae.errors import InputError
+from sae.nodes import check_shared, check_started
 
 # Processes that Lightning launches for DDP run the same script: they find the folder here.
 _FOLDER_VARIABLE = "SAE_RUN_FOLDER"
@@ -37,6 +40,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest: dict[str, Any] = {}
+        self._is_new = False
         self._lock = FileLock(folder / ".lock")
 
     @classmethod
@@ -49,7 +53,12 @@ class Run:
         Args:
             trainer: A Trainer of the run.
             make: Makes a new run, or opens one to go on with.
+
+        Raises:
+            InputError: Other processes were started than the Trainer is set up for, or some do not
+                see the folder.
         """
+        check_started(trainer)
         environment: Any = getattr(trainer.strategy, "cluster_environment", None)
         launched = trainer.world_size > 1 and environment.creates_processes_externally
         if not launched:
@@ -61,9 +70,27 @@ class Run:
         if parent == str(os.getppid()):
             return cls(Path(told)).read()
         trainer.strategy.setup_environment()
-        made = make() if trainer.is_global_zero else None
+        return cls._told(trainer, make)
+
+    @classmethod
+    def _told(cls, trainer: Trainer, make: Callable[[], Run]) -> Run:
+        """The run, made by the main process and told to the others."""
+        made: Run | None = None
+        try:
+            made = make() if trainer.is_global_zero else None
+        except Exception:
+            trainer.strategy.broadcast("")  # they wait to be told
+            raise
         told = trainer.strategy.broadcast("" if made is None else str(made.folder))
-        return made or cls(Path(told)).read()
+        if not told:
+            sys.exit(2)  # the main process says why
+        run = made or cls(Path(told)).read()
+        try:
+            check_shared(run.folder)
+        except InputError:
+            run.discard()
+            raise
+        return run
 
     @classmethod
     def create(cls, root: Path, name: str) -> Run:
@@ -75,6 +102,7 @@ class Run:
             InputError: The folder cannot be made.
         """
         run = cls(new_version(runs_folder(root, name)))
+        run._is_new = True
         run.hold()
         return run
 
@@ -110,6 +138,12 @@ class Run:
     def release(self) -> None:
         """Let others have the folder."""
         self._lock.release()
+
+    def discard(self) -> None:
+        """Delete the folder, where this process has just made it."""
+        if self._is_new:
+            self.release()
+            shutil.rmtree(self.folder)
 
     @property
     def name(self) -> str:

@@ -6,6 +6,7 @@ import torch.distributed as dist
 from helpers import as_process
 
 from sae.data import TensorLoader
+from sae.data import loader as loader_module
 
 
 def batches(loader) -> list[torch.Tensor]:
@@ -108,5 +109,44 @@ def test_one_process_has_it_all_at_a_weight_of_one():
 
 def test_a_whole_pass_is_neither_shuffled_nor_shared(monkeypatch):
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
-    loader = TensorLoader(numbers(), batch_size=3, shuffle=True)
-    assert torch.equal(torch.cat(list(loader.whole(batch_size=4))), numbers())
+    loader = TensorLoader(numbers(10_000), batch_size=3, shuffle=True)
+    chunks = list(loader.whole())
+    assert len(chunks) == 3
+    assert torch.equal(torch.cat(chunks), numbers(10_000))
+
+
+@pytest.fixture
+def a_device(monkeypatch):
+    """A device with 4,000 bytes left; it computes nothing but shapes."""
+    monkeypatch.setattr(loader_module, "_free_memory", lambda device: 4000)
+    return torch.device("meta")
+
+
+def test_samples_go_to_a_device_that_has_room_for_them(a_device):
+    x, y = torch.zeros(100, 10, dtype=torch.uint8), torch.zeros(100)
+    for shuffle in (False, True):
+        loader = TensorLoader(x, y, batch_size=60, shuffle=shuffle, seed=3)
+        there = loader.on(a_device)
+        assert (there.sampler.shuffle, there.sampler.seed, there.batch_size) == (shuffle, 3, 60)
+        for batch, n in zip(there, (60, 40), strict=True):
+            assert [part.device.type for part in batch] == ["meta", "meta"]
+            assert batch[0].shape == (n, 10)
+        assert loader.x is x
+    assert TensorLoader(x[:, :3], None).on(a_device).y is None
+
+
+def test_samples_stay_where_there_is_no_room_or_no_need(a_device, monkeypatch):
+    large = TensorLoader(torch.zeros(101, 10, dtype=torch.uint8))
+    assert large.on(a_device) is large
+    monkeypatch.undo()
+    small = TensorLoader(torch.zeros(1, 10))
+    assert small.on(torch.device("cpu")) is small
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_batches_on_a_gpu_are_those_of_the_cpu():
+    loader = TensorLoader(numbers(50), torch.arange(50), batch_size=20, shuffle=True, seed=1)
+    there = loader.on(torch.device("cuda"))
+    assert there.x.is_cuda
+    for got, expected in zip(there, loader, strict=True):
+        assert all(torch.equal(a.cpu(), b) for a, b in zip(got, expected, strict=True))

@@ -7,8 +7,9 @@ import torch
 from helpers import clone_state, loader, same_state, tiny_model, tiny_stack
 from lightning import Trainer
 
+from sae.codes import CodesInMemory
 from sae.corruption import Corruption
-from sae.data.loader import Share, encode
+from sae.data.loader import Share
 from sae.errors import InputError
 from sae.modules import Stage
 from sae.modules.reconstruction import _Means
@@ -191,7 +192,7 @@ def test_the_error_in_pixels_is_that_of_the_whole_path(tmp_path):
     stack, images = tiny_stack(), loader(n=20)
     plain = Recipe(lr=0.01)
     stage = Stage(stack, 1, plain, val_images=images)
-    codes = encode(stack[0], images, "cpu")
+    codes = CodesInMemory().hand_on(stack[0], images, "stage1.val", "cpu")
     trainer = Trainer(max_epochs=1, logger=False, enable_checkpointing=False)
     trainer.fit(stage, codes, codes)
     with torch.no_grad():

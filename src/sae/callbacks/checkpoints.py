@@ -30,6 +30,8 @@ def phase_checkpoints(folder: Path, monitor: str) -> tuple[Callback, Callback]:
 class PhaseCheckpoint(ModelCheckpoint):
     """A ModelCheckpoint whose folder may be moved between a run and its going on."""
 
+    looks_at_epochs_only = True  # see sae.overhead
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Read the state, with its files looked for where the folder lies now."""
 
@@ -75,11 +77,22 @@ class Snapshot(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Take up the time, and whether the training was at its end."""
+        _count_steps_alike(checkpoint)
         self._seconds, self._stop = checkpoint["sae"]["seconds"], checkpoint["sae"]["stop"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop where an early stop had been decided: the Trainer would train one epoch more."""
         trainer.should_stop = trainer.should_stop or self._stop
+
+
+def _count_steps_alike(checkpoint: dict[str, Any]) -> None:
+    """The Trainer counts steps in two places, by who takes them; let both know."""
+    loops = checkpoint["loops"]["fit_loop"]
+    ours = loops["epoch_loop.manual_optimization.optim_step_progress"]
+    its = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
+    steps = max(progress["total"]["completed"] for progress in (ours, its))
+    for progress in (ours, its):
+        progress["total"].update(ready=steps, completed=steps)
 
 
 class BestWeights(Callback):

@@ -1,9 +1,10 @@
-"""What all datamodules of images share: uint8 once in memory, and an honest split."""
+"""What all datamodules share: an honest split, and loaders that read in whole batches."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,15 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
-from sae.data.loader import TensorLoader
+from sae.data.loader import CHUNK, TensorLoader
+from sae.data.rows import Rows, WithoutRows, take
 from sae.errors import InputError, check_integer
+
+# What is only looked at comes in larger batches: each costs a little beside its arithmetic. But not
+# so large that they take more than some megabytes.
+VAL_BATCH, VAL_VALUES = 1024, 2**20
+# Chunks of data in files that go into their fingerprint.
+MOST_CHUNKS = 64
 
 
 @dataclass(frozen=True)
@@ -20,18 +28,31 @@ class Samples:
     """Images and their labels.
 
     Attributes:
-        x: uint8, (n, pixels).
-        y: int64, (n,).
+        x: uint8 in memory, or rows in files: (n, pixels).
+        y: int64, (n,), or None.
     """
 
-    x: Tensor
-    y: Tensor
+    x: Tensor | Rows
+    y: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, index: Tensor) -> Samples:
-        return Samples(self.x[index], self.y[index])
+        return Samples(take(self.x, index), None if self.y is None else self.y[index])
+
+    def without(self, index: Tensor) -> Samples:
+        """The others: as they lie in files, or in memory.
+
+        Args:
+            index: Which are left out.
+        """
+        stay = torch.ones(len(self), dtype=torch.bool)
+        stay[index] = False
+        y = None if self.y is None else self.y[stay]
+        if isinstance(self.x, Rows):
+            return Samples(WithoutRows(self.x, index.sort().values), y)
+        return Samples(self.x[stay], y)
 
 
 class ImageDataModule(LightningDataModule):
@@ -88,7 +109,11 @@ class ImageDataModule(LightningDataModule):
             )
         generator = torch.Generator().manual_seed(self.split_seed)
         order = torch.randperm(len(train), generator=generator)
-        self.val, self.train = train[order[: self.val_size]], train[order[self.val_size :]]
+        self.val = train[order[: self.val_size]]
+        if isinstance(train.x, Rows):
+            self.train = train.without(order[: self.val_size])
+        else:
+            self.train = train[order[self.val_size :]]
         self._ready = True
 
     def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -106,7 +131,7 @@ class ImageDataModule(LightningDataModule):
     @property
     def n_features(self) -> int:
         """Pixels in an image."""
-        return self.train.x.shape[1]
+        return int(self.train.x.shape[1])
 
     def summary(self) -> dict[str, Any]:
         """What the data are, for the manifest of a run."""
@@ -121,11 +146,16 @@ class ImageDataModule(LightningDataModule):
         }
 
     def fingerprint(self) -> str:
-        """SHA-256 of all images and labels with their split: equal only for the same data."""
+        """SHA-256 of all images and labels with their split: equal only for the same data.
+
+        Of data in files, which may take minutes to read, it is that of chunks all over them.
+        """
         digest = hashlib.sha256()
         for samples in (self.train, self.val, self.test):
-            digest.update(samples.x.contiguous().numpy().data)
-            digest.update(samples.y.contiguous().numpy().data)
+            for chunk in _chunks(samples.x):
+                digest.update(chunk.contiguous().numpy().data)
+            if samples.y is not None:
+                digest.update(samples.y.contiguous().numpy().data)
         return digest.hexdigest()
 
     def train_dataloader(self) -> TensorLoader:
@@ -133,8 +163,9 @@ class ImageDataModule(LightningDataModule):
         return TensorLoader(self.train.x, self.train.y, self.batch_size, shuffle=True)
 
     def val_dataloader(self) -> TensorLoader:
-        """Validation images."""
-        return TensorLoader(self.val.x, self.val.y, self.batch_size)
+        """Validation images, in batches no smaller than those of the training."""
+        few = min(VAL_BATCH, VAL_VALUES // self.n_features)
+        return TensorLoader(self.val.x, self.val.y, max(self.batch_size, few))
 
     def test_dataloader(self) -> TensorLoader:
         """The official test images."""
@@ -143,3 +174,14 @@ class ImageDataModule(LightningDataModule):
     def predict_dataloader(self) -> TensorLoader:
         """The test images, for their codes."""
         return self.test_dataloader()
+
+
+def _chunks(x: Tensor | Rows) -> Iterator[Tensor]:
+    """What of ``x`` goes into its fingerprint: all, or chunks all over the files."""
+    if isinstance(x, Tensor):
+        yield x
+        return
+    yield torch.tensor(x.shape)
+    step = max(CHUNK, len(x) // MOST_CHUNKS)
+    for first in range(0, len(x), step):
+        yield take(x, slice(first, min(first + CHUNK, len(x))))

@@ -1,4 +1,4 @@
-"""Batches straight from tensors in memory, in an order that is a function of (seed, epoch).
+"""Batches straight from arrays, in an order that is a function of (seed, epoch).
 
 One index operation fetches a whole batch; there is no sample-by-sample work, no PIL and no worker
 process. On several processes each takes its own share of every batch, so that the batch size is
@@ -8,34 +8,68 @@ that of the whole run and no sample is lost or counted twice.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sae.layers import Autoencoder
+from sae.data.rows import BLOCK_BYTES, Rows, scale, take
 from sae.seeding import derive_generator
+
+# Rows on disk are put into a new order block by block, and row by row within so many blocks: a
+# quarter of a gigabyte is read ahead, instead of a page for each row from anywhere.
+WINDOW_BLOCKS = 2**28 // BLOCK_BYTES
+# Rows that are looked at together in a pass through all of them.
+CHUNK = 4096
 
 
 @dataclass
 class _EpochOrder:
-    """The order of samples. The Trainer calls ``set_epoch`` on a loader's ``sampler``."""
+    """The order of samples. The Trainer calls ``set_epoch`` on a loader's ``sampler``.
+
+    Attributes:
+        n_samples: How many there are.
+        shuffle: Whether they come in a new order each epoch, or as they are stored.
+        seed: Of the order.
+        block: Rows that lie together on disk; None where all rows may come after all others.
+        epoch: Which.
+    """
 
     n_samples: int
     shuffle: bool
     seed: int
+    block: int | None = None
     epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
+    def blocks(self) -> Tensor | None:
+        """The order of the blocks, where there are any."""
+        if not self.shuffle or self.block is None:
+            return None
+        return torch.randperm(math.ceil(self.n_samples / self.block), generator=self._generator())
+
     def indices(self) -> Tensor | None:
+        """The order of the samples; None as they are stored."""
         if not self.shuffle:
             return None
-        generator = derive_generator(self.seed, "order", self.epoch)
-        return torch.randperm(self.n_samples, generator=generator)
+        blocks, generator = self.blocks(), self._generator()
+        if blocks is None or self.block is None:
+            return torch.randperm(self.n_samples, generator=generator)
+        windows = []
+        for some in blocks.split(WINDOW_BLOCKS):
+            rows = (some[:, None] * self.block + torch.arange(self.block)).flatten()
+            rows = rows[rows < self.n_samples]
+            windows.append(rows[torch.randperm(len(rows), generator=generator)])
+        return torch.cat(windows)
+
+    def _generator(self) -> torch.Generator:
+        return derive_generator(self.seed, "order", self.epoch)
 
 
 @dataclass(frozen=True)
@@ -65,39 +99,93 @@ class Share:
         return self.n * self.world / self.n_batch
 
 
-class TensorLoader:
-    """Batches (x,) or (x, y) from tensors in memory.
+class Burst:
+    """Batches that follow one another, handed to the Trainer as one.
 
     Args:
-        x: Samples, (n, features); uint8 is divided by 255 batch by batch, anything else passes.
+        first: Number of the first of them in the epoch.
+        batches: They, each fetched when it is asked for; once.
+    """
+
+    def __init__(self, first: int, batches: Iterator[tuple[Tensor, ...]]) -> None:
+        self.first, self._batches = first, batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        return self._batches
+
+
+class TensorLoader:
+    """Batches (x,) or (x, y), or bursts of them.
+
+    Args:
+        x: Samples, (n, features), in memory or elsewhere (:mod:`sae.data.rows`); uint8 is divided
+            by 255 batch by batch, other types pass.
         y: Labels, (n,), or None.
         batch_size: Samples in a batch, over all processes together.
-        shuffle: A new order each epoch.
+        shuffle: A new order each epoch. Samples in files are shuffled within windows of a quarter
+            of a gigabyte, made of blocks of a megabyte from anywhere, so that a disk can keep up.
         seed: Of the order.
+
+    Attributes:
+        burst: Batches in a burst; 1 gives them as they are.
     """
 
     batch_sampler = None  # the Trainer looks for it wherever there is a `sampler`
 
     def __init__(
         self,
-        x: Tensor,
+        x: Tensor | Rows,
         y: Tensor | None = None,
         batch_size: int = 256,
         shuffle: bool = False,
         seed: int = 0,
     ) -> None:
-        self.x, self.y, self.batch_size = x, y, batch_size
-        self.sampler = _EpochOrder(len(x), shuffle, seed)
+        self.x, self.y, self.batch_size, self.burst = x, y, batch_size, 1
+        self.sampler = _EpochOrder(len(x), shuffle, seed, getattr(x, "block", None))
 
-    def __len__(self) -> int:
+    @property
+    def n_batches(self) -> int:
+        """Batches in an epoch."""
         return math.ceil(len(self.x) / self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        order = self.sampler.indices()
-        for batch_idx in range(len(self)):
+    def __len__(self) -> int:
+        return math.ceil(self.n_batches / self.burst)
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = self._batches()
+        if self.burst == 1:
+            yield from batches
+            return
+        for first in range(0, self.n_batches, self.burst):
+            yield Burst(first, islice(batches, self.burst))
+
+    def _batches(self) -> Iterator[tuple[Tensor, ...]]:
+        order, ahead = self.sampler.indices(), self._read_ahead()
+        if order is not None and isinstance(self.x, Tensor):
+            order = order.to(self.x.device)
+        next(ahead)
+        for batch_idx in range(self.n_batches):
             first, rows = batch_idx * self.batch_size, self.share(batch_idx).rows
+            ahead.send(first)
             index = slice(first + rows.start, first + rows.stop)
             yield self._batch(index if order is None else order[index])
+
+    def _read_ahead(self) -> Generator[None, int, None]:
+        """Told how far the epoch is, have the blocks of one window more read from the disk."""
+        blocks, block = self.sampler.blocks(), self.sampler.block or 0
+        hinted, queue = 0, iter([] if blocks is None else blocks.tolist())
+        done = yield
+        while True:
+            while hinted < done + WINDOW_BLOCKS * block and (k := next(queue, None)) is not None:
+                if isinstance(self.x, Rows):
+                    self.x.will_need(k * block, min((k + 1) * block, len(self.x)))
+                hinted += block
+            done = yield
+
+    def batch(self, batch_idx: int) -> tuple[Tensor, ...]:
+        """This process's share of a batch in stored order."""
+        first, rows = batch_idx * self.batch_size, self.share(batch_idx).rows
+        return self._batch(slice(first + rows.start, first + rows.stop))
 
     def share(self, batch_idx: int) -> Share:
         """What of batch ``batch_idx`` falls to this process; known without asking the others.
@@ -113,47 +201,72 @@ class TensorLoader:
         return Share(slice(start, max(stop, start + 1)), stop - start, n_batch, world)
 
     def _batch(self, index: Tensor | slice) -> tuple[Tensor, ...]:
-        x = scale(self.x[index])
-        return (x,) if self.y is None else (x, self.y[index])
+        x = scale(take(self.x, index))
+        return (x,) if self.y is None else (x, take(self.y, index))
 
-    def whole(self, batch_size: int = 4096) -> Iterator[Tensor]:
+    def chunks(self) -> Iterator[tuple[int, int]]:
+        """First row of each chunk of a pass through all x, and the row after its last."""
+        n = len(self.x)
+        return ((first, min(first + CHUNK, n)) for first in range(0, n, CHUNK))
+
+    def whole(self) -> Iterator[Tensor]:
         """All x in stored order, on every process: neither shuffled nor shared out."""
-        for x in self.x.split(batch_size):
-            yield scale(x)
+        for first, last in self.chunks():
+            yield scale(take(self.x, slice(first, last)))
 
     def mean(self) -> Tensor:
         """The mean of all x, (features,)."""
-        sums = sum(x.double().sum(dim=0) for x in self.whole())
-        assert isinstance(sums, Tensor)
-        return (sums / len(self.x)).float()
+        total, unit = torch.zeros(self.x.shape[1], dtype=torch.double), 1
+        for first, last in self.chunks():
+            x = take(self.x, slice(first, last))
+            pixels = x.dtype == torch.uint8
+            # Sums of so few whole numbers are exact in single precision, and ten times faster.
+            total += (x.float() if pixels else x.double()).sum(dim=0)
+            unit = 255 if pixels else 1
+        return (total / (unit * len(self.x))).float()
+
+    def sample(self, most: int, most_bytes: int = 2**28) -> TensorLoader:
+        """The same in memory, or so many of the samples, drawn at random but always the same.
+
+        Args:
+            most: Samples to take at most.
+            most_bytes: What they may take in single precision.
+        """
+        most = min(most, max(1, most_bytes // (4 * self.x.shape[1])))
+        if len(self.x) <= most:
+            return self
+        generator = derive_generator(0, "sample")
+        index = torch.randperm(len(self.x), generator=generator)[:most].sort().values
+        labels = None if self.y is None else self.y[index]
+        return TensorLoader(take(self.x, index), labels, self.batch_size)
+
+    def of(self, x: Tensor | Rows) -> TensorLoader:
+        """A loader of other features of the same samples: their labels, their order."""
+        other = TensorLoader(x, self.y, self.batch_size, self.sampler.shuffle, self.sampler.seed)
+        other.sampler.block = self.sampler.block
+        return other
+
+    def on(self, device: torch.device) -> TensorLoader:
+        """The same samples in a GPU's memory, where a quarter of what is free there holds them.
+
+        A batch is then fetched by an index, in the same order, without a copy at each step.
+
+        Args:
+            device: Where the training computes.
+        """
+        if not isinstance(self.x, Tensor) or self.x.nbytes > _free_memory(device) / 4:
+            return self
+        other = self.of(self.x.to(device))
+        other.y = None if self.y is None else self.y.to(device)
+        return other
 
     def reseeded(self, seed: int) -> TensorLoader:
         """The same samples in another order."""
-        return TensorLoader(self.x, self.y, self.batch_size, self.sampler.shuffle, seed)
+        other = self.of(self.x)
+        other.sampler.seed = seed
+        return other
 
 
-def scale(x: Tensor) -> Tensor:
-    """Pixels in [0, 1] from uint8; other types as they are."""
-    return x.float().div_(255) if x.dtype == torch.uint8 else x
-
-
-@torch.no_grad()
-def encode(net: Autoencoder, loader: TensorLoader, device: torch.device | str) -> TensorLoader:
-    """The clean codes of all samples of a loader, as a loader: what the next stage trains on.
-
-    Args:
-        net: The trained layer below; used in eval mode.
-        loader: Its inputs, (n, features).
-        device: Where to compute.
-
-    Returns:
-        A loader of codes (n, units) in memory, with the labels, batch size and shuffling of
-        ``loader``.
-    """
-    training = net.training
-    net.eval().to(device)
-    codes = torch.cat([net.encode(x.to(device)).cpu() for x in loader.whole()])
-    net.train(training)
-    return TensorLoader(
-        codes, loader.y, loader.batch_size, loader.sampler.shuffle, loader.sampler.seed
-    )
+def _free_memory(device: torch.device) -> float:
+    """Bytes that a GPU has left; none on a CPU, whose memory holds the samples as it is."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from lightning import LightningModule, seed_everything
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
-from torchmetrics import MeanSquaredError
 
-from sae.data.loader import Share, TensorLoader
+from sae.data.loader import Burst, Share, TensorLoader
 from sae.errors import DivergedError
 from sae.layers import Autoencoder, Stack
+from sae.losses import squared_error
 from sae.recipe import Recipe
 from sae.seeding import derive_generator, derive_seed
 
@@ -71,10 +73,20 @@ class ReconstructionModule(LightningModule):
         super().__init__()
         self.net, self.below = net, below
         self.recipe, self.phase, self.seed = recipe, phase, seed
-        self.val_mse = MeanSquaredError()
-        self.val_images: TensorLoader | None = None  # where the inputs are codes, their images
+        # Where the inputs are codes: their images, in the same batches.
+        self.val_images: TensorLoader | None = None
         self._means = {"train": _Means(), "val": _Means()}
         self._unchecked: list[Tensor] = []
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a plain one that Lightning sets some forty times a step at once.
+
+        ``nn.Module`` looks first whether it is a parameter, a buffer or a module.
+        """
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def encode(self, x: Tensor) -> Tensor:
         """The code of a clean input of ``net``: (batch, features) -> (batch, units)."""
@@ -133,9 +145,23 @@ class ReconstructionModule(LightningModule):
             raise ValueError("batches of another loader; use a fresh Trainer for it")
         return share
 
-    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, ...] | Burst, batch_idx: int) -> Tensor | None:
+        """Loss of one batch; of a burst of batches all that is done at a step, for each."""
+        if not isinstance(batch, Burst):
+            return self.training_loss(batch[0], batch_idx)
+        optimizer, schedule = self.optimizers(), self.lr_schedulers()
+        assert isinstance(optimizer, LightningOptimizer)
+        for step, (x, *_) in enumerate(batch, batch.first):
+            loss = self.training_loss(x.to(self.device), step)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if isinstance(schedule, LRScheduler):
+                schedule.step()
+        return None
+
+    def training_loss(self, x: Tensor, batch_idx: int) -> Tensor:
         """Loss of one batch, per image; weighted so that DDP's mean is that of all samples."""
-        x = batch[0]
         share = self._share(x, batch_idx)
         # The 0 stands where the rank once did, so that seeds keep their noise.
         x_tilde = self.corrupt(x, self.current_epoch, batch_idx, 0, share=share)
@@ -151,9 +177,13 @@ class ReconstructionModule(LightningModule):
         would hold up the device, or take word from the other processes: some are looked at
         together, and what is left at the end of an epoch shows in its mean.
         """
-        alone = loss.device.type == "cpu" and share.world == 1
+        if loss.device.type == "cpu" and share.world == 1:
+            if not math.isfinite(value := loss.item()):
+                when = f"epoch {self.current_epoch}, step {batch_idx}"
+                raise self._diverged("train", value, when)
+            return
         self._unchecked.append(loss.detach())
-        if len(self._unchecked) < (1 if alone else CHECK_EVERY):
+        if len(self._unchecked) < CHECK_EVERY:
             return
         losses = torch.stack(self._unchecked)
         self._unchecked.clear()
@@ -178,12 +208,20 @@ class ReconstructionModule(LightningModule):
         )
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        """Loss on clean inputs, and the squared error."""
+        """Loss on clean inputs, and the squared error, of the inputs and in pixels."""
         x = batch[0]
         share = self._share(x, batch_idx)
         h = self.net.encode(x)
-        self._means["val"].add(self._losses(h, x, share), share.n)
-        self.val_mse.update(self.net.decode(h)[: share.n], x[: share.n])
+        losses = self._losses(h, x, share)
+        if self.net.loss == "mse":
+            error = losses.get("reconstruction", losses["loss"])
+        else:
+            error = squared_error(self.net.decode(h), x)
+        in_pixels = error
+        if self.val_images is not None:
+            (images, *_) = self.val_images.batch(batch_idx)
+            in_pixels = squared_error(self.below.decode(self.net.decode(h)), images.to(self.device))
+        self._means["val"].add({**losses, "sse": error, "image_sse": in_pixels}, share.n)
 
     def _losses(self, h: Tensor, x: Tensor, share: Share) -> dict[str, Tensor]:
         """``loss``, what to minimise; under a penalty also its parts and the mean activity."""
@@ -230,25 +268,8 @@ class ReconstructionModule(LightningModule):
             self._log_means("train")
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means of the pass, and the squared error per image."""
+        """Log the means of the pass."""
         self._log_means("val")
-        # The metric has added up the shares of all processes already: a mean changes nothing.
-        sse = self.val_mse.compute() * self.net.n_features
-        self.val_mse.reset()
-        in_pixels = sse
-        if self.val_images is not None:
-            n = torch.tensor(self._means["val"].n_samples, device=self.device)
-            seen = int(self.trainer.strategy.reduce(n, reduce_op="sum"))
-            in_pixels = self._image_sse(self.val_images.x[:seen])
-        self._log({f"{self.phase}/val/sse": sse, f"{self.phase}/val/image_sse": in_pixels})
-
-    def _image_sse(self, images: Tensor) -> Tensor:
-        """Squared error per image of images that go through all layers and back."""
-        errors = [
-            (self.below.decode(self.net(self.below.encode(x))) - x).square().sum()
-            for x in (batch.to(self.device) for batch in TensorLoader(images).whole())
-        ]
-        return torch.stack(errors).sum() / len(images)
 
     @property
     def loss_unit(self) -> str:
@@ -303,6 +324,10 @@ class ReconstructionModule(LightningModule):
 
     def _schedule(self, optimizer: Optimizer) -> LRScheduler:
         steps = max(1, int(self.trainer.estimated_stepping_batches))
+        loader = self.trainer.train_dataloader
+        if not self.automatic_optimization:  # those were bursts
+            assert isinstance(loader, TensorLoader)
+            steps = loader.n_batches * (self.trainer.max_epochs or 1)
         if self.recipe.schedule == "cosine":
             return CosineAnnealingLR(optimizer, T_max=steps)
         return OneCycleLR(optimizer, self.recipe.lr, total_steps=steps, cycle_momentum=False)

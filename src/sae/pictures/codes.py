@@ -44,7 +44,7 @@ class Plane:
         points: Where the images lie, (n, 2).
         axes: Names of the two axes.
         accuracy: Percent of the images whose class is that of most of their nearest 5 others in
-            the plane; nan where there are too few.
+            the plane; nan where there are too few, or fewer than two classes.
     """
 
     name: str
@@ -127,7 +127,7 @@ def accuracy(points: Array, labels: Labels) -> float:
     """See :class:`Plane`."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    if len(points) <= N_NEIGHBOURS:
+    if len(points) <= N_NEIGHBOURS or len(np.unique(labels)) < 2:
         return float("nan")
     model = KNeighborsClassifier(N_NEIGHBOURS).fit(points, labels)
     nearest = labels[model.kneighbors(return_distance=False)]  # of itself no point is a neighbour

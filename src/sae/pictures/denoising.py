@@ -44,22 +44,24 @@ TILE, LEFT = 0.5, 1.55
 def numbers(scene: Scene) -> Numbers | None:
     """Images under noise and restored, (levels, 2, rows, height, width), and their PSNR in dB.
 
-    The PSNR is 10·log10(1 / mean squared error per pixel), over all images of the probe. None
-    where the phase trains without noise, or on codes instead of pixels.
+    The PSNR is 10·log10(range² / mean squared error per pixel), over all images of the probe, where
+    the range of pixels is 1. None where the phase trains without noise, or on codes instead of
+    pixels.
     """
     corruption, probe = scene.module.recipe.corruption, scene.probe
     if corruption is None or len(scene.module.below) or corruption.level == 0:
         return None
     levels = sorted({*LEVELS[corruption.kind], corruption.level})
     clean = probe.images.to(scene.module.device)
-    images, psnr = [], []
+    images, psnr, span = [], [], probe.white - probe.black
     for level in levels:
         seed = derive_generator(scene.module.seed, "denoising picture", device=clean.device)
         noisy = replace(corruption, level=level)(clean, seed)
         with torch.no_grad():
             restored = scene.path(noisy)
         images.append(torch.stack([noisy[probe.rows], restored[probe.rows]]))
-        psnr.append([peak_signal_noise_ratio(x, clean, 1.0).item() for x in (noisy, restored)])
+        pair = (noisy, restored)
+        psnr.append([peak_signal_noise_ratio(x, clean, span).item() for x in pair])
     return {
         "title": np.array(f"Denoising · {scene.title}"),
         "subtitle": np.array(
@@ -96,9 +98,9 @@ def draw(numbers: Numbers) -> Figure:
         str(numbers["subtitle"]),
     )
     show(figure, Box(LEFT, top, wide, tall), picture)
-    _label(figure, top + down / 2, "clean")
+    _label(figure, top + (1 + height / 2) * inch, "clean")
     for k, level in enumerate(levels):
-        middle = top + (height * 1.5 + gap + k * (2 * height + 3 + gap)) * inch
+        middle = top + (height * 1.5 + gap + 3 + k * (2 * height + 3 + gap)) * inch
         noisy, restored = psnr[k]
         trained = " (trained)" if level == numbers["trained"] else ""
         _label(figure, middle, f"noise {level:g}{trained}\n{noisy:.1f} dB")

@@ -70,7 +70,7 @@ def numbers(scene: Scene, layer: int | None = None) -> Numbers:
             f"· dead: {n_dead} of {len(units.dead)}"
         ),
         "panels": texts(panels),
-        "images": scene.probe.as_images(images),
+        "images": scene.probe.in_shape(images),
         "dead": units.dead.numpy(),
     }
 

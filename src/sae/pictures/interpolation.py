@@ -66,7 +66,7 @@ def draw(numbers: Numbers) -> Figure:
     ):
         label(figure, middle, top - 0.1, words, ha="center")
     for k, pair in enumerate(numbers["classes"]):
-        middle = top + (k * (line + between) + height / 2) * inch
+        middle = top + (k * (line + between) + 1 + height / 2) * inch
         names = " to ".join(short(name) for name in pair)
         label(figure, LEFT - 0.1, middle, f"{names}\nby code", ha="right", fontsize=SMALL)
         label(figure, LEFT - 0.1, middle + down, "by pixels", ha="right", fontsize=SMALL)

@@ -30,10 +30,10 @@ TILE, LEFT, HEADING = 0.62, 0.75, 2.9  # inches
 def numbers(scene: Scene) -> Numbers | None:
     """For each probe its nearest images by code and by pixels, (2, rows, nearest, height, width).
 
-    Nearness is Euclidean. None where there are too few images.
+    Nearness is Euclidean. None where there are too few images, or fewer than two classes.
     """
     probe = scene.probe
-    if len(probe.images) <= NEAREST:
+    if len(probe.images) <= NEAREST or len(np.unique(probe.labels)) < 2:
         return None
     pixels = probe.images.numpy()
     found = np.stack([_nearest(space, probe.rows) for space in (scene.codes(), pixels)])

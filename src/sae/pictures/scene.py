@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sae.data import ImageDataModule
-from sae.data.loader import scale
-from sae.evaluate import as_array, fit_pca, rebuild
+from sae.data.rows import scale, take
+from sae.evaluate import fit_pca, rebuild, to_compare
 from sae.layers import Stack
 from sae.modules import ReconstructionModule
 from sae.units import Units, UnitSums
@@ -39,17 +39,24 @@ class Probe:
         labels: Their classes, (n,).
         rows: Index of the first image of each class, of ten classes at most.
         image_shape: Height and width.
+        black: What pictures show as black: 0, or the least value of data that go below.
+        white: What they show as white: 1, or the greatest value of data that go beyond.
         some: Where not every class has a row, that this is so, for the end of a subtitle.
         source: The data in words.
     """
 
     def __init__(self, data: ImageDataModule, n_components: int) -> None:
-        self.images = scale(data.val.x[:N_IMAGES])
-        self.labels: NDArray[np.int64] = data.val.y[:N_IMAGES].numpy()
+        self.images = scale(take(data.val.x, slice(0, N_IMAGES)))
+        y = data.val.y
+        n = len(self.images)
+        self.labels: NDArray[np.int64] = np.zeros(n, np.int64) if y is None else y[:n].numpy()
         every = np.unique(self.labels, return_index=True)[1]
-        self.rows = every[:MOST_ROWS]
+        # Without labels all are of one class, and the first ones get the rows.
+        self.rows = np.arange(n)[:MOST_ROWS] if y is None else every[:MOST_ROWS]
         self.some = "" if len(every) <= MOST_ROWS else f" · {MOST_ROWS} of {len(every)} classes"
         self.image_shape, self.source = data.image_shape, f"{data.name}, validation images"
+        self.black = min(0.0, self.images.min().item())
+        self.white = max(1.0, self.images.max().item())
         self.n_validation = len(data.val)
         self._data, self._n_components = data, n_components
 
@@ -60,11 +67,18 @@ class Probe:
     @cached_property
     def pca(self) -> PCA:
         """Principal components of the training images; computed when first asked for."""
-        return fit_pca(as_array(self._data.train_dataloader()), self._n_components)
+        return fit_pca(to_compare(self._data.train_dataloader()), self._n_components)
 
     def as_images(self, pixels: Tensor | NDArray[np.float32]) -> NDArray[np.float32]:
-        """(…, pixels) as (…, height, width)."""
-        array = pixels.cpu().numpy() if isinstance(pixels, Tensor) else pixels
+        """(…, pixels) as (…, height, width), from 0 for black to 1 for white."""
+        images = self.in_shape(pixels)
+        if (self.black, self.white) == (0, 1):
+            return images
+        return (images - self.black) / (self.white - self.black)
+
+    def in_shape(self, values: Tensor | NDArray[np.float32]) -> NDArray[np.float32]:
+        """(…, pixels) as (…, height, width), whatever the values are."""
+        array = values.cpu().numpy() if isinstance(values, Tensor) else values
         return array.reshape(*array.shape[:-1], *self.image_shape)
 
 

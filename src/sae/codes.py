@@ -1,0 +1,233 @@
+"""How codes are handed on from a trained stage to the next: in memory, on disk, or not kept at all.
+
+All three give the next stage the same samples in the same order. Where there are several processes
+each computes its own part of the codes, chunk by chunk, so that each chunk is computed once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from sae.checkpoints import ASIDE
+from sae.data.loader import TensorLoader
+from sae.data.rows import EncodedRows, FileRows, encode_rows, scale, take
+from sae.errors import InputError
+from sae.layers import Autoencoder, AutoencoderLayer
+from sae.summary import shown_path
+
+CACHES = ("memory", "disk", "none")
+# Where they lie in a run's folder, with cache disk.
+CODES_FOLDER = "codes"
+
+
+class Codes(ABC):
+    """The codes of the layer that was trained last; those of the layer below it are dropped."""
+
+    @abstractmethod
+    def hand_on(
+        self, layer: AutoencoderLayer, loader: TensorLoader, name: str, device: torch.device | str
+    ) -> TensorLoader:
+        """The clean codes of all samples of a loader, as a loader: what the next stage trains on.
+
+        Args:
+            layer: The trained layer; used in eval mode.
+            loader: Its inputs, (n, features).
+            name: What they are, such as ``stage1.train``; no two of a run are the same.
+            device: Where to compute.
+
+        Returns:
+            A loader of codes (n, units) with the labels, batch size and order of ``loader``.
+        """
+
+    def forget(self, stage: str) -> None:  # noqa: B027  # memory takes care of itself
+        """Give back what the codes of a stage take: nothing reads them any more."""
+
+    def close(self) -> None:  # noqa: B027
+        """Give back all."""
+
+
+class CodesInMemory(Codes):
+    """Codes in memory, in single precision, on every process."""
+
+    def hand_on(
+        self, layer: AutoencoderLayer, loader: TensorLoader, name: str, device: torch.device | str
+    ) -> TensorLoader:
+        """See :class:`Codes`."""
+        n, units = len(loader.x), layer.n_code
+        check_memory(name, 4 * n * units)
+        codes = torch.empty(n, units)
+        for first, last, h in encoded(layer, loader, device, _rank_and_world()):
+            codes[first:last] = h
+        if _rank_and_world()[1] > 1:
+            _exchange(codes, loader, device)
+        return loader.of(codes)
+
+
+class CodesOnDisk(Codes):
+    """Codes in files: each process writes a part of its own, and all read all of them.
+
+    Args:
+        folder: Where; made when it is needed and deleted in the end. Several machines must share
+            it.
+        tell: Told in a line what is written where.
+    """
+
+    def __init__(self, folder: Path, tell: Callable[[str], None] = print) -> None:
+        self.folder, self.tell = folder, tell
+
+    def hand_on(
+        self, layer: AutoencoderLayer, loader: TensorLoader, name: str, device: torch.device | str
+    ) -> TensorLoader:
+        """See :class:`Codes`."""
+        rank, world = _rank_and_world()
+        n_bytes = 4 * len(loader.x) * layer.n_code
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if rank == 0:
+            stage, part = name.split(".")
+            self.tell(
+                f"{stage}: codes of the {part} samples take {megabytes(n_bytes)} on disk, "
+                f"in {shown_path(self.folder)}, until they are no longer needed"
+            )
+        bounds = [_share_of_chunks(loader, r, world) for r in range(world)]
+        paths = [self.folder / f"{name}-{r:05d}-of-{world:05d}.npy" for r in range(world)]
+        start, stop = bounds[rank]
+        parts = (h for _, _, h in encoded(layer, loader, device, (rank, world)))
+        write_npy(paths[rank], (stop - start, layer.n_code), parts)
+        _wait_for_all()
+        filled = [path for path, (a, b) in zip(paths, bounds, strict=True) if b > a]
+        missing = [path for path in filled if not path.exists()]
+        if missing:
+            expected = "a folder that all machines share, for --pretrain.cache disk"
+            remedy = "name one with --trainer.default_root_dir"
+            raise InputError(str(self.folder), expected, f"no {missing[0].name} in it", remedy)
+        return loader.of(FileRows(filled))
+
+    def forget(self, stage: str) -> None:
+        """Delete the files of a stage."""
+        _wait_for_all()
+        if _rank_and_world()[0] == 0:
+            for path in self.folder.glob(f"{stage}.*.npy"):
+                path.unlink()
+
+    def close(self) -> None:
+        """Delete the folder."""
+        if _rank_and_world()[0] == 0:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class CodesNotKept(Codes):
+    """Codes that are computed anew for each batch: nothing is kept, and each epoch costs more."""
+
+    def hand_on(
+        self, layer: AutoencoderLayer, loader: TensorLoader, name: str, device: torch.device | str
+    ) -> TensorLoader:
+        """See :class:`Codes`."""
+        layer.eval()
+        return loader.of(EncodedRows(loader.x, layer, device))
+
+
+def encoded(
+    net: Autoencoder,
+    loader: TensorLoader,
+    device: torch.device | str,
+    part: tuple[int, int] = (0, 1),
+) -> Iterator[tuple[int, int, Tensor]]:
+    """The clean codes of this process's chunks: first row, row after the last, (rows, units)."""
+    training = net.training
+    net.eval().to(device)
+    start, stop = _share_of_chunks(loader, *part)
+    for first, last in loader.chunks():
+        if start <= first < stop:
+            x = scale(take(loader.x, slice(first, last)))
+            yield first, last, encode_rows(net, x.to(device)).cpu()
+    net.train(training)
+
+
+def _share_of_chunks(loader: TensorLoader, rank: int, world: int) -> tuple[int, int]:
+    """The rows, from and to, that a process encodes, in whole chunks.
+
+    A chunk is one product of matrices: cut elsewhere its last bits could differ.
+    """
+    chunks = list(loader.chunks())
+    mine = chunks[rank * len(chunks) // world : (rank + 1) * len(chunks) // world]
+    return (mine[0][0], mine[-1][1]) if mine else (0, 0)
+
+
+def _exchange(codes: Tensor, loader: TensorLoader, device: torch.device | str) -> None:
+    """Fill in the codes that the other processes have computed."""
+    for rank in range(dist.get_world_size()):
+        start, stop = _share_of_chunks(loader, rank, dist.get_world_size())
+        if stop > start:
+            part = codes[start:stop].to(device)
+            dist.broadcast(part, src=rank)
+            codes[start:stop] = part.cpu()
+
+
+def _rank_and_world() -> tuple[int, int]:
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def _wait_for_all() -> None:
+    if _rank_and_world()[1] > 1:
+        dist.barrier()
+
+
+def write_npy(path: Path, shape: tuple[int, int], parts: Iterator[Tensor]) -> None:
+    """Write rows of single precision as ``.npy``, part by part; the room is taken beforehand.
+
+    Raises:
+        OSError: There is not enough room; nothing is left behind.
+    """
+    aside = path.with_suffix(f".{os.getpid()}{ASIDE}")
+    try:
+        with aside.open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            file.flush()
+            if hasattr(os, "posix_fallocate") and shape[0]:
+                try:
+                    os.posix_fallocate(file.fileno(), file.tell(), 4 * shape[0] * shape[1])
+                except OSError as error:
+                    if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                        raise OSError(error.errno, error.strerror, str(path)) from None
+            for part in parts:
+                file.write(part.numpy().data)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def check_memory(name: str, n_bytes: int) -> None:
+    """Refuse codes that cannot fit into this machine's memory.
+
+    Raises:
+        InputError: They are larger than all of it.
+    """
+    if "SC_PHYS_PAGES" not in os.sysconf_names:
+        return
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if n_bytes > there:
+        expected = f"codes that fit into the {megabytes(there)} of memory"
+        found = f"{megabytes(n_bytes)} for {name}"
+        raise InputError("pretrain.cache", expected, found, "use --pretrain.cache disk")
+
+
+def megabytes(n_bytes: float) -> str:
+    """A size for people."""
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if n_bytes < 1000 or unit == "TB":
+            return f"{n_bytes:.0f} {unit}" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    raise AssertionError

@@ -1,0 +1,129 @@
+"""Your own data, as ``.npy`` files: one, or a folder of many; also larger than memory."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sae.data.base import ImageDataModule, Samples
+from sae.data.rows import FileRows, map_npy, npy_files
+from sae.errors import InputError
+
+
+class ArrayDataModule(ImageDataModule):
+    """Samples in ``.npy`` files, mapped into memory: read while they are needed, batch by batch.
+
+    A file holds an array (n, features) or (n, height, width) of uint8, which is divided by 255, or
+    of floats, which are taken as they are: in [0, 1] for a sigmoid output. A folder holds several
+    such files, taken one after another by their names.
+
+    Args:
+        train: File or folder to train on, validation among it.
+        test: File or folder to test on; null sets aside as many of ``train`` as for validation.
+        train_labels: ``.npy`` file of a whole number for each sample, (n,); null for none.
+        test_labels: The same for ``test``.
+        image_shape: Height and width in which pictures show a sample of (n, features); null shows
+            a square where that is possible, else one row.
+        batch_size: Samples in a batch, over all processes together; 1 or more.
+        val_size: Samples taken out of ``train`` for validation.
+        split_seed: Seed of that choice.
+
+    Raises:
+        InputError: A file is missing or damaged, or files or labels do not fit each other.
+    """
+
+    def __init__(
+        self,
+        train: str,
+        test: str | None = None,
+        train_labels: str | None = None,
+        test_labels: str | None = None,
+        image_shape: list[int] | None = None,
+        batch_size: int = 256,
+        val_size: int = 5000,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, val_size, split_seed)
+        self.paths = {"train": train, "test": test}
+        self.labels = {"train": train_labels, "test": test_labels}
+        if test is None and test_labels is not None:
+            remedy = "name the test samples, or leave their labels out"
+            raise InputError("test_labels", "labels of test", "no test", remedy)
+        self._asked_shape = image_shape
+        self.name = Path(os.path.expanduser(train)).stem or "arrays"
+
+    def load(self) -> tuple[Samples, Samples]:
+        """Map the files into memory."""
+        train = self._read("train")
+        if self.paths["test"] is not None:
+            test = self._read("test")
+            if test.x.shape[1] != train.x.shape[1]:
+                expected = f"{train.x.shape[1]} features, as in train"
+                raise InputError("test", expected, str(test.x.shape[1]), "name others")
+        else:
+            train, test = self._set_aside(train)
+        self.description = f"{self.name} ({len(train):,} + {len(test):,} samples of "
+        self.description += f"{'x'.join(map(str, self._sample_shape))})"
+        self.image_shape = self._image_shape(int(train.x.shape[1]))
+        return train, test
+
+    def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The files that were read, from wherever the next command is run."""
+        named = {key: init_args.get(key) for key in ("train", "test", *_LABELS)}
+        found = {key: str(_path(path).resolve()) for key, path in named.items() if path}
+        return class_path, {**init_args, **found}
+
+    def _read(self, part: str) -> Samples:
+        path = self.paths[part]
+        assert path is not None
+        rows = FileRows(npy_files(_path(path)))
+        self._sample_shape = rows.sample_shape
+        return Samples(rows, self._read_labels(part, len(rows)))
+
+    def _read_labels(self, part: str, n: int) -> Tensor | None:
+        path = self.labels[part]
+        if path is None:
+            return None
+        labels = np.asarray(map_npy(_path(path)))
+        if labels.shape != (n,) or labels.dtype.kind not in "iu":
+            expected = f"whole numbers of shape ({n},), one for each sample"
+            found = f"{labels.dtype} of {labels.shape}"
+            raise InputError(f"{part}_labels", expected, found, "name the file that fits")
+        return torch.from_numpy(labels.astype(np.int64))
+
+    def _set_aside(self, samples: Samples) -> tuple[Samples, Samples]:
+        """Take the test samples out of the others."""
+        n = self.val_size
+        if 2 * n >= len(samples):
+            expected = (
+                f"less than half of the {len(samples)} samples: as many are set aside to test"
+            )
+            raise InputError("val_size", expected, str(n), "leave some to train on")
+        generator = torch.Generator().manual_seed(self.split_seed + 1)
+        index = torch.randperm(len(samples), generator=generator)[:n]
+        return samples.without(index), samples[index]
+
+    def _image_shape(self, features: int) -> tuple[int, int]:
+        shape = self._asked_shape or (
+            list(self._sample_shape) if len(self._sample_shape) == 2 else None
+        )
+        if shape is None:
+            side = math.isqrt(features)
+            return (side, side) if side * side == features else (1, features)
+        if len(shape) != 2 or min(shape) < 1 or math.prod(shape) != features:
+            expected = f"height and width whose product is {features}"
+            raise InputError("image_shape", expected, str(shape), "mend it or leave it out")
+        return shape[0], shape[1]
+
+
+_LABELS = ("train_labels", "test_labels")
+
+
+def _path(path: str) -> Path:
+    return Path(os.path.expanduser(path))

@@ -1,0 +1,87 @@
+"""Several processes on several machines: are they those that were asked for, and share a disk?"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from lightning import Trainer
+from lightning.fabric.plugins.environments import SLURMEnvironment
+
+from sae.errors import InputError
+
+# Who starts processes -> where it says how many there are, and on how many nodes.
+_STARTERS = {
+    "torchrun": ("WORLD_SIZE", "GROUP_WORLD_SIZE"),
+    "srun": ("SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES"),
+}
+
+
+def check_started(trainer: Trainer) -> None:
+    """Refuse other processes than the Trainer is set up for: they would wait for each other.
+
+    Raises:
+        InputError: There are more or fewer of them, or on more or fewer nodes; or several nodes,
+            and nobody who brings their processes together.
+    """
+    # Not the Trainer's world_size: that is what SLURM says.
+    strategy: Any = trainer.strategy
+    devices, nodes = getattr(strategy, "num_processes", 1), getattr(strategy, "num_nodes", 1)
+    started = _started()
+    if started is None:
+        if nodes > 1 and not strategy.cluster_environment.creates_processes_externally:
+            expected = "1, unless torchrun or srun starts the processes"
+            remedy = f"start it on each node with torchrun --nnodes {nodes}, or with srun"
+            raise InputError("trainer.num_nodes", expected, str(nodes), remedy)
+        return
+    who, processes, on = started
+    each = processes // on
+    if (devices, nodes) != (each, on):
+        expected = f"{each} and {on}, for {who} started {each} on each of {on}"
+        remedy = f"write --trainer.devices {each} --trainer.num_nodes {on}"
+        found = f"{devices} and {nodes}"
+        raise InputError("trainer.devices, trainer.num_nodes", expected, found, remedy)
+
+
+def _started() -> tuple[str, int, int] | None:
+    """Who started this process and its like, how many, and on how many nodes."""
+    for who, names in _STARTERS.items():
+        told = [os.environ.get(name, "") for name in names]
+        if not all(number.isdecimal() for number in told):
+            continue
+        # Of one task of srun Lightning makes as many processes as it is asked for, and in a shell
+        # that SLURM has opened it heeds nothing of it.
+        if who == "srun" and (told[0] == "1" or not SLURMEnvironment.detect()):
+            continue
+        return who, int(told[0]), int(told[1])
+    return None
+
+
+def check_shared(folder: Path) -> None:
+    """Have each process look for a file that the main one makes: all read what it writes.
+
+    A folder of the same name may lie on a disk of each node's own.
+
+    Raises:
+        InputError: Some do not see it; raised in all processes.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return
+    name = [f".seen_by_all_{secrets.token_hex(8)}"]
+    dist.broadcast_object_list(name)
+    mark = folder / name[0]
+    if dist.get_rank() == 0:
+        mark.touch()
+    dist.barrier()
+    seen: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(seen, mark.exists())
+    if dist.get_rank() == 0:
+        mark.unlink()
+    blind = [str(rank) for rank, sees in enumerate(seen) if not sees]
+    if blind:
+        found = f"{folder}, which process {', '.join(blind)} does not see"
+        expected, remedy = "a folder that all processes see", "name one on a disk that all share"
+        raise InputError("trainer.default_root_dir", expected, found, remedy)

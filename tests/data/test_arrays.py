@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sae.cli import main
+from sae.data import ArrayDataModule
+from sae.data.rows import FileRows, WithoutRows
+from sae.errors import InputError
+
+
+@pytest.fixture
+def files(tmp_path) -> Path:
+    """300 images of 4x3 in three files, 40 of them to test, with labels."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (340, 4, 3), dtype=np.uint8), np.arange(340) % 3
+    (tmp_path / "train").mkdir()
+    for k, part in enumerate(np.split(x[:300], [100, 130])):
+        np.save(tmp_path / "train" / f"{k}.npy", part)
+    np.save(tmp_path / "test.npy", x[300:])
+    np.save(tmp_path / "y.npy", y[:300])
+    np.save(tmp_path / "y_test.npy", y[300:].astype(np.uint8))
+    return tmp_path
+
+
+def module(files: Path, **kwargs) -> ArrayDataModule:
+    data = ArrayDataModule(str(files / "train"), **{"val_size": 50, "batch_size": 32, **kwargs})
+    data.setup()
+    return data
+
+
+def rows_of(x) -> set[bytes]:
+    return {row.numpy().tobytes() for row in x[:]}
+
+
+def test_every_sample_falls_into_one_part(files):
+    data = module(files)
+    parts = [rows_of(samples.x) for samples in (data.train, data.val, data.test)]
+    assert [len(part) for part in parts] == [200, 50, 50]
+    assert len(set.union(*parts)) == 300
+    named = module(files, test=str(files / "test.npy"))
+    assert [len(named.train), len(named.val), len(named.test)] == [250, 50, 40]
+    assert named.image_shape == (4, 3)
+    assert named.n_features == 12
+    assert named.description == "train (300 + 40 samples of 4x3)"
+
+
+def test_what_is_trained_on_stays_in_its_files(files):
+    data = module(files, test=str(files / "test.npy"))
+    assert isinstance(data.train.x, WithoutRows)
+    assert isinstance(data.test.x, FileRows)
+    assert isinstance(data.val.x, torch.Tensor)
+
+
+def test_labels_stay_with_their_samples(files):
+    x = np.concatenate([np.load(path) for path in sorted((files / "train").glob("*.npy"))])
+    of = {row.tobytes(): k % 3 for k, row in enumerate(x)}
+    labels = {"train_labels": str(files / "y.npy"), "test_labels": str(files / "y_test.npy")}
+    data = module(files, test=str(files / "test.npy"), **labels)
+    for samples in (data.train, data.val):
+        assert [of[row.numpy().tobytes()] for row in samples.x[:]] == samples.y.tolist()
+    assert data.test.y.tolist() == [k % 3 for k in range(300, 340)]
+    assert module(files).train.y is None
+
+
+def test_the_fingerprint_tells_data_from_others(files):
+    first = module(files).fingerprint()
+    assert first == module(files).fingerprint()
+    assert first != module(files, split_seed=1).fingerprint()
+    array = np.load(files / "train" / "1.npy")
+    array[3, 1, 1] ^= 1
+    np.save(files / "train" / "1.npy", array)
+    assert first != module(files).fingerprint()
+
+
+WRONG = {
+    "no such folder": ({"train": "nowhere"}, "nowhere"),
+    "a folder without arrays": ({"train": "empty"}, "folder without any"),
+    "other features": ({"test": "odd.npy"}, "12 features"),
+    "labels too few": ({"train_labels": "y_test.npy"}, r"train_labels.*\(300,\)"),
+    "labels of floats": ({"train_labels": "odd.npy"}, "train_labels"),
+    "labels of nothing": ({"test_labels": "y.npy"}, "test_labels"),
+    "an image shape of another size": ({"image_shape": [5, 3]}, "image_shape.*12"),
+    "too many to validate": ({"val_size": 150}, "val_size"),
+}
+
+
+@pytest.mark.parametrize(("options", "words"), WRONG.values(), ids=WRONG)
+def test_what_does_not_fit_is_named(files, options, words, monkeypatch):
+    monkeypatch.chdir(files)
+    np.save("odd.npy", np.zeros((40, 5), np.float32))
+    (files / "empty").mkdir()
+    with pytest.raises(InputError, match=words):
+        ArrayDataModule(**{"train": "train", "val_size": 50, **options}).setup()
+
+
+def fit(files: Path, *words: str) -> Path:
+    command = ["fit", "--model.sizes", "[12, 6, 3]", "--pretrain.epochs", "2"]
+    command += ["--finetune.epochs", "2", "--data", "ArrayDataModule", "--data.val_size", "50"]
+    main([*command, "--data.train", str(files / "train"), "--name", "mine", *words])
+    return sorted(Path("lightning_logs/mine").glob("version_*"))[-1]
+
+
+def test_the_whole_path_without_labels(files, capsys):
+    folder = fit(files)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["data"] == "train"
+    assert "knn_accuracy" not in summary["test"]
+    assert summary["test"]["sse"] > 0
+    out = capsys.readouterr().out
+    assert "5-NN" not in out
+    assert (folder / "finetune" / "reconstructions.png").exists()
+    with np.load(folder / "finetune" / "codes.npz") as numbers:
+        assert np.isnan(numbers["accuracy"]).all()
+    assert not (folder / "finetune" / "neighbours.png").exists()
+
+
+def test_values_outside_of_the_outputs_range_are_refused(files, capsys):
+    np.save(files / "train" / "0.npy", np.zeros((10, 12), np.float32) - 1)
+    for name in ("1.npy", "2.npy"):
+        np.save(files / "train" / name, np.random.default_rng(0).random((90, 12)))
+    np.save(files / "train" / "0.npy", np.full((90, 12), 3.0))
+    with pytest.raises(SystemExit) as caught:
+        fit(files)
+    assert caught.value.code == 2
+    assert "values in [0, 1] for a sigmoid output" in capsys.readouterr().err
+    assert not Path("lightning_logs").exists()
+    assert fit(files, "--model.output", "linear").exists()
+
+
+def test_values_that_are_no_numbers_are_refused(files, capsys):
+    array = np.random.default_rng(0).random((300, 12)).astype(np.float32)
+    array[np.arange(0, 300, 7)] = np.nan
+    for path in (files / "train").glob("*.npy"):
+        path.unlink()
+    np.save(files / "train" / "0.npy", array)
+    with pytest.raises(SystemExit) as caught:
+        fit(files)
+    assert caught.value.code == 2
+    assert "finite" in capsys.readouterr().err
+
+
+def test_the_config_names_the_files_from_anywhere(files, monkeypatch):
+    monkeypatch.chdir(files)
+    fit(Path(), "--pictures_every", "-1")
+    config = next(Path("lightning_logs").glob("*/*/config.yaml")).read_text()
+    assert f"train: {(files / 'train').resolve()}" in config
