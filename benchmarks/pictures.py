@@ -1,10 +1,11 @@
-"""What the pictures cost: their seconds as a share of the training's, clocked inside of a run.
+"""What pictures and logging cost: their share of the training's seconds, clocked inside of a run.
 
     python benchmarks/pictures.py [--runs 3] [-- --config configs/stacked.yaml ...]
 
 Each run is a process of its own, of the config as it is. Counted are looking at the networks before
 a phase, drawing, encoding and writing while it trains and at its end, and the pictures of the
 finished stack; not the fit of PCA, which a run without pictures does as well for its summary.
+Logging is metrics.csv, and what goes to TensorBoard beside the pictures.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ def clocked(words: list[str]) -> None:
     """Run the command line in this process and write what the pictures took."""
     import sae.callbacks.pictures
     import sae.experiment
+    from sae.callbacks import MetricsCSV, RunBoard, WholePath
     from sae.cli import main
+    from sae.modules import ReconstructionModule
     from sae.pictures.scene import Probe
 
-    seconds = {"pictures": 0.0, "pca": 0.0, "n": 0.0}
+    seconds = {"pictures": 0.0, "pca": 0.0, "logging": 0.0}
 
     def clock(owner: object, name: str, key: str) -> None:
         own = getattr(owner, name)
@@ -39,7 +42,6 @@ def clocked(words: list[str]) -> None:
                 return own(*args, **kwargs)
             finally:
                 seconds[key] += time.perf_counter() - start
-                seconds["n"] += 1
 
         setattr(owner, name, timed)
 
@@ -47,19 +49,24 @@ def clocked(words: list[str]) -> None:
     clock(sae.callbacks.pictures.PhasePictures, "_draw", "pictures")
     clock(sae.experiment.Experiment, "_draw", "pictures")
     clock(Probe.pca, "func", "pca")
+    clock(MetricsCSV, "on_train_epoch_end", "logging")
+    clock(WholePath, "on_validation_end", "logging")
+    clock(ReconstructionModule, "_log", "logging")
+    clock(RunBoard, "begin", "logging")
+    clock(RunBoard, "end", "logging")
     main(["fit", *words])
     Path("clock.json").write_text(json.dumps(seconds))
 
 
-def measure(words: list[str]) -> tuple[float, float]:
-    """Seconds of the pictures and of the training, of one run."""
+def measure(words: list[str]) -> tuple[float, float, float]:
+    """Seconds of the pictures, of logging and of the training, of one run."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--clocked", "--", *words]
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
         seconds = json.loads((Path(folder) / "clock.json").read_text())
         (summary,) = Path(folder).glob("lightning_logs/*/version_0/summary.json")
         training = json.loads(summary.read_text())["seconds"]["total"]
-    return seconds["pictures"] - seconds["pca"], training
+    return seconds["pictures"] - seconds["pca"], seconds["logging"], training
 
 
 def main() -> None:
@@ -75,9 +82,10 @@ def main() -> None:
         return
     shares = []
     for _ in range(options.runs):
-        pictures, training = measure(words)
-        shares.append(100 * pictures / training)
-        print(f"pictures {pictures:.2f} s of {training:.1f} s: {shares[-1]:.1f} %", flush=True)
+        pictures, logging, training = measure(words)
+        shares.append(100 * (pictures + logging) / training)
+        parts = f"pictures {pictures:.2f} s and logging {logging:.2f} s"
+        print(f"{parts} of {training:.1f} s: {shares[-1]:.1f} %", flush=True)
     print(f"median {statistics.median(shares):.1f} %")
 
 
