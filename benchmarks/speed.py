@@ -4,10 +4,10 @@
     python benchmarks/speed.py --startup | --where [--smoke]
 
 The job (contestants/job.py): 784-256-128, two stages on 55,000 images of MNIST, then fine-tuning.
-Each contestant does it in a process of its own, one after another, round by round, so that what
-else the machine does meets them alike; ratios are taken within a round. Seconds are those of the
-training, from images in memory to the trained stack. Without MNIST the images are generated.
-``clustpy`` needs ``pip install -e ".[bench]"``.
+Each contestant does it in a process of its own; they work in turns of a fifth of a second
+(turns.py), so that what else the machine does meets them alike, and ratios are taken within a
+round. Seconds are those of the training, from images in memory to the trained stack. Without MNIST
+the images are generated. ``clustpy`` needs ``pip install -e ".[bench]"``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import startup
 from processes import figures, machine, measure_aside
 from quiet import Others, warning
+from turns import in_turns
 
 SIZES = (784, 256, 128)  # as in contestants/job.py, which needs torch
 # Name -> script, and what else it is told.
@@ -57,21 +58,17 @@ def flops_a_sample() -> int:
 
 def rounds(options: argparse.Namespace, words: list[str]) -> list[dict[str, Any]]:
     """Figures of each contestant, a dictionary a round; those that are skipped say so once."""
-    names = list(options.contestants)
+    jobs = {name: CONTESTANTS[name] for name in options.contestants}
+    jobs = {name: (script, [*words, *own]) for name, (script, own) in jobs.items()}
     found: list[dict[str, Any]] = []
     for number in range(options.runs):
-        found.append({})
-        for name in list(names):
-            script, own = CONTESTANTS[name]
-            with Others() as others:
-                told = figures(script, [*words, *own], options.threads)
-            told["others"] = others.share
-            if "skipped" in told:
-                print(f"{name}: skipped, {told['skipped']}", flush=True)
-                names.remove(name)
-                continue
-            found[-1][name] = told
-        seconds = "  ".join(f"{name} {told['seconds']:.2f}" for name, told in found[-1].items())
+        with Others() as others:
+            told = in_turns(jobs, options.threads)
+        for name in [name for name in jobs if "skipped" in told[name]]:
+            print(f"{name}: skipped, {told.pop(name)['skipped']}", flush=True)
+            del jobs[name]
+        found.append({name: {**each, "others": others.share} for name, each in told.items()})
+        seconds = "  ".join(f"{name} {each['seconds']:.2f}" for name, each in told.items())
         print(f"round {number + 1} of {options.runs}, seconds: {seconds}", flush=True)
     return found
 
