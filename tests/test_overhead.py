@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -48,10 +49,12 @@ RECIPES = {
 }
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-def test_weights_are_those_of_single_steps_bit_for_bit(recipe, monkeypatch):
+def test_weights_are_those_of_single_steps_bit_for_bit(recipe, precision, monkeypatch):
     """With a last burst, and a last batch, smaller than the others."""
     found = []
+    monkeypatch.setattr(pretrain, "Trainer", partial(Trainer, precision=precision))
     monkeypatch.setattr(overhead, "MOST_STEPS", 4)
     for single in (False, True):
         if single:
@@ -95,6 +98,7 @@ def test_where_nothing_is_missed_several_steps_are_taken(tmp_path):
     calm = [AtEachEpoch(), TQDMProgressBar(), LearningRateMonitor("epoch")]
     calm += [PhaseCheckpoint(tmp_path)]
     assert steps_at_once(trainer(*calm), NET, 8) == MOST_STEPS
+    assert steps_at_once(trainer(precision="bf16-mixed"), NET, 8) == MOST_STEPS
     assert steps_at_once(trainer(), NET, 2**31 // 300) == 3
     assert steps_at_once(trainer(), NET, 2**31) == 1
 
@@ -115,7 +119,7 @@ def test_who_looks_at_steps_sees_each(callback):
         {"limit_train_batches": 1},
         {"limit_train_batches": 0.5},
         {"fast_dev_run": 2},
-        {"precision": "bf16-mixed"},
+        {"precision": "bf16-true"},
         {"devices": 2, "strategy": "ddp"},
     ],
     ids=str,

@@ -36,15 +36,13 @@ def sigmoid_squared_error(logits: Tensor, x: Tensor) -> Tensor:
     is taken once, for the loss and for the gradient.
 
     Args:
-        logits: W' h + b' before the sigmoid, (batch, features).
+        logits: W' h + b' before the sigmoid, (batch, features); of mixed precision, in half.
         x: Target, (batch, features).
 
     Returns:
         A scalar: SSE per image.
     """
-    if logits.dtype != x.dtype:  # mixed precision
-        return squared_error(torch.sigmoid(logits), x)
-    loss: Tensor = _SigmoidSquaredError.apply(logits, x)
+    loss: Tensor = _SigmoidSquaredError.apply(logits.to(x.dtype), x)
     return loss
 
 

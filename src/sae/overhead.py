@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
-from lightning.pytorch.plugins import Precision
+from lightning.pytorch.plugins import MixedPrecision, Precision
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import nn
 
@@ -76,7 +76,7 @@ def steps_at_once(trainer: Trainer, net: nn.Module, batch_size: int) -> int:
     """
     untouched = (
         isinstance(trainer.strategy, SingleDeviceStrategy)
-        and type(trainer.precision_plugin) is Precision
+        and _adds_up_alike(trainer.precision_plugin)
         and trainer.gradient_clip_val is None
         and trainer.accumulate_grad_batches == 1
         and trainer.limit_train_batches == 1.0
@@ -87,6 +87,12 @@ def steps_at_once(trainer: Trainer, net: nn.Module, batch_size: int) -> int:
         return 1
     products = batch_size * sum(parameter.numel() for parameter in net.parameters())
     return max(1, min(MOST_STEPS, MOST_PRODUCTS // products))
+
+
+def _adds_up_alike(precision: Precision) -> bool:
+    """Whether a step of its own does no more than to cast: no scaler looks at the gradients."""
+    mixed = isinstance(precision, MixedPrecision) and precision.scaler is None
+    return mixed or type(precision) is Precision
 
 
 def _looks_at_steps(callback: Callback) -> bool:

@@ -154,8 +154,9 @@ class ReconstructionModule(LightningModule):
         for step, (x, *_) in enumerate(batch, batch.first):
             loss = self.training_loss(x.to(self.device), step)
             optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            with torch.autocast(self.device.type, enabled=False):  # it is for the forward pass
+                loss.backward()
+                optimizer.step()
             if isinstance(schedule, LRScheduler):
                 schedule.step()
         return None
