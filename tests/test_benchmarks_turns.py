@@ -36,7 +36,7 @@ SCRIPTS = {
     "works.py": WORKER,
     "fails.py": WORKER.replace("seen = []", "raise ValueError('no data today')"),
     "fails_at_once.py": "raise ImportError('no torch today')",
-    "skipped.py": "print('{\"skipped\": \"not installed\"}')",
+    "skipped.py": 'print(\'{"skipped": "not installed"}\')',
 }
 
 

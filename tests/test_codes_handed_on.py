@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers import as_process, clone_state, same_state, tiny_model
+from lightning import Callback
 
 from sae import codes as codes_module
 from sae.codes import CodesInMemory, CodesNotKept, CodesOnDisk, megabytes, write_npy
@@ -17,7 +19,7 @@ from sae.data import loader as loader_module
 from sae.data.rows import FileRows
 from sae.errors import InputError
 from sae.layers import AutoencoderLayer
-from sae.pretrain import GreedyPretrainer
+from sae.pretrain import GreedyPretrainer, Journal, plain_trainer
 from sae.recipe import Recipe
 
 N = 700
@@ -95,13 +97,16 @@ def test_what_a_run_that_fails_has_written_is_deleted(tmp_path):
     class FailsError(Exception):
         pass
 
-    def fails(phase, module):
-        if phase.name == "stage2":
-            assert list((tmp_path / "codes").glob("*.npy"))
-            raise FailsError
-        from sae.pretrain import plain_trainer
+    class Fails(Callback):
+        def on_train_start(self, trainer, module):
+            if module.phase == "stage2":
+                assert list((tmp_path / "codes").glob("*.npy"))
+                raise FailsError
 
-        return plain_trainer(phase, module)
+    def fails(phase, module):
+        trainer = plain_trainer(phase, module)
+        trainer.callbacks.append(Fails())
+        return trainer
 
     data = TensorLoader(torch.rand(20, 12), None, 8)
     recipe = Recipe(epochs=1)
@@ -109,6 +114,55 @@ def test_what_a_run_that_fails_has_written_is_deleted(tmp_path):
     with pytest.raises(FailsError):
         GreedyPretrainer([recipe] * 2, recipe, fails, codes=cache).fit(tiny_model(), data, data)
     assert not (tmp_path / "codes").exists()
+
+
+def test_codes_on_disk_are_deleted_when_all_processes_have_read_them(tmp_path, monkeypatch):
+    """Of the last stage, too: others may be slower."""
+    seen = []
+    monkeypatch.setattr(codes_module, "_wait_for_all", lambda: seen.append("waited"))
+    unlink, rmtree = Path.unlink, shutil.rmtree
+
+    def deleted(path, *args, **kwargs):
+        seen.append("deleted")
+        unlink(path, *args, **kwargs)
+
+    def all_deleted(path, **kwargs):
+        seen.append("all")
+        rmtree(path, **kwargs)
+
+    monkeypatch.setattr(Path, "unlink", deleted)
+    monkeypatch.setattr(shutil, "rmtree", all_deleted)
+    data, recipe = TensorLoader(torch.rand(20, 12), None, 8), Recipe(epochs=1)
+    cache = CodesOnDisk(tmp_path / "codes", lambda line: None)
+    GreedyPretrainer([recipe] * 2, recipe, codes=cache).fit(tiny_model(), data, data)
+    assert seen[-4:] == ["waited", "deleted", "deleted", "all"]
+
+
+def test_codes_are_computed_for_stages_that_are_trained_and_no_others():
+    """Not for those that a run which goes on has done, nor for the fine-tuning."""
+
+    class Done(Journal):
+        def __init__(self, names: str) -> None:
+            self.names = names
+
+        def recall(self, phase, module, stack):
+            return "done" if phase.name in self.names else None
+
+    data, recipe, asked = TensorLoader(torch.rand(20, 12), None, 8), Recipe(epochs=1), []
+
+    class Counts(CodesInMemory):
+        def hand_on(self, layer, loader, name, device):
+            asked.append(name)
+            return super().hand_on(layer, loader, name, device)
+
+    all_of_them = ["stage1.train", "stage1.val", "stage2.train", "stage2.val"]
+    done = {"": all_of_them, "stage1 stage2": all_of_them, "stage1 stage2 stage3": []}
+    for names, expected in done.items():
+        asked.clear()
+        model = tiny_model(sizes=[12, 8, 6, 3])
+        pretrainer = GreedyPretrainer([recipe] * 3, recipe, journal=Done(names), codes=Counts())
+        assert len(pretrainer.fit(model, data, data)) == 4
+        assert asked == expected
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot take room ahead")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -50,3 +51,11 @@ def test_the_error_of_a_sigmoid_is_that_of_its_parts_with_their_gradient():
     assert torch.autograd.gradcheck(lambda z: sigmoid_squared_error(z, x), logits)
     half = sigmoid_squared_error(logits.bfloat16(), x)
     torch.testing.assert_close(half, parts, rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize("error", [sigmoid_squared_error, squared_error])
+def test_errors_of_many_pixels_are_summed_exactly(error):
+    """In single precision, over as many as a large batch has."""
+    x_hat, x = torch.rand(8192, 784), torch.rand(8192, 784)
+    found, exact = error(x_hat, x), error(x_hat.double(), x.double())
+    torch.testing.assert_close(found.double(), exact, rtol=1e-6, atol=0)

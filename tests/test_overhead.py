@@ -10,7 +10,15 @@ import pytest
 import torch
 from helpers import clone_state, fit, loader, same_state, tiny_model
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    LambdaCallback,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+    TQDMProgressBar,
+)
 
 from sae import overhead, pretrain
 from sae.callbacks.checkpoints import PhaseCheckpoint
@@ -29,7 +37,16 @@ class AtEachStep(Callback):
 
 
 class AtEachEpoch(Callback):
+    looks_at_epochs_only = True
+
     def on_train_epoch_end(self, *args) -> None:
+        pass
+
+
+class SaysNothing(Callback):
+    """Could change how steps are taken, as GradientAccumulationScheduler does."""
+
+    def on_train_epoch_start(self, *args) -> None:
         pass
 
 
@@ -75,6 +92,28 @@ def test_weights_are_those_of_single_steps_bit_for_bit(recipe, precision, monkey
     assert found[0][2] == [11 * recipe.epochs] * 3
 
 
+def test_a_module_that_was_trained_so_trains_on_in_any_trainer():
+    model, data = tiny_model(), loader(n=80)
+    GreedyPretrainer([Recipe(epochs=1)] * 2, Recipe(epochs=1)).fit(model, data, data)
+    assert model.automatic_optimization
+    before = clone_state(model)
+    trainer(max_epochs=1).fit(model, loader(n=80), loader(n=8))
+    assert not same_state(before, clone_state(model))
+
+
+def test_a_default_run_takes_several_at_once(monkeypatch):
+    """All that the command line adds to a Trainer is at ease."""
+    found = []
+
+    def told(*args):
+        found.append(steps_at_once(*args))
+        return found[-1]
+
+    monkeypatch.setattr(pretrain, "steps_at_once", told)
+    fit("--data.batch_size", "500", "--finetune.patience", "3", "--pretrain.schedule", "one_cycle")
+    assert found == [MOST_STEPS] * len(found)
+
+
 def test_the_trainer_is_asked_less_often(monkeypatch):
     asked = []
 
@@ -96,7 +135,7 @@ def test_the_trainer_is_asked_less_often(monkeypatch):
 
 def test_where_nothing_is_missed_several_steps_are_taken(tmp_path):
     calm = [AtEachEpoch(), TQDMProgressBar(), LearningRateMonitor("epoch")]
-    calm += [PhaseCheckpoint(tmp_path)]
+    calm += [PhaseCheckpoint(tmp_path), EarlyStopping("val/loss")]
     assert steps_at_once(trainer(*calm), NET, 8) == MOST_STEPS
     assert steps_at_once(trainer(precision="bf16-mixed"), NET, 8) == MOST_STEPS
     assert steps_at_once(trainer(), NET, 2**31 // 300) == 3
@@ -104,7 +143,13 @@ def test_where_nothing_is_missed_several_steps_are_taken(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "callback", [AtEachStep(), LearningRateMonitor("step"), ModelCheckpoint(every_n_train_steps=5)]
+    "callback",
+    [
+        *(AtEachStep(), SaysNothing(), LambdaCallback(on_train_batch_end=print)),
+        *(LearningRateMonitor("step"), ModelCheckpoint(every_n_train_steps=5)),
+        *(GradientAccumulationScheduler({0: 2}), StochasticWeightAveraging(0.1)),
+    ],
+    ids=lambda callback: type(callback).__name__,
 )
 def test_who_looks_at_steps_sees_each(callback):
     assert steps_at_once(trainer(callback), NET, 8) == 1
@@ -118,6 +163,10 @@ def test_who_looks_at_steps_sees_each(callback):
         {"limit_train_batches": 5},
         {"limit_train_batches": 1},
         {"limit_train_batches": 0.5},
+        {"max_steps": 7},
+        {"max_time": "00:01:00:00"},
+        {"val_check_interval": 10},
+        {"val_check_interval": 0.5},
         {"fast_dev_run": 2},
         {"precision": "bf16-true"},
         {"devices": 2, "strategy": "ddp"},

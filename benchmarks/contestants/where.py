@@ -138,7 +138,7 @@ def instrument(meter: Meter) -> None:
     meter.wrap(TensorBoardLogger, LOGS, *methods)
     meter.wrap_hooks(StageProgressBar, "progress bar")
     meter.wrap_hooks(PhasePictures, "pictures")
-    meter.wrap(TensorLoader, HAND_OVER, "mean")
+    meter.wrap(TensorLoader, HAND_OVER, "survey")
     meter.wrap(CodesInMemory, HAND_OVER, "hand_on")
     meter.wrap(sae.pretrain, HAND_OVER, "check")
 

@@ -179,5 +179,5 @@ def check_same_data(checkpoint: str, data_name: str) -> None:
     except (OSError, ValueError, LookupError, TypeError):  # a checkpoint moved elsewhere
         return
     if trained_on != data_name:
-        remedy = "name the folder of the run's data with --data.root or $SAE_DATA"
+        remedy = "name the run's own data: its config.yaml says where they lay"
         raise InputError("data", f"{trained_on}, which the run trained on", data_name, remedy)

@@ -21,7 +21,7 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from sae import faults, predictions, report, resume, summary
+from sae import faults, report, resume, summary
 from sae.checkpoints import WholeFileIO, check_same_data, load_checkpoint
 from sae.data import ImageDataModule
 from sae.errors import InputError, exit_with, show
@@ -30,6 +30,7 @@ from sae.experiment import Experiment, Extras
 from sae.modules import StackedAutoencoder
 from sae.options import VERBS, OptionsCLI, as_list, report_parser, trainer_error
 from sae.overhead import imports_set_aside
+from sae.predictions import CodesCSV
 from sae.run import Run, new_version, surroundings
 from sae.summary import shown_path, typed_path
 from sae.usage import OneSentenceParser, check_words
@@ -58,6 +59,8 @@ class SAECLI(OptionsCLI):
         except MisconfigurationException as error:
             raise trainer_error(error) from None
         except InputError:
+            if run is not None:
+                run.discard_if_untouched()
             raise
         except Exception as error:
             folder = self._option("resume") or "auto" if run is None else typed_path(run.folder)
@@ -194,18 +197,20 @@ class SAECLI(OptionsCLI):
     ) -> None:
         """Codes of the test images as CSV, with the squared error of each."""
         checkpoint, data = self._finished_run(ckpt_path)
-        trainer = self._verb_trainer()
-        if trainer.world_size > 1:
-            remedy = "add --trainer.devices 1"
-            raise InputError("trainer.devices", "1 for predict", str(trainer.world_size), remedy)
+        if self.trainer.world_size > 1:
+            remedy, found = "add --trainer.devices 1", str(self.trainer.world_size)
+            raise InputError("trainer.devices", "1 for predict", found, remedy)
         logs = Path(self.trainer.default_root_dir) / "lightning_logs"
-        folder = new_version(logs / self._run_name() / "predict")
-        batches = trainer.predict(
-            model, data.predict_dataloader(), ckpt_path=checkpoint, weights_only=True
+        table = CodesCSV(new_version(logs / self._run_name() / "predict"))
+        self._verb_trainer(callbacks=[table]).predict(
+            model,
+            data.predict_dataloader(),
+            return_predictions=False,
+            ckpt_path=checkpoint,
+            weights_only=True,
         )
-        path = predictions.write(batches, folder)
-        self._print_figures(data, predictions.figures(batches, data.n_features))
-        print(f"codes: {shown_path(path)}", flush=True)
+        self._print_figures(data, table.figures(data.n_features))
+        print(f"codes: {shown_path(table.path)}", flush=True)
 
     def _finished_run(self, ckpt_path: str | None) -> tuple[str, ImageDataModule]:
         """A checkpoint that fits the model, and the data its run trained on."""
@@ -214,8 +219,8 @@ class SAECLI(OptionsCLI):
         check_same_data(checkpoint, data.name)
         return checkpoint, data
 
-    def _verb_trainer(self) -> Trainer:
-        return self.instantiate_trainer(logger=False, enable_progress_bar=False)
+    def _verb_trainer(self, **kwargs: Any) -> Trainer:
+        return self.instantiate_trainer(logger=False, enable_progress_bar=False, **kwargs)
 
     @rank_zero_only
     def _print_figures(self, data: ImageDataModule, figures: dict[str, float]) -> None:

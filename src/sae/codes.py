@@ -22,7 +22,7 @@ from sae.checkpoints import ASIDE
 from sae.data.loader import TensorLoader
 from sae.data.rows import EncodedRows, FileRows, encode_rows, scale, take
 from sae.errors import InputError
-from sae.layers import Autoencoder, AutoencoderLayer
+from sae.layers import Autoencoder, AutoencoderLayer, Stack
 from sae.summary import shown_path
 
 CACHES = ("memory", "disk", "none")
@@ -56,6 +56,45 @@ class Codes(ABC):
         """Give back all."""
 
 
+class StageInputs:
+    """What each stage trains on: the codes of those below it, computed when it is to be trained.
+
+    Args:
+        stack: The layers.
+        codes: How their codes are handed on.
+        train: Training samples of the first stage.
+        val: Its validation samples.
+    """
+
+    def __init__(self, stack: Stack, codes: Codes, train: TensorLoader, val: TensorLoader) -> None:
+        self.stack, self.codes = stack, codes
+        self._loaders, self._index = (train, val), 0
+
+    def of(self, index: int, device: torch.device | str) -> tuple[TensorLoader, TensorLoader]:
+        """Those of stage ``index``, from 0; no less than that of the call before.
+
+        Args:
+            index: Which stage.
+            device: Where to compute codes.
+
+        Returns:
+            To train on, and to validate.
+        """
+        while self._index < index:
+            below, layer = self._index, self.stack[self._index]
+            train, val = (
+                self.codes.hand_on(layer, loader, f"stage{below + 1}.{part}", device)
+                for part, loader in zip(("train", "val"), self._loaders, strict=True)
+            )
+            self.codes.forget(f"stage{below}")
+            self._loaders, self._index = (train, val), below + 1
+        return self._loaders
+
+    def forget(self) -> None:
+        """Give back the codes that the last stage has trained on, once no process reads them."""
+        self.codes.forget(f"stage{self._index}")
+
+
 class CodesInMemory(Codes):
     """Codes in memory, in single precision, on every process."""
 
@@ -69,7 +108,7 @@ class CodesInMemory(Codes):
         for first, last, h in encoded(layer, loader, device, _rank_and_world()):
             codes[first:last] = h
         if _rank_and_world()[1] > 1:
-            _exchange(codes, loader, device)
+            _exchange(codes, loader)
         return loader.of(codes)
 
 
@@ -163,12 +202,13 @@ def _share_of_chunks(loader: TensorLoader, rank: int, world: int) -> tuple[int, 
     return (mine[0][0], mine[-1][1]) if mine else (0, 0)
 
 
-def _exchange(codes: Tensor, loader: TensorLoader, device: torch.device | str) -> None:
+def _exchange(codes: Tensor, loader: TensorLoader) -> None:
     """Fill in the codes that the other processes have computed."""
+    between = "cuda" if dist.get_backend() == "nccl" else "cpu"  # where tensors can be sent from
     for rank in range(dist.get_world_size()):
         start, stop = _share_of_chunks(loader, rank, dist.get_world_size())
         if stop > start:
-            part = codes[start:stop].to(device)
+            part = codes[start:stop].to(between)
             dist.broadcast(part, src=rank)
             codes[start:stop] = part.cpu()
 
@@ -215,7 +255,7 @@ def check_memory(name: str, n_bytes: int) -> None:
     Raises:
         InputError: They are larger than all of it.
     """
-    if "SC_PHYS_PAGES" not in os.sysconf_names:
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):  # Windows has none
         return
     there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if n_bytes > there:

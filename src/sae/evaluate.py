@@ -146,4 +146,8 @@ def compare(
 
 def to_compare(loader: TensorLoader) -> Array:
     """All x of a loader, (n, features), or as many as PCA needs."""
-    return np.concatenate([x.numpy() for x in loader.sample(MOST_COMPARED).whole()])
+    some = loader.sample(MOST_COMPARED)
+    x = np.empty(some.x.shape, np.float32)  # filled part by part: no second copy at any time
+    for (first, last), part in zip(some.chunks(), some.whole(), strict=True):
+        x[first:last] = part.numpy()
+    return x

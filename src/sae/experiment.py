@@ -112,6 +112,7 @@ class Experiment:
             )
             figures = self._evaluate()
             self._draw(results)
+            data.check_unchanged()
         except BaseException as error:
             diverged = isinstance(error, DivergedError)
             with suppress(OSError):  # a full disk takes no manifest: ``running`` will do, too
@@ -128,7 +129,8 @@ class Experiment:
     # A Trainer for each phase
 
     def _phase_trainer(self, phase: Phase, module: ReconstructionModule) -> Trainer:
-        """A fresh Trainer with fresh callbacks."""
+        """A fresh Trainer with fresh callbacks, for the data that the run began with."""
+        self.data.check_unchanged()
         loggers = self._loggers(phase.name)
         folder = self.run.phase_folder(phase.name) / "checkpoints"
         best, last = phase_checkpoints(folder, f"{phase.name}/val/loss")

@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelSummary,
+    ProgressBar,
+)
 from lightning.pytorch.plugins import MixedPrecision, Precision
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import nn
@@ -53,10 +58,9 @@ def imports_set_aside() -> Iterator[None]:
 # A burst of steps is to take long beside what the Trainer does once for each: half a millisecond.
 MOST_STEPS = 16
 MOST_PRODUCTS = 2**31  # of a weight and an input, forward: some tenth of a second on two cores
-_AT_EACH_STEP = [
-    *("on_train_batch_start", "on_train_batch_end", "on_before_zero_grad"),
-    *("on_before_backward", "on_after_backward", "on_before_optimizer_step"),
-]
+# Callbacks of Lightning's that neither look at single steps nor change how they are taken. Ours say
+# so themselves, by ``looks_at_epochs_only``; whoever does not is shown each step.
+_AT_EASE = (EarlyStopping, ModelSummary, ProgressBar)
 
 
 def steps_at_once(trainer: Trainer, net: nn.Module, batch_size: int) -> int:
@@ -81,12 +85,36 @@ def steps_at_once(trainer: Trainer, net: nn.Module, batch_size: int) -> int:
         and trainer.accumulate_grad_batches == 1
         and trainer.limit_train_batches == 1.0
         and isinstance(trainer.limit_train_batches, float)
+        and trainer.val_check_interval == 1.0
+        and isinstance(trainer.val_check_interval, float)
+        and trainer.max_steps == -1
     )
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set from afar
     if not untouched or any(_looks_at_steps(callback) for callback in callbacks):
         return 1
     products = batch_size * sum(parameter.numel() for parameter in net.parameters())
     return max(1, min(MOST_STEPS, MOST_PRODUCTS // products))
+
+
+@contextmanager
+def bursts(trainer: Trainer, module: LightningModule, steps: int) -> Iterator[None]:
+    """Leave the optimiser's steps to the module while it is fitted, if there are several at once.
+
+    Args:
+        trainer: Who fits it.
+        module: What is fitted; afterwards any Trainer trains it as usual.
+        steps: Of :func:`steps_at_once`.
+    """
+    module.automatic_optimization = steps == 1
+    try:
+        yield
+    finally:
+        module.automatic_optimization = True
+        # The Trainer counts steps in two places, by who takes them.
+        loop = trainer.fit_loop.epoch_loop
+        ours = loop.manual_optimization.optim_step_progress.total
+        its = loop.automatic_optimization.optim_progress.optimizer.step.total
+        its.ready = its.completed = max(ours.completed, its.completed)
 
 
 def _adds_up_alike(precision: Precision) -> bool:
@@ -96,11 +124,8 @@ def _adds_up_alike(precision: Precision) -> bool:
 
 
 def _looks_at_steps(callback: Callback) -> bool:
-    """Whether it does something at each step that would be missed."""
+    """Whether it may do something at single steps that would be missed."""
     if isinstance(callback, LearningRateMonitor):
         return callback.logging_interval != "epoch"
-    if isinstance(callback, ProgressBar) or getattr(callback, "looks_at_epochs_only", False):
-        return False
-    return any(
-        getattr(type(callback), hook) is not getattr(Callback, hook) for hook in _AT_EACH_STEP
-    )
+    at_ease = isinstance(callback, _AT_EASE) or getattr(callback, "looks_at_epochs_only", False)
+    return not at_ease

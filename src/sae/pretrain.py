@@ -5,21 +5,23 @@ Pure orchestration: who trains (the Trainer) and what is noted down are handed i
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
-from sae.codes import Codes, CodesInMemory
-from sae.data.loader import TensorLoader
+from sae.codes import Codes, CodesInMemory, StageInputs
+from sae.data.loader import Survey, TensorLoader
 from sae.errors import InputError, error_prefix
 from sae.health import check
 from sae.layers import PIXELS, Stack
 from sae.modules import ReconstructionModule, StackedAutoencoder, Stage
-from sae.overhead import no_search_for_gpus, steps_at_once
+from sae.overhead import bursts, no_search_for_gpus, steps_at_once
 from sae.recipe import Recipe
 from sae.seeding import derive_generator, derive_seed
 from sae.summary import chain
@@ -128,6 +130,27 @@ def check_recipes(stack: Stack, stages: Sequence[Recipe], finetune: Recipe) -> N
         finetune.check_fits(stack, PIXELS)
 
 
+def check_values(stack: Stack, seen: Survey, of: str) -> None:
+    """Refuse samples that no output unit of ``stack`` can rebuild.
+
+    Args:
+        stack: What is to rebuild them.
+        seen: What has been seen of all of them.
+        of: Which they are.
+
+    Raises:
+        InputError: Some are not finite, or lie outside of [0, 1] where the output is a sigmoid.
+    """
+    low, high = seen.low, seen.high
+    if not math.isfinite(low) or not math.isfinite(high):
+        found = f"some that are not among the {of}"
+        raise InputError("data", "finite numbers", found, "take these samples out")
+    if stack.output == "sigmoid" and not 0 <= low <= high <= 1:
+        remedy = "scale them, or choose --model.output linear"
+        found = f"{low:.4g} to {high:.4g} among the {of}"
+        raise InputError("data", "values in [0, 1] for a sigmoid output", found, remedy)
+
+
 def plan(sizes: Sequence[int], stages: Sequence[Recipe], finetune: Recipe) -> list[Phase]:
     """The phases of a run in order, without those of zero epochs.
 
@@ -199,12 +222,9 @@ class GreedyPretrainer:
         check_recipes(model.stack, self.stages, self.finetune_recipe)
         for k, layer in enumerate(model.stack):
             layer.reset_parameters(derive_generator(self.seed, "init", k))
-        mean = train.mean()
-        if not torch.isfinite(mean).all():
-            raise InputError(
-                "data", "finite numbers", "some that are not", "take these samples out"
-            )
-        model.stack[0].start_at_mean(mean)
+        seen = train.survey()
+        check_values(model.stack, seen, "training samples")
+        model.stack[0].start_at_mean(seen.mean)
         phases = {phase.name: phase for phase in self.plan(model)}
         try:
             results = self._fit_stages(model, phases, train, val)
@@ -213,8 +233,8 @@ class GreedyPretrainer:
         model.requires_grad_(True)
         model.recipe, model.seed = self.finetune_recipe, self.seed
         if "finetune" in phases:
-            result, _ = self._train(phases["finetune"], model, model.stack, train, val)
-            results.append(result)
+            pixels = (train, val)
+            results.append(self._train(phases["finetune"], model, model.stack, lambda _: pixels))
         return results
 
     def plan(self, model: StackedAutoencoder) -> list[Phase]:
@@ -228,18 +248,14 @@ class GreedyPretrainer:
         train: TensorLoader,
         val: TensorLoader,
     ) -> list[PhaseResult]:
-        results, images = [], val
-        for k, (layer, recipe) in enumerate(zip(model.stack, self.stages, strict=True)):
-            stage = Stage(model.stack, k, recipe, self.seed, images)
-            device = torch.device("cpu")
+        results, inputs = [], StageInputs(model.stack, self.codes, train, val)
+        for k, recipe in enumerate(self.stages):
+            stage = Stage(model.stack, k, recipe, self.seed, val)
             if stage.phase in phases:
-                result, device = self._train(phases[stage.phase], stage, model.stack, train, val)
-                results.append(result)
-            if any(f"stage{above + 1}" in phases for above in range(k + 1, len(self.stages))):
-                train = self.codes.hand_on(layer, train, f"stage{k + 1}.train", device)
-                val = self.codes.hand_on(layer, val, f"stage{k + 1}.val", device)
-                self.codes.forget(f"stage{k}")
+                its = partial(inputs.of, k)
+                results.append(self._train(phases[stage.phase], stage, model.stack, its))
             stage.cpu()
+        inputs.forget()
         return results
 
     def _train(
@@ -247,23 +263,25 @@ class GreedyPretrainer:
         phase: Phase,
         module: ReconstructionModule,
         stack: Stack,
-        train: TensorLoader,
-        val: TensorLoader,
-    ) -> tuple[PhaseResult, torch.device]:
-        """Train one module with one fresh Trainer, unless it has been; say where it computes."""
+        inputs: Callable[[torch.device], tuple[TensorLoader, TensorLoader]],
+    ) -> PhaseResult:
+        """Train one module with one fresh Trainer, unless it has been.
+
+        ``inputs`` gives what to train on and to validate, to a device that computes codes.
+        """
         trainer = self.make_trainer(phase, module)
         device = trainer.strategy.root_device
         done = self.journal.recall(phase, module, stack)
         if done is not None:
-            return done, device
+            return done
+        train, val = inputs(device)
         started = self.journal.begin(phase)
         order = derive_seed(self.seed, phase.name)
         samples = train.reseeded(order).on(device)
         samples.burst = steps_at_once(trainer, module.net, train.batch_size)
-        module.automatic_optimization = samples.burst == 1
         module.train()  # the stage before left shared layers in eval mode
         start = time.perf_counter()
-        with no_search_for_gpus():
+        with no_search_for_gpus(), bursts(trainer, module, samples.burst):
             trainer.fit(
                 module,
                 samples,
@@ -284,7 +302,7 @@ class GreedyPretrainer:
             warnings=health.warnings(phase.subject),
         )
         self.journal.note(result, module, stack)
-        return result, device
+        return result
 
 
 def _loss_that_goes_on(trainer: Trainer, phase: Phase) -> float | None:

@@ -203,6 +203,6 @@ def _check_settings(run: Run, wanted: Mapping[str, Any]) -> None:
 def _check_data(run: Run, data: Mapping[str, Any]) -> None:
     begun = run.manifest["data"]
     if begun["sha256"] != data["sha256"]:
-        remedy = "name its folder with --data.root, or leave out --resume to start a new run"
+        remedy = "name the run's own data, or leave out --resume to start a new run"
         expected = f"the images that the run began with ({begun['description']})"
         raise InputError("data", expected, f"other images ({data['description']})", remedy)

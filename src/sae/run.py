@@ -145,6 +145,11 @@ class Run:
             self.release()
             shutil.rmtree(self.folder)
 
+    def discard_if_untouched(self) -> None:
+        """Delete the folder, where this process has just made it and no phase has begun."""
+        if self._is_new and not any(path.is_dir() for path in self.folder.iterdir()):
+            self.discard()
+
     @property
     def name(self) -> str:
         """Name of the run: its folder holds all runs of that name."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from sae.cli import main
 from sae.data import ArrayDataModule
 from sae.data.rows import FileRows, WithoutRows
 from sae.errors import InputError
+from sae.journal import RunJournal
+from sae.modules import StackedAutoencoder
+from sae.predictions import CodesCSV
 
 
 @pytest.fixture
@@ -86,6 +90,7 @@ WRONG = {
     "labels of nothing": ({"test_labels": "y.npy"}, "test_labels"),
     "an image shape of another size": ({"image_shape": [5, 3]}, "image_shape.*12"),
     "too many to validate": ({"val_size": 150}, "val_size"),
+    "other numbers": ({"test": "floats.npy"}, "test.*uint8, as train.*floats"),
 }
 
 
@@ -93,6 +98,7 @@ WRONG = {
 def test_what_does_not_fit_is_named(files, options, words, monkeypatch):
     monkeypatch.chdir(files)
     np.save("odd.npy", np.zeros((40, 5), np.float32))
+    np.save("floats.npy", np.zeros((40, 12), np.float32))
     (files / "empty").mkdir()
     with pytest.raises(InputError, match=words):
         ArrayDataModule(**{"train": "train", "val_size": 50, **options}).setup()
@@ -149,3 +155,81 @@ def test_the_config_names_the_files_from_anywhere(files, monkeypatch):
     fit(Path(), "--pictures_every", "-1")
     config = next(Path("lightning_logs").glob("*/*/config.yaml")).read_text()
     assert f"train: {(files / 'train').resolve()}" in config
+
+
+def floats(files: Path, part: str, spoil: tuple[int, float]) -> Path:
+    """Samples to train and to test on, all in [0, 1] but one value of one of them."""
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.random((n, 12)) for name, n in (("train", 300), ("test", 40))}
+    arrays[part][spoil[0], 3] = spoil[1]
+    for path in (files / "train").glob("*.npy"):
+        path.unlink()
+    np.save(files / "train" / "0.npy", arrays["train"])
+    np.save(files / "test.npy", arrays["test"])
+    return files
+
+
+VALUES = {"NaN": (float("nan"), "finite"), "infinite": (-np.inf, "finite"), "5": (5.0, "0 .* to 5")}
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize(("value", "words"), VALUES.values(), ids=VALUES)
+def test_a_single_wrong_value_anywhere_is_refused_and_nothing_is_left(
+    files, part, value, words, capsys
+):
+    """It may lie in any chunk, before others that are well."""
+    for place in (0, 39):
+        floats(files, part, (place, value))
+        with pytest.raises(SystemExit) as caught:
+            fit(files, "--data.test", str(files / "test.npy"))
+        assert caught.value.code == 2
+        err = capsys.readouterr().err
+        assert re.search(words.replace("0 ", r"0\S* "), err)
+        assert part in err
+        assert not list(Path("lightning_logs").rglob("version_*"))
+
+
+def test_files_replaced_while_a_run_reads_them_end_it(files, monkeypatch, capsys):
+    """Or the weights would be those of two data sets, under the hash of one."""
+    note = RunJournal.note
+
+    def replaces(self, result, *args):
+        np.save(files / "train" / "1.npy", np.load(files / "train" / "1.npy"))
+        note(self, result, *args)
+
+    monkeypatch.setattr(RunJournal, "note", replaces)
+    with pytest.raises(SystemExit) as caught:
+        fit(files)
+    assert caught.value.code == 2
+    assert re.search(r"1\.npy: expected the file that it was when", capsys.readouterr().err)
+    (run,) = Path("lightning_logs/mine").iterdir()
+    assert json.loads((run / "manifest.json").read_text())["status"] == "broken off"
+
+
+def test_pictures_take_the_shape_of_the_training_samples(files):
+    np.save(files / "flat.npy", np.load(files / "test.npy").reshape(40, 12))
+    data = module(files, test=str(files / "flat.npy"))
+    assert data.image_shape == (4, 3)
+    assert "samples of 4x3" in data.description
+
+
+def test_codes_of_many_samples_are_written_batch_by_batch(files, monkeypatch):
+    """All of them, in order, with their errors; none is kept."""
+    run = fit(files, "--data.test", str(files / "test.npy"), "--data.batch_size", "16")
+    seen = []
+    monkeypatch.setattr(
+        CodesCSV, "on_predict_end", lambda self, trainer, _: seen.append(trainer.predict_loop)
+    )
+    checkpoint = run / "finetune" / "checkpoints" / "best.ckpt"
+    main(["predict", "--config", str(run / "config.yaml"), "--ckpt_path", str(checkpoint)])
+    (table,) = Path("lightning_logs").rglob("predict/*/codes.csv")
+    head, *rows = table.read_text().splitlines()
+    assert head == "sse,h0,h1,h2"
+    found = np.array([[float(cell) for cell in row.split(",")] for row in rows])
+    model = StackedAutoencoder.load_from_checkpoint(checkpoint, weights_only=True).eval()
+    x = torch.from_numpy(np.load(files / "test.npy").reshape(40, 12) / np.float32(255))
+    with torch.no_grad():
+        code = model.encode(x)
+        sse = (model.decode(code) - x).square().sum(dim=1)
+    np.testing.assert_allclose(found, torch.column_stack([sse, code]), rtol=1e-4)
+    assert not seen[0].predictions

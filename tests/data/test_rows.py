@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import errno
+import os
+import warnings
+from contextlib import suppress
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sae.data import TensorLoader
 from sae.data import loader as loader_module
-from sae.data.rows import EncodedRows, FileRows, WithoutRows, encode_rows, scale, take
+from sae.data.rows import EncodedRows, FileRows, WithoutRows, encode_rows, map_npy, scale, take
 from sae.errors import InputError
 from sae.layers import AutoencoderLayer
 
@@ -70,11 +77,12 @@ def test_hints_name_the_very_bytes(array, files, monkeypatch):
     assert asked == [(128 + row, 4 * row)]
 
 
-def test_codes_of_few_rows_have_the_bits_of_those_of_many():
-    layer, x = AutoencoderLayer(784, 100), torch.rand(3000, 784)
-    with torch.no_grad():
-        whole = layer.encode(x)
-    for n in (1, 7, 300):
+@pytest.mark.parametrize("sizes", [(784, 100), (12, 10), (100, 10), (33, 7), (8, 2)])
+def test_codes_of_few_rows_have_the_bits_of_those_of_many(sizes):
+    layer, x = AutoencoderLayer(*sizes), torch.rand(4096, sizes[0])
+    whole = encode_rows(layer, x)
+    torch.testing.assert_close(whole, layer.encode(x).detach())
+    for n in (1, 7, 100, 257, 300, 1000):
         index = torch.randperm(len(x))[:n]
         assert torch.equal(encode_rows(layer, x[index]), whole[index])
         assert torch.equal(EncodedRows(x, layer, "cpu")[index], whole[index])
@@ -109,9 +117,60 @@ def test_a_file_that_does_not_fit_is_named(files, wrong, words):
     assert str(files[1]) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    {
+        "big end first": (lambda: np.zeros((5, 4), ">f4"), "order of bytes.*>f4.*ascontiguous"),
+        "columns": (lambda: np.zeros((5, 4), np.float32, order="F"), "columns.*ascontiguous"),
+        "columns of images": (lambda: np.zeros((5, 4, 3), "u1", order="F"), "columns"),
+        "no rows": (lambda: np.zeros((0, 4), np.float32), r"not empty.*\(0, 4\)"),
+        "no features": (lambda: np.zeros((5, 0), np.float32), r"not empty.*\(5, 0\)"),
+    }.values(),
+)
+def test_a_lone_file_that_cannot_be_read_row_by_row_is_refused(tmp_path, wrong, words):
+    np.save(tmp_path / "x.npy", wrong())
+    with pytest.raises(InputError, match=rf"x\.npy.*{words}"):
+        FileRows([tmp_path / "x.npy"])
+
+
+def test_what_is_no_file_or_one_too_many_is_refused(files, tmp_path, monkeypatch):
+    (tmp_path / "folder.npy").mkdir()
+    with pytest.raises(InputError, match=r"folder\.npy: expected a file to read.*directory"):
+        map_npy(tmp_path / "folder.npy")
+
+    def too_many(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(np, "load", too_many)
+    with pytest.raises(InputError, match=r"Too many open files.*fewer files, or raise"):
+        map_npy(files[0])
+
+
+@settings(max_examples=200, deadline=None)
+@given(place=st.integers(0, 127), byte=st.integers(0, 255))
+def test_no_damage_to_a_header_gets_past_the_sentence(tmp_path_factory, place, byte):
+    path = tmp_path_factory.getbasetemp() / "damaged.npy"
+    np.save(path, np.zeros((5, 4), np.float32))
+    content = bytearray(path.read_bytes())
+    content[place] = byte
+    path.write_bytes(content)
+    with suppress(InputError), warnings.catch_warnings(action="ignore"):
+        FileRows([path])
+
+
+def test_files_that_have_changed_are_noticed(files):
+    rows = FileRows(files)
+    all_but_one = WithoutRows(rows, torch.tensor([0]))
+    all_but_one.check_unchanged()
+    os.utime(files[1], ns=(0, 0))
+    with pytest.raises(InputError, match=files[1].name):
+        all_but_one.check_unchanged()
+
+
 def test_a_file_cut_short_is_named(files):
     content = files[0].read_bytes()
-    for wrong in (content[:-1], content[:50], b"", b"no array at all", b"PK\x05\x06" + bytes(18)):
+    archives = b"PK\x05\x06" + bytes(18), b"PK\x03\x04"
+    for wrong in (content[:-1], content[:50], b"", b"no array at all", *archives):
         files[0].write_bytes(wrong)
         with pytest.raises(InputError, match=r"part0\.npy"):
             FileRows(files)
@@ -168,7 +227,7 @@ def test_what_is_asked_for_was_hinted_at_before(files, small_windows, monkeypatc
     loader = TensorLoader(rows, torch.arange(N), batch_size=3, shuffle=True)
     batches = iter(loader)
     _, y = next(batches)
-    assert 6 <= len(hinted) <= 8  # no more than the first window, and what has been read of it
+    assert 5 <= len(hinted) <= 8  # no more than the first window, and what has been read of it
     seen = y.tolist()
     for _, y in batches:
         seen += y.tolist()
@@ -198,7 +257,7 @@ def test_a_sample_is_all_or_always_the_same_some():
 
 def test_the_mean_is_that_of_the_values(files, array):
     mean = torch.from_numpy(array.reshape(N, -1)).double().mean(dim=0).float()
-    torch.testing.assert_close(TensorLoader(FileRows(files)).mean(), mean)
+    torch.testing.assert_close(TensorLoader(FileRows(files)).survey().mean, mean)
     pixels = torch.randint(0, 256, (5000, 3), dtype=torch.uint8)
     expected = (pixels.double() / 255).mean(dim=0).float()
-    torch.testing.assert_close(TensorLoader(pixels).mean(), expected)
+    torch.testing.assert_close(TensorLoader(pixels).survey().mean, expected)

@@ -52,6 +52,8 @@ class Snapshot(Callback):
             :meth:`sae.journal.RunJournal.snapshot`.
     """
 
+    looks_at_epochs_only = True  # see sae.overhead
+
     def __init__(self, make: Callable[[int, float], dict[str, Any]]) -> None:
         self.make = make
         self._seconds, self._start, self._stop = 0.0, 0.0, False
@@ -101,6 +103,8 @@ class BestWeights(Callback):
     It stands before the callbacks that draw, so that they show the weights that go on. The end is
     that of ``fit``: a training that goes on after its last epoch has no ``on_train_end``.
     """
+
+    looks_at_epochs_only = True  # see sae.overhead
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Load them, where the Trainer keeps checkpoints."""

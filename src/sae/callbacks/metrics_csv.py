@@ -35,6 +35,8 @@ class MetricsCSV(Callback):
         path: The file; it gets its header with its first row.
     """
 
+    looks_at_epochs_only = True  # see sae.overhead
+
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self._validated = False

@@ -33,6 +33,8 @@ class PhasePictures(Callback):
         every_n_epochs: Draw after every so many epochs; 0 at the end only.
     """
 
+    looks_at_epochs_only = True  # see sae.overhead
+
     def __init__(self, scene: Scene, folder: Path, every_n_epochs: int = 10) -> None:
         self.scene, self.folder, self.every_n_epochs = scene, Path(folder), every_n_epochs
 

@@ -20,6 +20,8 @@ class WholePath(Callback):
         epochs_before: Epochs of the phases before.
     """
 
+    looks_at_epochs_only = True  # see sae.overhead
+
     def __init__(self, epochs_before: int) -> None:
         self.epochs_before = epochs_before
 

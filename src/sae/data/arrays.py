@@ -60,12 +60,17 @@ class ArrayDataModule(ImageDataModule):
 
     def load(self) -> tuple[Samples, Samples]:
         """Map the files into memory."""
-        train = self._read("train")
+        rows, train = self._read("train")
+        self._sample_shape = rows.sample_shape
         if self.paths["test"] is not None:
-            test = self._read("test")
+            others, test = self._read("test")
             if test.x.shape[1] != train.x.shape[1]:
                 expected = f"{train.x.shape[1]} features, as in train"
                 raise InputError("test", expected, str(test.x.shape[1]), "name others")
+            if others.pixels != rows.pixels:
+                expected = "uint8, as train" if rows.pixels else "floats, as train"
+                found = "uint8" if others.pixels else "floats"
+                raise InputError("test", expected, found, "store both alike")
         else:
             train, test = self._set_aside(train)
         self.description = f"{self.name} ({len(train):,} + {len(test):,} samples of "
@@ -79,12 +84,11 @@ class ArrayDataModule(ImageDataModule):
         found = {key: str(_path(path).resolve()) for key, path in named.items() if path}
         return class_path, {**init_args, **found}
 
-    def _read(self, part: str) -> Samples:
+    def _read(self, part: str) -> tuple[FileRows, Samples]:
         path = self.paths[part]
         assert path is not None
         rows = FileRows(npy_files(_path(path)))
-        self._sample_shape = rows.sample_shape
-        return Samples(rows, self._read_labels(part, len(rows)))
+        return rows, Samples(rows, self._read_labels(part, len(rows)))
 
     def _read_labels(self, part: str, n: int) -> Tensor | None:
         path = self.labels[part]

@@ -12,7 +12,7 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
-from sae.data.loader import CHUNK, TensorLoader
+from sae.data.loader import TensorLoader, chunk_rows
 from sae.data.rows import Rows, WithoutRows, take
 from sae.errors import InputError, check_integer
 
@@ -100,10 +100,10 @@ class ImageDataModule(LightningDataModule):
         if self._ready:
             return
         train, self.test = self.load()
-        if self.val_size >= len(train):
+        if self.val_size > len(train) - 2:  # one has no variance
             raise InputError(
                 "val_size",
-                f"fewer than the {len(train)} training images of {self.name}",
+                f"fewer than the {len(train)} training images of {self.name}, but for one",
                 str(self.val_size),
                 "leave some to train on",
             )
@@ -158,6 +158,12 @@ class ImageDataModule(LightningDataModule):
                 digest.update(samples.y.contiguous().numpy().data)
         return digest.hexdigest()
 
+    def check_unchanged(self) -> None:
+        """Raise :class:`~sae.errors.InputError` where files that are read have been replaced."""
+        for samples in (self.train, self.val, self.test):
+            if isinstance(samples.x, Rows):
+                samples.x.check_unchanged()
+
     def train_dataloader(self) -> TensorLoader:
         """Training images, in a new order each epoch."""
         return TensorLoader(self.train.x, self.train.y, self.batch_size, shuffle=True)
@@ -182,6 +188,6 @@ def _chunks(x: Tensor | Rows) -> Iterator[Tensor]:
         yield x
         return
     yield torch.tensor(x.shape)
-    step = max(CHUNK, len(x) // MOST_CHUNKS)
-    for first in range(0, len(x), step):
-        yield take(x, slice(first, min(first + CHUNK, len(x))))
+    rows = chunk_rows(x.shape[1])
+    for first in range(0, len(x), max(rows, len(x) // MOST_CHUNKS)):
+        yield take(x, slice(first, min(first + rows, len(x))))

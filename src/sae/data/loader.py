@@ -17,14 +17,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sae.data.rows import BLOCK_BYTES, Rows, scale, take
+from sae.data.rows import BLOCK_BYTES, TILE_ROWS, Rows, scale, take
 from sae.seeding import derive_generator
 
 # Rows on disk are put into a new order block by block, and row by row within so many blocks: a
 # quarter of a gigabyte is read ahead, instead of a page for each row from anywhere.
 WINDOW_BLOCKS = 2**28 // BLOCK_BYTES
-# Rows that are looked at together in a pass through all of them.
-CHUNK = 4096
+# Rows that are looked at together in a pass through all of them, but for rows so wide that these
+# would be more than so many values.
+CHUNK, CHUNK_VALUES = 4096, 2**22
 
 
 @dataclass
@@ -52,13 +53,14 @@ class _EpochOrder:
         """The order of the blocks, where there are any."""
         if not self.shuffle or self.block is None:
             return None
-        return torch.randperm(math.ceil(self.n_samples / self.block), generator=self._generator())
+        generator = derive_generator(self.seed, "blocks", self.epoch)
+        return torch.randperm(math.ceil(self.n_samples / self.block), generator=generator)
 
     def indices(self) -> Tensor | None:
         """The order of the samples; None as they are stored."""
         if not self.shuffle:
             return None
-        blocks, generator = self.blocks(), self._generator()
+        blocks, generator = self.blocks(), derive_generator(self.seed, "order", self.epoch)
         if blocks is None or self.block is None:
             return torch.randperm(self.n_samples, generator=generator)
         windows = []
@@ -67,9 +69,6 @@ class _EpochOrder:
             rows = rows[rows < self.n_samples]
             windows.append(rows[torch.randperm(len(rows), generator=generator)])
         return torch.cat(windows)
-
-    def _generator(self) -> torch.Generator:
-        return derive_generator(self.seed, "order", self.epoch)
 
 
 @dataclass(frozen=True)
@@ -112,6 +111,21 @@ class Burst:
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         return self._batches
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What all samples have in common.
+
+    Attributes:
+        mean: Their mean, (features,).
+        low: No value is lower; of pixels 0. Not a number where one of them is not.
+        high: No value is higher; of pixels 1.
+    """
+
+    mean: Tensor
+    low: float
+    high: float
 
 
 class TensorLoader:
@@ -206,24 +220,29 @@ class TensorLoader:
 
     def chunks(self) -> Iterator[tuple[int, int]]:
         """First row of each chunk of a pass through all x, and the row after its last."""
-        n = len(self.x)
-        return ((first, min(first + CHUNK, n)) for first in range(0, n, CHUNK))
+        n, step = len(self.x), chunk_rows(self.x.shape[1])
+        return ((first, min(first + step, n)) for first in range(0, n, step))
 
     def whole(self) -> Iterator[Tensor]:
         """All x in stored order, on every process: neither shuffled nor shared out."""
         for first, last in self.chunks():
             yield scale(take(self.x, slice(first, last)))
 
-    def mean(self) -> Tensor:
-        """The mean of all x, (features,)."""
+    def survey(self) -> Survey:
+        """The mean of all x and the values between which they lie, in one pass."""
         total, unit = torch.zeros(self.x.shape[1], dtype=torch.double), 1
+        low, high = torch.tensor(math.inf), torch.tensor(-math.inf)
         for first, last in self.chunks():
             x = take(self.x, slice(first, last))
-            pixels = x.dtype == torch.uint8
-            # Sums of so few whole numbers are exact in single precision, and ten times faster.
-            total += (x.float() if pixels else x.double()).sum(dim=0)
-            unit = 255 if pixels else 1
-        return (total / (unit * len(self.x))).float()
+            if x.dtype == torch.uint8:
+                # Sums of so few whole numbers are exact in single precision, and ten times faster.
+                total += x.float().sum(dim=0)
+                unit, low, high = 255, torch.tensor(0.0), torch.tensor(1.0)
+            else:
+                total += x.double().sum(dim=0)
+                least, most = x.aminmax()  # NaN where one of them is
+                low, high = torch.minimum(low, least), torch.maximum(high, most)
+        return Survey((total / (unit * len(self.x))).float(), low.item(), high.item())
 
     def sample(self, most: int, most_bytes: int = 2**28) -> TensorLoader:
         """The same in memory, or so many of the samples, drawn at random but always the same.
@@ -265,6 +284,12 @@ class TensorLoader:
         other = self.of(self.x)
         other.sampler.seed = seed
         return other
+
+
+def chunk_rows(features: int) -> int:
+    """Rows of so many features that are looked at together: whole tiles of a product."""
+    tiles = max(1, CHUNK_VALUES // (TILE_ROWS * features))
+    return min(CHUNK, TILE_ROWS * tiles)
 
 
 def _free_memory(device: torch.device) -> float:

@@ -5,6 +5,7 @@ A loader takes either: both have a length and give rows for a slice or for a ten
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import warnings
@@ -12,19 +13,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from tokenize import TokenError
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sae.errors import InputError, show
-from sae.layers import Autoencoder
+from sae.layers import ACTIVATIONS, Autoencoder, AutoencoderLayer
 
 # What is read from a disk together: rows of one block lie side by side.
 BLOCK_BYTES = 2**20
 # Of a longer hint Linux takes no more than it would read ahead by itself.
 HINT_BYTES = 2**17
-LEAST_ROWS = 256
+# Multiples of what libraries multiply at once.
+TILE_ROWS, LEAST_UNITS = 256, 16
 DTYPES = ("uint8", "float16", "float32", "float64")
 
 
@@ -49,6 +54,9 @@ class Rows(ABC):
     def will_need(self, start: int, stop: int) -> None:  # noqa: B027  # a hint may go unheard
         """Hint that rows ``start`` to ``stop`` are asked for soon."""
 
+    def check_unchanged(self) -> None:  # noqa: B027  # what is computed does not change
+        """Raise :class:`~sae.errors.InputError` where a file is no longer the one it was."""
+
 
 def take(x: Tensor | Rows, index: Tensor | slice) -> Tensor:
     """Rows of ``x``, stored in memory or not: (rows, features), as they are stored."""
@@ -62,6 +70,11 @@ def scale(x: Tensor) -> Tensor:
     return x.float().div_(255) if x.dtype == torch.uint8 else x
 
 
+def are_pixels(x: Tensor | Rows) -> bool:
+    """Whether they are stored as uint8."""
+    return take(x, slice(0, 1)).dtype == torch.uint8
+
+
 class FileRows(Rows):
     """Rows of ``.npy`` files, one after another, mapped into memory: read where they are needed.
 
@@ -73,6 +86,7 @@ class FileRows(Rows):
 
     Attributes:
         sample_shape: Shape of one row as it is stored, before it is made flat.
+        pixels: Whether they are uint8, which are divided by 255.
         nbytes: Size of all rows.
 
     Raises:
@@ -84,14 +98,13 @@ class FileRows(Rows):
         arrays = [map_npy(path) for path in self.paths]
         self.sample_shape, dtype = arrays[0].shape[1:], arrays[0].dtype
         for path, array in zip(self.paths, arrays, strict=True):
-            found = f"{array.dtype} of {array.shape[1:]}"
-            if array.ndim < 2 or array.dtype.name not in DTYPES:
-                expected = f"an array (n, …) of {', '.join(DTYPES)}"
-                what = f"{array.dtype} of {array.shape}"
-                raise InputError(str(path), expected, what, "write it anew with numpy.save")
+            _check_array(path, array)
             if (array.shape[1:], array.dtype) != (self.sample_shape, dtype):
                 expected = f"{dtype} of {self.sample_shape}, as in {self.paths[0].name}"
+                found = f"{array.dtype} of {array.shape[1:]}"
                 raise InputError(str(path), expected, found, "make all files of one kind")
+        self._stamps = [_stamp(path) for path in self.paths]
+        self.pixels = dtype == np.uint8
         self._arrays = [np.asarray(array).reshape(len(array), -1) for array in arrays]
         with warnings.catch_warnings(action="ignore"):  # of tensors that must not be written to
             self._parts = [torch.from_numpy(array) for array in self._arrays]
@@ -161,6 +174,32 @@ class FileRows(Rows):
             finally:
                 os.close(file)
 
+    def check_unchanged(self) -> None:
+        """Compare size and time of each file with those it had."""
+        for path, stamp in zip(self.paths, self._stamps, strict=True):
+            if _stamp(path) != stamp:
+                expected = "the file that it was when the run began"
+                remedy = "leave the data alone while they are trained on, and start a new run"
+                raise InputError(str(path), expected, "another one", remedy)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _check_array(path: Path, array: np.memmap) -> None:
+    """Refuse what cannot be read row by row as it lies there."""
+    found, remedy = f"{array.dtype} of {array.shape}", "write it anew with numpy.save"
+    if array.ndim < 2 or array.size == 0 or array.dtype.name not in DTYPES:
+        expected = f"an array (n, …) of {', '.join(DTYPES)}, not empty"
+        raise InputError(str(path), expected, found, remedy)
+    if not (array.flags.c_contiguous and array.dtype.isnative):
+        expected = "rows one after another, in this machine's order of bytes"
+        found = "columns one after another" if array.dtype.isnative else str(array.dtype.str)
+        remedy = f"save numpy.ascontiguousarray(x, dtype={array.dtype.name!r})"
+        raise InputError(str(path), expected, found, remedy)
+
 
 def _only_what_is_asked_for(array: np.memmap) -> None:
     """Have the system read no more of a mapped file than what is looked at or hinted at.
@@ -207,6 +246,10 @@ class WithoutRows(Rows):
             first, last = self.places(torch.tensor([start, stop - 1])).tolist()
             self.rows.will_need(first, last + 1)
 
+    def check_unchanged(self) -> None:
+        """Pass it on."""
+        self.rows.check_unchanged()
+
 
 class EncodedRows(Rows):
     """Codes that are computed when they are asked for, and not kept.
@@ -237,13 +280,16 @@ class EncodedRows(Rows):
 def encode_rows(net: Autoencoder, x: Tensor) -> Tensor:
     """The codes of some rows, (rows, units), the same whichever rows are encoded together.
 
-    For a few rows libraries take other ways to multiply, with other last bits: so there are always
-    enough of them.
+    For what is left over of whole tiles, and for a few units, libraries take other ways to
+    multiply, with other last bits: so there are always whole tiles, and enough units.
     """
-    few = LEAST_ROWS - len(x)
-    if few <= 0:
-        return net.encode(x)
-    return net.encode(torch.cat([x, x.new_zeros(few, x.shape[1])]))[: len(x)]
+    n = len(x)
+    if missing := -n % TILE_ROWS:
+        x = torch.cat([x, x.new_zeros(missing, x.shape[1])])
+    if isinstance(net, AutoencoderLayer) and (few := LEAST_UNITS - net.n_code) > 0:
+        logits = F.linear(x, F.pad(net.weight, (0, 0, 0, few)), F.pad(net.bias, (0, few)))
+        return ACTIVATIONS[net.activation](logits)[:n, : net.n_code].contiguous()
+    return net.encode(x)[:n]
 
 
 def npy_files(path: Path) -> list[Path]:
@@ -271,9 +317,12 @@ def map_npy(path: Path) -> np.memmap:
         if not isinstance(array, np.memmap):
             raise ValueError("an archive of several")
         return array
-    except FileNotFoundError:
-        raise InputError(str(path), "a file", "none", "name one that numpy.save wrote") from None
-    except (ValueError, EOFError, TypeError) as error:
+    except OSError as error:
+        remedy = "name one that numpy.save wrote and that may be read"
+        if error.errno == errno.EMFILE:
+            remedy = "put the samples into fewer files, or raise the limit with ulimit -n"
+        raise InputError(str(path), "a file to read", str(error.strerror), remedy) from None
+    except (ValueError, EOFError, TypeError, SyntaxError, TokenError, BadZipFile) as error:
         found = show(" ".join(str(error).split()))
         remedy = "write it anew with numpy.save"
         raise InputError(str(path), "a whole .npy file of numbers", found, remedy) from None
