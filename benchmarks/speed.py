@@ -30,6 +30,7 @@ CONTESTANTS = {
     "sae_alone": ("sae_cli.py", ["--job_alone"]),
     "sae": ("sae_cli.py", []),
     "sae_all": ("sae_cli.py", ["--all_on"]),
+    "sae_bf16": ("sae_cli.py", ["--job_alone", "--precision", "bf16-mixed"]),
     "clustpy": ("clustpy_stack.py", []),
     "dataloader": ("dataloader.py", []),
     "dataloader_2": ("dataloader.py", ["--workers", "2"]),
@@ -37,7 +38,7 @@ CONTESTANTS = {
 LEGEND = """\
 bare: a plain loop, nothing validated or saved. sae_alone: fit, nothing validated or saved either;
 sae: with validation, checkpoints, metrics.csv; sae_all: and with TensorBoard and pictures.
-clustpy: its stages are linear. dataloader: torchvision, DataLoader, Lightning, nothing validated or
+sae_bf16: as sae_alone, products in half precision (--trainer.precision bf16-mixed). clustpy: its stages are linear. dataloader: torchvision, DataLoader, Lightning, nothing validated or
 saved; _2: two workers, their memory not counted.
 ratio: to bare in the same round, median (least–most). of mm: share of the matrix product.
 peak: most memory held up to the end of the training. test SSE: each has its own initial weights."""

@@ -28,6 +28,7 @@ from sae.errors import InputError, exit_with, show
 from sae.evaluate import figures_on_test, validation_sse
 from sae.experiment import Experiment, Extras
 from sae.modules import StackedAutoencoder
+from sae.nodes import leave
 from sae.options import VERBS, OptionsCLI, as_list, report_parser, trainer_error
 from sae.overhead import imports_set_aside
 from sae.predictions import CodesCSV
@@ -318,3 +319,5 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(128 + signal.SIGINT)
     except InputError as error:
         exit_with(error, error.exit_code)
+    finally:
+        leave()

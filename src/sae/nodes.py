@@ -60,6 +60,16 @@ def _started() -> tuple[str, int, int] | None:
     return None
 
 
+def leave() -> None:
+    """Take leave of the other processes, before this one ends.
+
+    One that ends while the threads of gloo still run is now and then aborted in the middle of it,
+    and its exit code is lost.
+    """
+    if dist.is_available() and dist.is_initialized() and dist.get_backend() == "gloo":
+        dist.destroy_process_group()
+
+
 def check_shared(folder: Path) -> None:
     """Have each process look for a file that the main one makes: all read what it writes.
 
