@@ -38,7 +38,8 @@ CONTESTANTS = {
 LEGEND = """\
 bare: a plain loop, nothing validated or saved. sae_alone: fit, nothing validated or saved either;
 sae: with validation, checkpoints, metrics.csv; sae_all: and with TensorBoard and pictures.
-sae_bf16: as sae_alone, products in half precision (--trainer.precision bf16-mixed). clustpy: its stages are linear. dataloader: torchvision, DataLoader, Lightning, nothing validated or
+sae_bf16: as sae_alone, products in half precision (--trainer.precision bf16-mixed).
+clustpy: its stages are linear. dataloader: torchvision, DataLoader, Lightning, nothing validated or
 saved; _2: two workers, their memory not counted.
 ratio: to bare in the same round, median (least–most). of mm: share of the matrix product.
 peak: most memory held up to the end of the training. test SSE: each has its own initial weights."""

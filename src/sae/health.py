@@ -199,8 +199,9 @@ class _Sums:
             self.origin = x[0]
             self.x = torch.zeros_like(x[0], dtype=torch.double, device="cpu")
         self.n += len(x)
-        self.x += (x - self.origin).sum(dim=0).cpu()
-        self.square += (x - self.origin).square().sum().item()
+        from_origin = x - self.origin
+        self.x += from_origin.sum(dim=0).cpu()
+        self.square += from_origin.square().sum().item()
         error = (x_hat - x).square()
         self.error += error.sum().item()
         if has_ends(self.code_range):

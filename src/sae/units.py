@@ -91,5 +91,7 @@ def has_ends(value_range: tuple[float, float]) -> bool:
 
 def place(values: Tensor, value_range: tuple[float, float]) -> Tensor:
     """Where values lie in a range: 0 at its lower end, 1 at its upper."""
+    if value_range == (0.0, 1.0):
+        return values
     low, high = value_range
     return (values - low) / (high - low)
