@@ -203,7 +203,9 @@ def test_files_replaced_while_a_run_reads_them_end_it(files, monkeypatch, capsys
     assert caught.value.code == 2
     assert re.search(r"1\.npy: expected the file that it was when", capsys.readouterr().err)
     (run,) = Path("lightning_logs/mine").iterdir()
-    assert json.loads((run / "manifest.json").read_text())["status"] == "broken off"
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["status"] == "broken off"
+    assert [phase["name"] for phase in manifest["phases"]] == ["stage1"]  # before the next one
 
 
 def test_pictures_take_the_shape_of_the_training_samples(files):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -7,6 +9,7 @@ from helpers import as_process
 
 from sae.data import TensorLoader
 from sae.data import loader as loader_module
+from sae.data.rows import TILE_ROWS
 
 
 def batches(loader) -> list[torch.Tensor]:
@@ -150,3 +153,36 @@ def test_batches_on_a_gpu_are_those_of_the_cpu():
     assert there.x.is_cuda
     for got, expected in zip(there, loader, strict=True):
         assert all(torch.equal(a.cpu(), b) for a, b in zip(got, expected, strict=True))
+
+
+def test_a_survey_sees_all_samples(monkeypatch):
+    """Whatever chunk they lie in, and whatever comes after."""
+    monkeypatch.setattr(loader_module, "CHUNK", 4)
+    x = torch.full((12, 2), 0.5)
+    x[0, 0], x[5, 1] = 0.25, 0.75
+    seen = TensorLoader(x).survey()
+    assert (seen.low, seen.high) == (0.25, 0.75)
+    torch.testing.assert_close(seen.mean, x.mean(dim=0))
+    x[1, 1] = float("nan")
+    seen = TensorLoader(x).survey()
+    assert math.isnan(seen.low)
+    assert math.isnan(seen.high)
+    pixels = TensorLoader(torch.full((12, 2), 51, dtype=torch.uint8)).survey()
+    assert (pixels.low, pixels.high, pixels.mean.tolist()) == (0, 1, pytest.approx([0.2, 0.2]))
+
+
+def test_wide_rows_are_looked_at_in_smaller_chunks():
+    """No more than some megabytes at once, but whole tiles of a product."""
+    assert loader_module.chunk_rows(784) == loader_module.CHUNK
+    assert loader_module.chunk_rows(4096) == 1024
+    assert loader_module.chunk_rows(10**6) == TILE_ROWS
+    chunks = list(TensorLoader(torch.zeros(600, 10**4)).chunks())
+    assert chunks == [(0, 256), (256, 512), (512, 600)]
+
+
+def test_the_order_of_rows_is_none_of_that_of_their_blocks():
+    """With a row a block, one generator for both would permute by the same permutation twice."""
+    order = loader_module._EpochOrder(50, shuffle=True, seed=3, block=1)
+    blocks, rows = order.blocks(), order.indices()
+    assert sorted(rows.tolist()) == list(range(50))
+    assert not torch.equal(rows, blocks[blocks])
