@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from sae.data import TensorLoader
 from sae.data import loader as loader_module
-from sae.data.rows import EncodedRows, FileRows, WithoutRows, encode_rows, map_npy, scale, take
+from sae.data.npy import map_npy
+from sae.data.rows import EncodedRows, FileRows, WithoutRows, encode_rows, scale, take
 from sae.errors import InputError
 from sae.layers import AutoencoderLayer
 

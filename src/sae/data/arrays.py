@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from sae.data.base import ImageDataModule, Samples
-from sae.data.rows import FileRows, map_npy, npy_files
+from sae.data.npy import map_npy, npy_files
+from sae.data.rows import FileRows
 from sae.errors import InputError
 
 

@@ -5,7 +5,6 @@ A loader takes either: both have a length and give rows for a slice or for a ten
 
 from __future__ import annotations
 
-import errno
 import mmap
 import os
 import warnings
@@ -13,15 +12,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from tokenize import TokenError
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sae.errors import InputError, show
+from sae.data.npy import check_array, map_npy
+from sae.errors import InputError
 from sae.layers import ACTIVATIONS, Autoencoder, AutoencoderLayer
 
 # What is read from a disk together: rows of one block lie side by side.
@@ -30,7 +28,6 @@ BLOCK_BYTES = 2**20
 HINT_BYTES = 2**17
 # Multiples of what libraries multiply at once.
 TILE_ROWS, LEAST_UNITS = 256, 16
-DTYPES = ("uint8", "float16", "float32", "float64")
 
 
 class Rows(ABC):
@@ -98,7 +95,7 @@ class FileRows(Rows):
         arrays = [map_npy(path) for path in self.paths]
         self.sample_shape, dtype = arrays[0].shape[1:], arrays[0].dtype
         for path, array in zip(self.paths, arrays, strict=True):
-            _check_array(path, array)
+            check_array(path, array)
             if (array.shape[1:], array.dtype) != (self.sample_shape, dtype):
                 expected = f"{dtype} of {self.sample_shape}, as in {self.paths[0].name}"
                 found = f"{array.dtype} of {array.shape[1:]}"
@@ -186,19 +183,6 @@ class FileRows(Rows):
 def _stamp(path: Path) -> tuple[int, int]:
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
-
-
-def _check_array(path: Path, array: np.memmap) -> None:
-    """Refuse what cannot be read row by row as it lies there."""
-    found, remedy = f"{array.dtype} of {array.shape}", "write it anew with numpy.save"
-    if array.ndim < 2 or array.size == 0 or array.dtype.name not in DTYPES:
-        expected = f"an array (n, …) of {', '.join(DTYPES)}, not empty"
-        raise InputError(str(path), expected, found, remedy)
-    if not (array.flags.c_contiguous and array.dtype.isnative):
-        expected = "rows one after another, in this machine's order of bytes"
-        found = "columns one after another" if array.dtype.isnative else str(array.dtype.str)
-        remedy = f"save numpy.ascontiguousarray(x, dtype={array.dtype.name!r})"
-        raise InputError(str(path), expected, found, remedy)
 
 
 def _only_what_is_asked_for(array: np.memmap) -> None:
@@ -290,39 +274,3 @@ def encode_rows(net: Autoencoder, x: Tensor) -> Tensor:
         logits = F.linear(x, F.pad(net.weight, (0, 0, 0, few)), F.pad(net.bias, (0, few)))
         return ACTIVATIONS[net.activation](logits)[:n, : net.n_code].contiguous()
     return net.encode(x)[:n]
-
-
-def npy_files(path: Path) -> list[Path]:
-    """The ``.npy`` files that a path names: itself, or all in that folder, by name.
-
-    Raises:
-        InputError: There are none.
-    """
-    files = sorted(path.glob("*.npy")) if path.is_dir() else [path] * path.is_file()
-    if not files:
-        found = "a folder without any" if path.is_dir() else "none"
-        remedy = "name a file that numpy.save wrote, or a folder of such files"
-        raise InputError(str(path), "a .npy file, or a folder of them", found, remedy)
-    return files
-
-
-def map_npy(path: Path) -> np.memmap:
-    """An ``.npy`` file as an array that is read when it is looked at, and cannot be written to.
-
-    Raises:
-        InputError: It is no such file, is cut short, or holds Python objects.
-    """
-    try:
-        array = np.load(path, mmap_mode="r")
-        if not isinstance(array, np.memmap):
-            raise ValueError("an archive of several")
-        return array
-    except OSError as error:
-        remedy = "name one that numpy.save wrote and that may be read"
-        if error.errno == errno.EMFILE:
-            remedy = "put the samples into fewer files, or raise the limit with ulimit -n"
-        raise InputError(str(path), "a file to read", str(error.strerror), remedy) from None
-    except (ValueError, EOFError, TypeError, SyntaxError, TokenError, BadZipFile) as error:
-        found = show(" ".join(str(error).split()))
-        remedy = "write it anew with numpy.save"
-        raise InputError(str(path), "a whole .npy file of numbers", found, remedy) from None
