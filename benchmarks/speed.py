@@ -168,6 +168,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     print(f"float32 matrix product (mm): {raw['matmul_gflops']:.0f} GFLOP/s", flush=True)
     raw["runs"] = rounds(options, words)
     print(f"\n{table(raw['runs'], raw['matmul_gflops'])}\n\n{LEGEND}")
+    if options.smoke:
+        print("smoke: so little work says that all of it runs, and nothing of how fast")
     if said := warning(told for each in raw["runs"] for told in each.values()):
         print(said)
     return raw

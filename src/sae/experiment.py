@@ -158,10 +158,15 @@ class Experiment:
         monitor = f"{phase.name}/val/loss"
         callbacks: list[Callback] = []
         if self.extras.checkpoints:
-            callbacks.append(Snapshot(partial(self.journal.snapshot, phase.name)))
+            callbacks.append(Snapshot(partial(self._snapshot, phase.name)))
         if phase.recipe.patience is not None:
             callbacks.append(EarlyStopping(monitor, patience=phase.recipe.patience))
         return [*callbacks, BestWeights()]
+
+    def _snapshot(self, phase: str, epochs: int, seconds: float) -> dict[str, Any]:
+        """What a checkpoint keeps; none is written of weights that have seen other data."""
+        self.data.check_unchanged()
+        return self.journal.snapshot(phase, epochs, seconds)
 
     def _watching_callbacks(
         self, phase: Phase, module: ReconstructionModule, loggers: list[Logger]

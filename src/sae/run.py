@@ -14,6 +14,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,9 @@ class Run:
         if self._is_new:
             self.release()
             shutil.rmtree(self.folder)
+            for parent in (self.folder.parent, self.folder.parent.parent):
+                with suppress(OSError):  # other runs lie there
+                    parent.rmdir()
 
     def discard_if_untouched(self) -> None:
         """Delete the folder, where this process has just made it and no phase has begun."""

@@ -109,7 +109,8 @@ class ArrayDataModule(ImageDataModule):
             expected = (
                 f"less than half of the {len(samples)} samples: as many are set aside to test"
             )
-            raise InputError("val_size", expected, str(n), "leave some to train on")
+            remedy = f"write --data.val_size {max(1, len(samples) // 10)}, or name others with test"
+            raise InputError("val_size", expected, str(n), remedy)
         generator = torch.Generator().manual_seed(self.split_seed + 1)
         index = torch.randperm(len(samples), generator=generator)[:n]
         return samples.without(index), samples[index]

@@ -56,7 +56,7 @@ def check_array(path: Path, array: np.memmap) -> None:
     Raises:
         InputError: It is empty, no table of numbers, or lies in another order.
     """
-    found, remedy = f"{array.dtype} of {array.shape}", "write it anew with numpy.save"
+    found, remedy = f"{array.dtype} of {array.shape}", "save x.astype('float32') of such a shape"
     if array.ndim < 2 or array.size == 0 or array.dtype.name not in DTYPES:
         expected = f"an array (n, …) of {', '.join(DTYPES)}, not empty"
         raise InputError(str(path), expected, found, remedy)
