@@ -129,8 +129,7 @@ class Experiment:
     # A Trainer for each phase
 
     def _phase_trainer(self, phase: Phase, module: ReconstructionModule) -> Trainer:
-        """A fresh Trainer with fresh callbacks, for the data that the run began with."""
-        self.data.check_unchanged()
+        """A fresh Trainer with fresh callbacks."""
         loggers = self._loggers(phase.name)
         folder = self.run.phase_folder(phase.name) / "checkpoints"
         best, last = phase_checkpoints(folder, f"{phase.name}/val/loss")

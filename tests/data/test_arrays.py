@@ -264,3 +264,17 @@ def test_codes_of_many_samples_are_written_batch_by_batch(files, monkeypatch):
         sse = (model.decode(code) - x).square().sum(dim=1)
     np.testing.assert_allclose(found, torch.column_stack([sse, code]), rtol=1e-4)
     assert not seen[0].predictions
+
+
+def test_a_run_without_checkpoints_is_not_called_finished_either(files, monkeypatch, capsys):
+    loss = Stage.training_loss
+
+    def replaces(self, *args):
+        np.save(files / "train" / "1.npy", np.load(files / "train" / "1.npy"))
+        return loss(self, *args)
+
+    monkeypatch.setattr(Stage, "training_loss", replaces)
+    with pytest.raises(SystemExit):
+        fit(files, "--trainer.enable_checkpointing", "false")
+    assert "expected the file that it was when" in capsys.readouterr().err
+    assert not list(Path("lightning_logs").rglob("summary.json"))
