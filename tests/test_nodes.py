@@ -317,25 +317,19 @@ def told_to_stop(signum: signal.Signals, command: list[str], folder: Path) -> li
 
 
 @pytest.mark.long
-def test_tasks_that_slurm_cancels_end_and_say_how_to_go_on(data, tmp_path):
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGUSR1])
+def test_tasks_that_slurm_stops_end_and_say_how_to_go_on(data, tmp_path, signum):
+    """SIGTERM cancels, SIGUSR1 says that time is nearly up, to which Lightning's own answer would
+    be a checkpoint in the wrong place."""
     command = srun(*words(data, "--trainer.devices", "2", "--pretrain.epochs", "10000"))
-    ended = told_to_stop(signal.SIGTERM, command, tmp_path)
-    assert [each.code for each in ended] == [128 + signal.SIGTERM] * 2, ended
+    ended = told_to_stop(signum, command, tmp_path)
+    assert [each.code for each in ended] == [128 + signum] * 2, ended
     assert "broken off; go on with" in ended[0].err
     assert "Traceback" not in ended[0].err + ended[1].err
+    assert not list(tmp_path.rglob("hpc_ckpt*"))
     run = tmp_path / "lightning_logs" / "run" / "version_0"
     assert read(run, "manifest.json")["status"] == "broken off"
     assert read(run, "manifest.json")["phases"] == []
-
-
-@pytest.mark.long
-def test_tasks_whose_time_is_nearly_up_end_likewise(data, tmp_path):
-    """SLURM says so by SIGUSR1; Lightning's own answer would be a checkpoint in the wrong place."""
-    command = srun(*words(data, "--trainer.devices", "2", "--pretrain.epochs", "10000"))
-    ended = told_to_stop(signal.SIGUSR1, command, tmp_path)
-    assert [each.code for each in ended] == [128 + signal.SIGUSR1] * 2, ended
-    assert "broken off; go on with" in ended[0].err
-    assert not list(tmp_path.rglob("hpc_ckpt*"))
 
 
 @pytest.mark.long

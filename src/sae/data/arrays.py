@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sae.data.base import ImageDataModule, Samples
 from sae.data.npy import map_npy, npy_files
-from sae.data.rows import FileRows
+from sae.data.rows import FileRows, are_pixels
 from sae.errors import InputError
 
 
@@ -61,17 +61,18 @@ class ArrayDataModule(ImageDataModule):
 
     def load(self) -> tuple[Samples, Samples]:
         """Map the files into memory."""
-        rows, train = self._read("train")
+        rows = self._rows("train")
+        train = Samples(rows, self._read_labels("train", len(rows)))
         self._sample_shape = rows.sample_shape
         if self.paths["test"] is not None:
-            others, test = self._read("test")
-            if test.x.shape[1] != train.x.shape[1]:
-                expected = f"{train.x.shape[1]} features, as in train"
-                raise InputError("test", expected, str(test.x.shape[1]), "name others")
-            if others.pixels != rows.pixels:
-                expected = "uint8, as train" if rows.pixels else "floats, as train"
-                found = "uint8" if others.pixels else "floats"
-                raise InputError("test", expected, found, "store both alike")
+            others = self._rows("test")
+            test = Samples(others, self._read_labels("test", len(others)))
+            if others.shape[1] != rows.shape[1]:
+                expected = f"{rows.shape[1]} features, as in train"
+                raise InputError("test", expected, str(others.shape[1]), "name others")
+            kinds = ["uint8" if are_pixels(each) else "floats" for each in (rows, others)]
+            if kinds[0] != kinds[1]:
+                raise InputError("test", f"{kinds[0]}, as train", kinds[1], "store both alike")
         else:
             train, test = self._set_aside(train)
         self.description = f"{self.name} ({len(train):,} + {len(test):,} samples of "
@@ -85,11 +86,10 @@ class ArrayDataModule(ImageDataModule):
         found = {key: str(_path(path).resolve()) for key, path in named.items() if path}
         return class_path, {**init_args, **found}
 
-    def _read(self, part: str) -> tuple[FileRows, Samples]:
+    def _rows(self, part: str) -> FileRows:
         path = self.paths[part]
         assert path is not None
-        rows = FileRows(npy_files(_path(path)))
-        return rows, Samples(rows, self._read_labels(part, len(rows)))
+        return FileRows(npy_files(_path(path)))
 
     def _read_labels(self, part: str, n: int) -> Tensor | None:
         path = self.labels[part]

@@ -83,7 +83,6 @@ class FileRows(Rows):
 
     Attributes:
         sample_shape: Shape of one row as it is stored, before it is made flat.
-        pixels: Whether they are uint8, which are divided by 255.
         nbytes: Size of all rows.
 
     Raises:
@@ -101,7 +100,6 @@ class FileRows(Rows):
                 found = f"{array.dtype} of {array.shape[1:]}"
                 raise InputError(str(path), expected, found, "make all files of one kind")
         self._stamps = [_stamp(path) for path in self.paths]
-        self.pixels = dtype == np.uint8
         self._arrays = [np.asarray(array).reshape(len(array), -1) for array in arrays]
         with warnings.catch_warnings(action="ignore"):  # of tensors that must not be written to
             self._parts = [torch.from_numpy(array) for array in self._arrays]

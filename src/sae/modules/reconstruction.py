@@ -78,16 +78,6 @@ class ReconstructionModule(LightningModule):
         self._means = {"train": _Means(), "val": _Means()}
         self._unchecked: list[Tensor] = []
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; a plain one that Lightning sets some forty times a step at once.
-
-        ``nn.Module`` looks first whether it is a parameter, a buffer or a module.
-        """
-        if name == "_current_fx_name":
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
-
     def encode(self, x: Tensor) -> Tensor:
         """The code of a clean input of ``net``: (batch, features) -> (batch, units)."""
         return self.net.encode(x)
@@ -146,7 +136,15 @@ class ReconstructionModule(LightningModule):
         return share
 
     def training_step(self, batch: tuple[Tensor, ...] | Burst, batch_idx: int) -> Tensor | None:
-        """Loss of one batch; of a burst of batches all that is done at a step, for each."""
+        """Loss of one batch; of a burst of batches all that is done at a step, for each.
+
+        Args:
+            batch: x, (batch, features), and labels, which are not looked at; or several such.
+            batch_idx: Number of the batch in the epoch; of a burst, its own.
+
+        Returns:
+            The loss, for the Trainer to minimise; None where the steps have been taken here.
+        """
         if not isinstance(batch, Burst):
             return self.training_loss(batch[0], batch_idx)
         optimizer, schedule = self.optimizers(), self.lr_schedulers()
