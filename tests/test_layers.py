@@ -5,7 +5,7 @@ import torch
 from helpers import randomised, tiny_stack
 from torch import nn
 
-from sae.layers import ACTIVATIONS, RANGES, AutoencoderLayer, Stack
+from sae.layers import ACTIVATIONS, RANGES, AutoencoderLayer, Stack, inverse_activation
 
 
 def test_equation_against_hand_values():
@@ -138,12 +138,31 @@ def test_neighbours_must_fit():
         Stack([AutoencoderLayer(6, 4, "tanh"), AutoencoderLayer(4, 2, output="sigmoid")])
 
 
-@pytest.mark.parametrize("output", ["sigmoid", "identity"])
+# What units of a kind give on average, each but for the flat ends of its range.
+MEANS = {
+    "sigmoid": [0.02, 0.5, 0.9],
+    "tanh": [-0.9, 0.0, 0.9],
+    "relu": [0.0, 0.3, 40.0],
+    "leaky_relu": [-0.02, 0.0, 5.0],
+    "gelu": [-0.16, 0.0, 40.0],
+    "silu": [-0.27, 0.0, 40.0],
+    "identity": [-3.0, 0.0, 5.0],
+}
+
+
+@pytest.mark.parametrize("output", ACTIVATIONS)
 def test_a_layer_can_start_at_the_mean_of_its_inputs(output):
     layer = AutoencoderLayer(3, 2, output=output)
-    mean = torch.tensor([0.02, 0.5, 0.9])
+    mean = torch.tensor(MEANS[output])
     layer.start_at_mean(mean)
-    assert torch.allclose(layer.decode(torch.zeros(1, 2))[0], mean)
+    assert torch.allclose(layer.decode(torch.zeros(1, 2))[0], mean, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["gelu", "silu"])
+def test_a_mean_that_the_unit_cannot_give_starts_where_it_is_lowest(name):
+    z = inverse_activation(name, torch.tensor([-5.0]))
+    around = torch.linspace(-0.1, 0.1, 201) + z
+    assert ACTIVATIONS[name](around).argmin() == pytest.approx(100, abs=1)
 
 
 def test_a_pixel_that_never_changes_starts_at_a_finite_bias():

@@ -133,9 +133,10 @@ def test_same_seed_same_weights_other_seed_other_weights():
 
 
 def test_a_stage_does_not_depend_on_how_long_the_others_took():
-    """Its initial weights and order are functions of (seed, stage)."""
+    """Its initial weights and order are functions of (seed, stage); its b' of its codes' mean."""
     short, long = run([Recipe(0), RECIPE])[1], run([RECIPE, RECIPE])[1]
     start = {name: t for name, t in short.before[0].items() if name.startswith("layers.1.")}
+    start.pop("layers.1.decoder_bias")
     assert all(torch.equal(long.before[1][name], start[name]) for name in start)
 
 
@@ -199,10 +200,20 @@ def test_it_works_from_python_without_any_of_the_command_line():
     assert not same_state(clone_state(model), before)
 
 
-def test_the_first_layer_starts_at_the_mean_image():
-    _, recorder, _, data = run(output="linear")
+@pytest.mark.parametrize("activation", ["silu", "relu", "sigmoid", "tanh"])
+def test_each_stage_starts_at_the_mean_of_what_it_trains_on(activation):
+    model, recorder, _, data = run(output="linear", activation=activation)
     bias = recorder.before[0]["layers.0.decoder_bias"]
     assert torch.allclose(bias, data.x.mean(dim=0))
+    assert not recorder.before[0]["layers.1.decoder_bias"].any()  # its codes are not there yet
+    model.stack.load_state_dict(recorder.before[1])
+    mean = model.stack[0].encode(data.x).mean(dim=0)
+    assert torch.allclose(model.stack[1].decode(torch.zeros(1, 3))[0], mean, atol=1e-6)
+
+
+def test_a_stage_that_is_left_out_asks_for_no_codes():
+    skip = [Recipe(epochs=0)] * 2
+    _, recorder, _, _ = run(skip, Recipe(epochs=1))
     assert not recorder.before[0]["layers.1.decoder_bias"].any()
 
 

@@ -34,6 +34,42 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": _identity,
 }
 
+# Where the curve of a unit that falls and then rises is lowest: it rises from there on.
+_LOWEST = {"gelu": -0.7517915, "silu": -1.2784645}
+
+
+def inverse_activation(name: str, values: Tensor) -> Tensor:
+    """The z with ACTIVATIONS[name](z) = values, where that is not at an end of the unit's range.
+
+    Near a flat end, where z would be huge, the value is moved inwards by 1 % of the range; below
+    the least value of gelu and silu, z is where they have it.
+
+    Args:
+        name: Of the activation.
+        values: What it is to give, any shape.
+
+    Returns:
+        A tensor of the shape of ``values``.
+    """
+    if name == "sigmoid":
+        return values.clamp(0.01, 0.99).logit()
+    if name == "tanh":
+        return values.clamp(-0.98, 0.98).atanh()
+    if name == "leaky_relu":
+        return torch.where(values < 0, values / 0.01, values)
+    if name not in _LOWEST:  # relu gives means of 0 or more; identity gives any
+        return values.clone()
+    # No formula: halve the interval until double precision ends.
+    wanted = values.double()
+    low = torch.full_like(wanted, _LOWEST[name])
+    high = wanted.clamp(min=0) + 2.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = ACTIVATIONS[name](middle) < wanted
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return low.to(values.dtype)
+
+
 _INF = float("inf")
 # Least and greatest value that a pixel, and that a unit, can take.
 PIXELS = (0.0, 1.0)
@@ -160,17 +196,17 @@ class AutoencoderLayer(Autoencoder):
 
     @torch.no_grad()
     def start_at_mean(self, mean: Tensor) -> None:
-        """Set b' so that no code at all gives the mean of the inputs.
+        """Set b' so that no code at all gives the mean of the inputs: g(b') = mean.
 
-        What is left to learn is what differs from it: a pixel that is nearly always black need not
-        be driven there, and stuck there, by large weights. For a sigmoid b' is the logit, as Hinton
+        What is left to learn is what differs from it: a pixel that is nearly always black does not
+        have to be driven there, and stuck there, by large weights; and a unit below that is on most
+        of the time is rebuilt so from the first step. For a sigmoid b' is the logit, as Hinton
         (2010), "A Practical Guide to Training Restricted Boltzmann Machines", section 8, has it.
 
         Args:
-            mean: Of the inputs, (n_in,), in the range of the output unit, a sigmoid or identity.
+            mean: Of the inputs, (n_in,), in the range of the output unit.
         """
-        at_sigmoid = self.output == "sigmoid"
-        self.decoder_bias.copy_(mean.clamp(0.01, 0.99).logit() if at_sigmoid else mean)
+        self.decoder_bias.copy_(inverse_activation(self.output, mean))
 
     def encode(self, x: Tensor) -> Tensor:
         """f(W x + b): (batch, n_in) -> (batch, n_code)."""

@@ -211,8 +211,8 @@ class GreedyPretrainer:
         """Pretrain and fine-tune ``model`` in place.
 
         Args:
-            model: The stack; its weights are drawn anew from the seed, and its output bias is that
-                of the mean image.
+            model: The stack; its weights are drawn anew from the seed. The decoder of each stage
+                that is trained, and of the first in any case, starts at the mean of its inputs.
             train: Training inputs, (n, features).
             val: Validation inputs.
 
@@ -252,11 +252,21 @@ class GreedyPretrainer:
         for k, recipe in enumerate(self.stages):
             stage = Stage(model.stack, k, recipe, self.seed, val)
             if stage.phase in phases:
-                its = partial(inputs.of, k)
+                its = partial(self._inputs_of_stage, inputs, k)
                 results.append(self._train(phases[stage.phase], stage, model.stack, its))
             stage.cpu()
         inputs.forget()
         return results
+
+    @staticmethod
+    def _inputs_of_stage(
+        inputs: StageInputs, k: int, device: torch.device
+    ) -> tuple[TensorLoader, TensorLoader]:
+        """What stage ``k`` trains on; the first knows the mean of its own since the survey."""
+        train, val = inputs.of(k, device)
+        if k > 0:
+            inputs.stack[k].start_at_mean(train.survey().mean)
+        return train, val
 
     def _train(
         self,
