@@ -79,3 +79,14 @@ def test_a_process_that_fails_fails_the_benchmark(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 1
     assert "no torch today" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_a_busy_machine_works(tmp_path):
+    path = tmp_path / "raw.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / "busy.py"), "--smoke", "--json", str(path)]
+    done = subprocess.run([*command, "--threads", "1"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(path.read_text())["runs"]
+    assert set(told) == {f"{way} {n}" for way in ("torch", "sae") for n in range(3)}
+    assert all(ms > 0 for ms in told.values())

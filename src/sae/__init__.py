@@ -12,6 +12,11 @@ Example::
     code = model.encode(x)
 """
 
+# ruff: noqa: E402  # before torch is imported
+from sae import waiting
+
+waiting.prepare()
+
 from sae.corruption import Corruption
 from sae.data import ArrayDataModule, DigitsDataModule, MNISTDataModule
 from sae.errors import InputError

@@ -25,6 +25,7 @@ from sae.overhead import bursts, no_search_for_gpus, steps_at_once
 from sae.recipe import Recipe
 from sae.seeding import derive_generator, derive_seed
 from sae.summary import chain
+from sae.waiting import adapted
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,12 @@ class GreedyPretrainer:
         Returns:
             The result of each phase, in order.
         """
+        with adapted():
+            return self._fit(model, train, val)
+
+    def _fit(
+        self, model: StackedAutoencoder, train: TensorLoader, val: TensorLoader
+    ) -> list[PhaseResult]:
         check_recipes(model.stack, self.stages, self.finetune_recipe)
         for k, layer in enumerate(model.stack):
             layer.reset_parameters(derive_generator(self.seed, "init", k))
