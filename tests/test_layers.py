@@ -169,3 +169,30 @@ def test_a_pixel_that_never_changes_starts_at_a_finite_bias():
     layer = AutoencoderLayer(2, 2)
     layer.start_at_mean(torch.tensor([0.0, 1.0]))
     assert torch.allclose(layer.decoder_bias, torch.tensor([-4.59512, 4.59512]))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("unit", ACTIVATIONS)
+def test_initial_weights_are_fitted_to_inputs_of_any_size(unit, tied):
+    """W (x - mean) has the spread; x = mean has no pre-activation; the mean code gives the mean."""
+    generator = torch.Generator().manual_seed(0)
+    x = 40 + 7 * torch.randn(500, 6, generator=generator)
+    layer = AutoencoderLayer(6, 4, unit, output="identity", tied=tied)
+    layer.reset_parameters(generator)
+    direction = layer.weight.clone()
+    layer.fit_start(x, x.mean(dim=0))
+    z = torch.nn.functional.linear(x, layer.weight, layer.bias)
+    assert z.std(correction=0).item() == pytest.approx(0.25, rel=1e-4)
+    assert z.mean(dim=0).abs().max() < 1e-4
+    assert torch.allclose(layer.decode(layer.encode(x).mean(dim=0)), x.mean(dim=0), atol=1e-4)
+    scale = layer.weight / direction
+    assert torch.allclose(scale, scale[0, 0].expand_as(scale), rtol=1e-4)
+
+
+def test_inputs_that_do_not_vary_leave_the_initial_weights_finite():
+    layer = AutoencoderLayer(6, 4, "silu", output="identity")
+    before = layer.weight.clone()
+    x = torch.full((10, 6), 3.0)
+    layer.fit_start(x, x[0])
+    assert torch.equal(layer.weight, before)
+    assert torch.allclose(layer(x), x, atol=1e-5)

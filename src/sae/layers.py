@@ -70,6 +70,8 @@ def inverse_activation(name: str, values: Tensor) -> Tensor:
     return low.to(values.dtype)
 
 
+# Of W (x - mean) at the start of a stage: activations are close to straight lines there.
+START_SPREAD = 0.25
 _INF = float("inf")
 # Least and greatest value that a pixel, and that a unit, can take.
 PIXELS = (0.0, 1.0)
@@ -208,14 +210,42 @@ class AutoencoderLayer(Autoencoder):
         """
         self.decoder_bias.copy_(inverse_activation(self.output, mean))
 
+    @torch.no_grad()
+    def fit_start(self, x: Tensor, mean: Tensor) -> None:
+        """Fit the scale and the biases of the initial weights to what is to be learnt.
+
+        Weights are drawn for inputs of about the size of pixels. Codes are of any size: those of
+        SiLU lie around 3, and the units above them would start far out, where they are flat or
+        linear. Here W (x - mean) gets a standard deviation of ``START_SPREAD`` over all units, near
+        the middle of any activation; b takes off the mean; and b' adds what is missing to the mean
+        of the inputs.
+
+        In the manner of Mishkin & Matas (2016), "All you need is a good init", and Krähenbühl et
+        al. (2016), "Data-dependent initializations of convolutional neural networks".
+
+        Args:
+            x: Some of the inputs, (n, n_in).
+            mean: Of all inputs, (n_in,), in the range of the output unit.
+        """
+        spread = F.linear(x - mean, self.weight).std(correction=0)
+        if spread > 0:  # else the inputs do not vary
+            self.weight.mul_(START_SPREAD / spread)
+        self.bias.copy_(-F.linear(mean, self.weight))
+        self.start_at_mean(mean)
+        code = self.encode(x).mean(dim=0)
+        self.decoder_bias.sub_(F.linear(code, self._decoder_weight()))
+
     def encode(self, x: Tensor) -> Tensor:
         """f(W x + b): (batch, n_in) -> (batch, n_code)."""
         return ACTIVATIONS[self.activation](F.linear(x, self.weight, self.bias))
 
     def decode_logits(self, h: Tensor) -> Tensor:
         """W' h + b': (batch, n_code) -> (batch, n_in)."""
-        weight = self.weight.t() if self.decoder_weight is None else self.decoder_weight
-        return F.linear(h, weight, self.decoder_bias)
+        return F.linear(h, self._decoder_weight(), self.decoder_bias)
+
+    def _decoder_weight(self) -> Tensor:
+        """W', (n_in, n_code)."""
+        return self.weight.t() if self.decoder_weight is None else self.decoder_weight
 
     def extra_repr(self) -> str:
         """Sizes, units and loss, for ``print(layer)``."""

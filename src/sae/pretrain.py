@@ -27,6 +27,9 @@ from sae.seeding import derive_generator, derive_seed
 from sae.summary import chain
 from sae.waiting import adapted
 
+# Codes that the initial weights of a stage are fitted to.
+START_SAMPLES = 4096
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -212,8 +215,9 @@ class GreedyPretrainer:
         """Pretrain and fine-tune ``model`` in place.
 
         Args:
-            model: The stack; its weights are drawn anew from the seed. The decoder of each stage
-                that is trained, and of the first in any case, starts at the mean of its inputs.
+            model: The stack; its weights are drawn anew from the seed. The first layer starts at
+                the mean of the inputs, and each stage above it, when it is trained, fits its own
+                to the codes it trains on.
             train: Training inputs, (n, features).
             val: Validation inputs.
 
@@ -269,10 +273,11 @@ class GreedyPretrainer:
     def _inputs_of_stage(
         inputs: StageInputs, k: int, device: torch.device
     ) -> tuple[TensorLoader, TensorLoader]:
-        """What stage ``k`` trains on; the first knows the mean of its own since the survey."""
+        """What stage ``k`` trains on; a stage on codes gets initial weights that fit them."""
         train, val = inputs.of(k, device)
         if k > 0:
-            inputs.stack[k].start_at_mean(train.survey().mean)
+            some = torch.cat(list(train.sample(START_SAMPLES).whole()))
+            inputs.stack[k].fit_start(some.cpu(), train.survey().mean)
         return train, val
 
     def _train(
