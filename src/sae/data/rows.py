@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sae.data.npy import check_array, map_npy
+from sae.devices import placed, send
 from sae.errors import InputError
 from sae.layers import ACTIVATIONS, Autoencoder, AutoencoderLayer
 
@@ -63,8 +64,12 @@ def take(x: Tensor | Rows, index: Tensor | slice) -> Tensor:
 
 
 def scale(x: Tensor) -> Tensor:
-    """Pixels in [0, 1] from uint8; other types as they are."""
-    return x.float().div_(255) if x.dtype == torch.uint8 else x
+    """Pixels in [0, 1] from uint8; other types as they are.
+
+    Multiplied, not divided: GPUs divide by multiplying, and half of all pixel values would get
+    another last bit there. 255 becomes 1 exactly.
+    """
+    return x.float().mul_(1 / 255) if x.dtype == torch.uint8 else x
 
 
 def are_pixels(x: Tensor | Rows) -> bool:
@@ -243,14 +248,15 @@ class EncodedRows(Rows):
     """
 
     def __init__(self, rows: Tensor | Rows, net: Autoencoder, device: torch.device | str) -> None:
-        self.rows, self.net, self.device = rows, net, device
+        self.rows, self.net, self.device = rows, net, torch.device(device)
         self.block = getattr(rows, "block", None)
         with torch.no_grad():
             self.shape = (len(rows), self[slice(0, 1)].shape[1])
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
-        self.net.to(self.device)
-        return encode_rows(self.net, scale(take(self.rows, index)).to(self.device))
+        x = send(take(self.rows, index), self.device)
+        with placed(self.net, self.device):  # the Trainer has put it there, while it trains
+            return encode_rows(self.net, scale(x))
 
     def will_need(self, start: int, stop: int) -> None:
         """Pass it on."""
