@@ -88,6 +88,8 @@ def check_events(events: list[pretend.Event], epochs: int) -> None:
     reads = {place: n for (kind, place), n in where.items() if kind == "wait"}
     assert reads.pop("reconstruction.py:_log_means") == epochs
     assert set(reads) <= {"reconstruction.py:_log", "reconstruction.py:<dictcomp>"}
+    of_validation = [e for e in events if "reconstruction.py:validation_step" in e.where]
+    assert not of_validation, "the images of stages above the first lie there, too"
     copies = {place: n for (kind, place), n in where.items() if kind != "wait"}
     assert copies == {"loader.py:_batches": epochs}
 
