@@ -47,7 +47,7 @@ class Elsewhere(torch.nn.Linear):
 def test_a_network_that_was_placed_goes_back_also_after_an_error():
     net = Elsewhere()
     with pytest.raises(AttributeError), placed(net, "meta"):
-        net.no_such_layer
+        net.no_such_layer()
     assert net.moves == ["meta", "cpu"]
     for device in ("cpu", None):
         with placed(net, device):
