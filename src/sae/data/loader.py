@@ -133,8 +133,8 @@ class TensorLoader:
     """Batches (x,) or (x, y), or bursts of them.
 
     Args:
-        x: Samples, (n, features), in memory or elsewhere (:mod:`sae.data.rows`); uint8 is divided
-            by 255 batch by batch, other types pass.
+        x: Samples, (n, features), in memory or elsewhere (:mod:`sae.data.rows`); uint8 is scaled
+            to [0, 1] batch by batch, other types pass.
         y: Labels, (n,), or None.
         batch_size: Samples in a batch, over all processes together.
         shuffle: A new order each epoch. Samples in files are shuffled within windows of a quarter
@@ -243,7 +243,7 @@ class TensorLoader:
         total, unit = torch.zeros(self.x.shape[1], dtype=torch.double), 1
         low, high = torch.tensor(math.inf), torch.tensor(-math.inf)
         for first, last in self.chunks():
-            x = take(self.x, slice(first, last))
+            x = take(self.x, slice(first, last)).cpu()
             if x.dtype == torch.uint8:
                 # Sums of so few whole numbers are exact in single precision, and ten times faster.
                 total += x.float().sum(dim=0)
