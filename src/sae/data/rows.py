@@ -269,12 +269,20 @@ def encode_rows(net: Autoencoder, x: Tensor) -> Tensor:
     """The codes of some rows, (rows, units), the same whichever rows are encoded together.
 
     For what is left over of whole tiles, and for a few units, libraries take other ways to
-    multiply, with other last bits: so there are always whole tiles, and enough units.
+    multiply, with other last bits: so there are always whole tiles, and enough units. On a GPU the
+    way depends on the number of tiles, too: there it is one at a time.
     """
     n = len(x)
     if missing := -n % TILE_ROWS:
         x = torch.cat([x, x.new_zeros(missing, x.shape[1])])
+    if x.device.type != "cpu" and len(x) > TILE_ROWS:
+        return torch.cat([_encode_tiles(net, tile) for tile in x.split(TILE_ROWS)])[:n]
+    return _encode_tiles(net, x)[:n]
+
+
+def _encode_tiles(net: Autoencoder, x: Tensor) -> Tensor:
+    """The codes of whole tiles."""
     if isinstance(net, AutoencoderLayer) and (few := LEAST_UNITS - net.n_code) > 0:
         logits = F.linear(x, F.pad(net.weight, (0, 0, 0, few)), F.pad(net.bias, (0, few)))
-        return ACTIVATIONS[net.activation](logits)[:n, : net.n_code].contiguous()
-    return net.encode(x)[:n]
+        return ACTIVATIONS[net.activation](logits)[:, : net.n_code].contiguous()
+    return net.encode(x)
