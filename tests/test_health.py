@@ -8,6 +8,7 @@ import torch
 from helpers import clone_state, loader, same_state, tiny_stack
 
 from sae.data import TensorLoader
+from sae.data.rows import scale
 from sae.health import Health, check
 from sae.layers import ACTIVATIONS, AutoencoderLayer
 from sae.recipe import Recipe
@@ -40,7 +41,7 @@ def layer(code, weight, bias, output="sigmoid", **kwargs) -> AutoencoderLayer:
 def look(net, x, recipe=None, batch_size=2) -> Health:
     inputs = TensorLoader(torch.tensor(x)[:, None])
     inputs.whole = lambda: inputs.x.split(batch_size)
-    return check(net, recipe or Recipe(), inputs, "cpu")
+    return check(net, recipe or Recipe(), inputs)
 
 
 def test_units_of_a_sigmoid():
@@ -135,7 +136,7 @@ def test_stuck_outputs_of_a_tanh_and_of_a_linear_unit():
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_gives_figures_that_json_can_hold(activation):
-    health = check(tiny_stack(activation=activation), Recipe(), loader(), "cpu")
+    health = check(tiny_stack(activation=activation), Recipe(), loader())
     figures = health.as_dict()
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     assert 0 <= health.dead <= 1
@@ -145,11 +146,11 @@ def test_every_activation_gives_figures_that_json_can_hold(activation):
 
 def test_target_and_remedies_come_from_recipe_and_network():
     recipe = Recipe(sparsity=Sparsity(rho=0.2, weight=1))
-    health = check(tiny_stack(tied=True), recipe, loader(), "cpu")
+    health = check(tiny_stack(tied=True), recipe, loader())
     assert (health.rho, health.tied, health.may_use_bce) == (0.2, True, True)
-    health = check(tiny_stack(loss="bce"), Recipe(), loader(), "cpu")
+    health = check(tiny_stack(loss="bce"), Recipe(), loader())
     assert (health.rho, health.tied, health.may_use_bce) == (None, False, False)
-    health = check(tiny_stack(output="linear"), Recipe(weight_decay=0.1), loader(), "cpu")
+    health = check(tiny_stack(output="linear"), Recipe(weight_decay=0.1), loader())
     assert (health.may_use_bce, health.decays) == (False, True)
 
 
@@ -158,7 +159,7 @@ def test_the_network_is_left_as_it_was(training):
     net = tiny_stack()
     net.train(training)
     before = clone_state(net)
-    check(net, Recipe(), loader(), "cpu")
+    check(net, Recipe(), loader())
     assert net.training is training
     assert same_state(before, clone_state(net))
     assert all(parameter.grad is None for parameter in net.parameters())
@@ -167,8 +168,8 @@ def test_the_network_is_left_as_it_was(training):
 def test_pixels_are_scaled():
     x = torch.randint(0, 256, (20, 12), generator=torch.Generator().manual_seed(0)).byte()
     net = tiny_stack()
-    ours = check(net, Recipe(), TensorLoader(x), "cpu")
-    assert ours == check(net, Recipe(), TensorLoader(x.float() / 255), "cpu")
+    ours = check(net, Recipe(), TensorLoader(x))
+    assert ours == check(net, Recipe(), TensorLoader(scale(x)))
 
 
 def test_a_healthy_network_gives_no_warning():
@@ -250,7 +251,7 @@ def test_a_tied_layer_with_saturated_outputs_is_caught():
     net.reset_parameters(torch.Generator().manual_seed(0))
     with torch.no_grad():
         net.weight.mul_(50)
-    warnings = check(net, Recipe(), loader(), "cpu").warnings("stage 1")
+    warnings = check(net, Recipe(), loader()).warnings("stage 1")
     assert any(
         "outputs stuck" in line and "--model.loss bce or --model.tied false" in line
         for line in warnings

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from unicodedata import category
 
-import torch
 import yaml
 from jsonargparse import Namespace
 from lightning import Trainer
@@ -24,6 +23,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from sae import faults, report, resume, summary
 from sae.checkpoints import WholeFileIO, check_same_data, load_checkpoint
 from sae.data import ImageDataModule
+from sae.devices import fast_products
 from sae.errors import InputError, exit_with, show
 from sae.evaluate import figures_on_test, validation_sse
 from sae.experiment import Experiment, Extras
@@ -290,6 +290,7 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
+@fast_products()
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line.
 
@@ -297,7 +298,6 @@ def main(args: Sequence[str] | None = None) -> None:
         args: Its words; None takes those the program was started with.
     """
     _quiet()
-    torch.set_float32_matmul_precision("high")
     words = list(sys.argv[1:] if args is None else args)
     try:
         if words[:1] == ["report"]:

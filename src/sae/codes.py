@@ -21,6 +21,7 @@ from torch import Tensor
 from sae.checkpoints import ASIDE
 from sae.data.loader import TensorLoader
 from sae.data.rows import EncodedRows, FileRows, encode_rows, scale, take
+from sae.devices import beside, placed
 from sae.errors import InputError
 from sae.layers import Autoencoder, AutoencoderLayer, Stack
 from sae.summary import shown_path
@@ -137,7 +138,7 @@ class CodesOnDisk(Codes):
                 f"{stage}: codes of the {part} samples take {megabytes(n_bytes)} on disk, "
                 f"in {shown_path(self.folder)}, until they are no longer needed"
             )
-        bounds = [_share_of_chunks(loader, r, world) for r in range(world)]
+        bounds = [_share_of_rows(loader, r, world) for r in range(world)]
         paths = [self.folder / f"{name}-{r:05d}-of-{world:05d}.npy" for r in range(world)]
         start, stop = bounds[rank]
         parts = (h for _, _, h in encoded(layer, loader, device, (rank, world)))
@@ -178,39 +179,50 @@ class CodesNotKept(Codes):
 def encoded(
     net: Autoencoder,
     loader: TensorLoader,
-    device: torch.device | str,
+    device: torch.device | str | None = None,
     part: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[int, int, Tensor]]:
-    """The clean codes of this process's chunks: first row, row after the last, (rows, units)."""
+    """The clean codes of this process's chunks: first row, row after the last, (rows, units).
+
+    Args:
+        net: What encodes; in eval mode while it does.
+        loader: Its inputs.
+        device: Where to compute; where the weights of ``net`` lie if left out.
+        part: Number of this process, and how many there are.
+    """
     training = net.training
-    net.eval().to(device)
-    start, stop = _share_of_chunks(loader, *part)
-    for first, last in loader.chunks():
-        if start <= first < stop:
-            x = scale(take(loader.x, slice(first, last)))
-            yield first, last, encode_rows(net, x.to(device)).cpu()
+    net.eval()
+    with placed(net, device):
+        for first, last in _chunks_of(loader, *part):
+            x = beside(net, take(loader.x, slice(first, last)))
+            yield first, last, encode_rows(net, scale(x)).cpu()
     net.train(training)
 
 
-def _share_of_chunks(loader: TensorLoader, rank: int, world: int) -> tuple[int, int]:
+def _chunks_of(loader: TensorLoader, rank: int, world: int) -> list[tuple[int, int]]:
     """The rows, from and to, that a process encodes, in whole chunks.
 
     A chunk is one product of matrices: cut elsewhere its last bits could differ.
     """
     chunks = list(loader.chunks())
-    mine = chunks[rank * len(chunks) // world : (rank + 1) * len(chunks) // world]
+    return chunks[rank * len(chunks) // world : (rank + 1) * len(chunks) // world]
+
+
+def _share_of_rows(loader: TensorLoader, rank: int, world: int) -> tuple[int, int]:
+    """The same, all of them together."""
+    mine = _chunks_of(loader, rank, world)
     return (mine[0][0], mine[-1][1]) if mine else (0, 0)
 
 
 def _exchange(codes: Tensor, loader: TensorLoader) -> None:
-    """Fill in the codes that the other processes have computed."""
+    """Fill in the codes that the other processes have computed, a chunk at a time."""
     between = "cuda" if dist.get_backend() == "nccl" else "cpu"  # where tensors can be sent from
-    for rank in range(dist.get_world_size()):
-        start, stop = _share_of_chunks(loader, rank, dist.get_world_size())
-        if stop > start:
-            part = codes[start:stop].to(between)
+    world = dist.get_world_size()
+    for rank in range(world):
+        for first, last in _chunks_of(loader, rank, world):
+            part = codes[first:last].to(between)
             dist.broadcast(part, src=rank)
-            codes[start:stop] = part.cpu()
+            codes[first:last] = part.cpu()
 
 
 def _rank_and_world() -> tuple[int, int]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sae.codes import encoded
 from sae.data import ImageDataModule, TensorLoader
+from sae.devices import placed
 from sae.modules import StackedAutoencoder
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def figures_on_test(
     logged = trainer.test(model, loader, ckpt_path=checkpoint, verbose=False, weights_only=True)[0]
     figures = {key.removeprefix("test/"): value for key, value in logged.items()}
     if trainer.is_global_zero:
-        figures |= compare(model, data, pca)
+        with placed(model, trainer.strategy.root_device):
+            figures |= compare(model, data, pca)
     trainer.strategy.barrier()
     return figures
 
@@ -133,8 +135,7 @@ def compare(
     figures = {"pca_sse": pca_sse(pca, test.whole(), size)}
     some = [train.sample(MOST_COMPARED), test.sample(MOST_ASKED)]
     codes = [
-        np.concatenate([h.numpy() for _, _, h in encoded(model.net, loader, model.device)])
-        for loader in some
+        np.concatenate([h.numpy() for _, _, h in encoded(model.net, loader)]) for loader in some
     ]
     labels = [loader.y for loader in some]
     if labels[0] is not None and labels[1] is not None:

@@ -17,6 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from sae.devices import beside
 from sae.layers import RANGES, Autoencoder, AutoencoderLayer
 from sae.recipe import Recipe
 from sae.units import FLAT, UnitSums, has_ends, place
@@ -160,21 +161,20 @@ class Health:
 
 
 @torch.no_grad()
-def check(net: Autoencoder, recipe: Recipe, inputs: Inputs, device: torch.device | str) -> Health:
-    """Look at ``net`` over clean inputs, batch by batch, in eval mode.
+def check(net: Autoencoder, recipe: Recipe, inputs: Inputs) -> Health:
+    """Look at ``net`` over clean inputs, batch by batch, in eval mode, where its weights lie.
 
     Args:
         net: A trained layer, or the fine-tuned stack; its mode is left as it was.
         recipe: How it was trained.
         inputs: What it sees, at least one sample: validation images, or their codes by the layers
             below.
-        device: Where to compute.
     """
     training = net.training
-    net.eval().to(device)
+    net.eval()
     sums = _Sums(net)
     for x in inputs.whole():
-        sums.add(x.to(device))
+        sums.add(beside(net, x))
     net.train(training)
     return sums.health(recipe)
 

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from sae.codes import Codes, CodesInMemory, StageInputs
 from sae.data.loader import Survey, TensorLoader
+from sae.devices import fast_products, placed
 from sae.errors import InputError, error_prefix
 from sae.health import check
 from sae.layers import PIXELS, Stack
@@ -209,6 +210,7 @@ class GreedyPretrainer:
         self.journal = journal or Journal()
         self.codes = codes or CodesInMemory()
 
+    @fast_products()
     def fit(
         self, model: StackedAutoencoder, train: TensorLoader, val: TensorLoader
     ) -> list[PhaseResult]:
@@ -222,7 +224,7 @@ class GreedyPretrainer:
             val: Validation inputs.
 
         Returns:
-            The result of each phase, in order.
+            The result of each phase, in order. Afterwards the model lies on the CPU.
         """
         with adapted():
             return self._fit(model, train, val)
@@ -231,6 +233,7 @@ class GreedyPretrainer:
         self, model: StackedAutoencoder, train: TensorLoader, val: TensorLoader
     ) -> list[PhaseResult]:
         check_recipes(model.stack, self.stages, self.finetune_recipe)
+        model.cpu()  # its weights are drawn there; each Trainer takes it to its device and back
         for k, layer in enumerate(model.stack):
             layer.reset_parameters(derive_generator(self.seed, "init", k))
         seen = train.survey()
@@ -265,7 +268,6 @@ class GreedyPretrainer:
             if stage.phase in phases:
                 its = partial(self._inputs_of_stage, inputs, k)
                 results.append(self._train(phases[stage.phase], stage, model.stack, its))
-            stage.cpu()
         inputs.forget()
         return results
 
@@ -300,6 +302,8 @@ class GreedyPretrainer:
         started = self.journal.begin(phase)
         order = derive_seed(self.seed, phase.name)
         samples = train.reseeded(order).on(device)
+        if module.val_images is not None:
+            module.val_images = module.val_images.on(device)
         samples.burst = steps_at_once(trainer, module.net, train.batch_size)
         module.train()  # the stage before left shared layers in eval mode
         start = time.perf_counter()
@@ -312,7 +316,8 @@ class GreedyPretrainer:
                 weights_only=True,
             )
         seconds = started.seconds + time.perf_counter() - start
-        health = check(module.net, phase.recipe, val, device)
+        with placed(module, device):
+            health = check(module.net, phase.recipe, val)
         best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
         result = PhaseResult(
             phase=phase,

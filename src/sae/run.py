@@ -24,6 +24,7 @@ from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from sae.checkpoints import write_atomically
+from sae.devices import about
 from sae.errors import InputError
 from sae.nodes import check_shared, check_started
 
@@ -220,11 +221,13 @@ def this_process() -> dict[str, str | int]:
 def surroundings(trainer: Trainer) -> dict[str, str | int]:
     """What the numbers depend on beside config and data: versions, device, threads, processes."""
     packages = ("sae", "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn")
+    device = trainer.strategy.root_device
     found = {package: importlib.metadata.version(package) for package in packages}
     return {
         "python": platform.python_version(),
         **found,
-        "device": trainer.strategy.root_device.type,
+        "device": device.type,
+        **about(device),
         "threads": torch.get_num_threads(),
         "processes": trainer.world_size,
     }

@@ -121,7 +121,7 @@ def test_a_whole_pass_is_neither_shuffled_nor_shared(monkeypatch):
 @pytest.fixture
 def a_device(monkeypatch):
     """A device with 4,000 bytes left; it computes nothing but shapes."""
-    monkeypatch.setattr(loader_module, "_free_memory", lambda device: 4000)
+    monkeypatch.setattr(loader_module, "free_memory", lambda device: 4000)
     return torch.device("meta")
 
 
@@ -140,7 +140,10 @@ def test_samples_go_to_a_device_that_has_room_for_them(a_device):
 
 def test_samples_stay_where_there_is_no_room_or_no_need(a_device, monkeypatch):
     large = TensorLoader(torch.zeros(101, 10, dtype=torch.uint8))
-    assert large.on(a_device) is large
+    there = large.on(a_device)
+    assert there.x is large.x
+    assert [part.device.type for (part,) in there] == ["meta"], "each batch is sent"
+    assert there.batch(0)[0].device.type == "meta"
     monkeypatch.undo()
     small = TensorLoader(torch.zeros(1, 10))
     assert small.on(torch.device("cpu")) is small

@@ -89,6 +89,20 @@ def test_codes_of_few_rows_have_the_bits_of_those_of_many(sizes):
         assert torch.equal(EncodedRows(x, layer, "cpu")[index], whole[index])
 
 
+def test_on_a_gpu_products_are_of_one_shape_however_many_rows_there_are(monkeypatch):
+    """Its libraries choose by the shape how to multiply."""
+    shapes, layer = [], AutoencoderLayer(12, 20).to("meta")
+    encode = AutoencoderLayer.encode
+    monkeypatch.setattr(
+        AutoencoderLayer, "encode", lambda self, x: shapes.append(x.shape) or encode(self, x)
+    )
+    for n in (1, 256, 1000, 4096):
+        assert encode_rows(layer, torch.zeros(n, 12, device="meta")).shape == (n, 20)
+    assert set(shapes) == {(256, 12)}
+    few = AutoencoderLayer(12, 3).to("meta")
+    assert encode_rows(few, torch.zeros(600, 12, device="meta")).shape == (600, 3)
+
+
 def test_nothing_is_kept_of_codes_computed_when_asked_for():
     layer, x = AutoencoderLayer(4, 2), torch.rand(10, 4)
     rows = EncodedRows(x, layer, "cpu")
@@ -187,7 +201,11 @@ def test_floats_are_given_in_single_precision(tmp_path, array, kind):
 
 
 def test_whole_numbers_are_scaled():
-    assert scale(torch.full((1,), 255, dtype=torch.uint8)).item() == 1.0
+    every = torch.arange(256, dtype=torch.uint8)
+    # As on a GPU, which multiplies also where it is told to divide.
+    expected = every.numpy().astype(np.float32) * np.float32(1 / 255)
+    assert np.array_equal(scale(every).numpy(), expected)
+    assert scale(every)[-1].item() == 1.0, "no pixel is beyond the range of a sigmoid"
     assert scale(torch.ones(2, dtype=torch.double)).dtype == torch.double
     assert take(torch.arange(5), torch.tensor([3, 3])).tolist() == [3, 3]
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 
 import pytest
 import torch
 from helpers import clone_state, loader, same_state, tiny_model, tiny_stack
 from lightning import Trainer
+from torch.nn import functional
 
 from sae.codes import CodesInMemory
 from sae.corruption import Corruption
@@ -14,6 +16,7 @@ from sae.errors import InputError
 from sae.modules import Stage
 from sae.modules.reconstruction import _Means
 from sae.recipe import Recipe
+from sae.seeding import derive_generator
 from sae.sparsity import Sparsity
 
 QUIET = {
@@ -93,6 +96,19 @@ def test_noise_is_a_function_of_seed_phase_epoch_and_step():
     assert torch.equal(noisy(), noisy())
     for other in (noisy(seed=1), noisy(index=1), noisy(place=(1, 0)), noisy(place=(0, 1))):
         assert not torch.equal(noisy(), other)
+
+
+def test_noise_is_that_of_a_new_generator_drawn_from_one_that_is_kept(monkeypatch):
+    x, corruption, made = torch.rand(4, 12), Corruption("gaussian", 0.3), []
+    stage = Stage(tiny_stack(), 0, Recipe(corruption=corruption), seed=5)
+    new = [derive_generator(5, "noise", "stage1", 0, step) for step in range(3)]
+    generator = torch.Generator
+    monkeypatch.setattr(torch, "Generator", lambda device: made.append(1) or generator(device))
+    monkeypatch.setattr(functional, "pad", None)  # the batch is whole already
+    for step in range(3):
+        assert torch.equal(stage.corrupt(x, 0, step), corruption(x, new[step]))
+    assert len(made) == 1
+    assert torch.equal(copy.deepcopy(stage).corrupt(x, 0, 2), stage.corrupt(x, 0, 2))
 
 
 def test_salt_and_pepper_on_tanh_codes_hits_minus_one_and_one():

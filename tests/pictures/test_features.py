@@ -91,7 +91,7 @@ def test_activity_is_that_of_the_health():
     kill(scene.stack[0], 2)
     numbers = activity.numbers(scene)
     inputs = scene.probe._data.val_dataloader()
-    health = check(scene.stack[0], sparse, inputs, "cpu")
+    health = check(scene.stack[0], sparse, inputs)
     np.testing.assert_allclose(numbers["activity"].mean(), health.activity)
     assert numbers["dead"].mean() == pytest.approx(health.dead)
     assert float(numbers["rho"]) == 0.2

@@ -212,4 +212,4 @@ def test_the_probe_holds_the_first_of_each_class_in_order():
 def test_the_probe_is_of_the_validation_images():
     """Contract 5: the test images are touched by the test alone."""
     data = tiny_data()
-    assert torch.equal(Probe(data, 3).images, data.val.x.float() / 255)
+    assert torch.equal(Probe(data, 3).images, data.val.x.float() * (1 / 255))

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from sae.data.rows import BLOCK_BYTES, TILE_ROWS, Rows, scale, take
+from sae.devices import Batch, free_memory, send, sent_ahead
 from sae.seeding import derive_generator
 
 # Rows on disk are put into a new order block by block, and row by row within so many blocks: a
@@ -132,8 +133,8 @@ class TensorLoader:
     """Batches (x,) or (x, y), or bursts of them.
 
     Args:
-        x: Samples, (n, features), in memory or elsewhere (:mod:`sae.data.rows`); uint8 is divided
-            by 255 batch by batch, other types pass.
+        x: Samples, (n, features), in memory or elsewhere (:mod:`sae.data.rows`); uint8 is scaled
+            to [0, 1] batch by batch, other types pass.
         y: Labels, (n,), or None.
         batch_size: Samples in a batch, over all processes together.
         shuffle: A new order each epoch. Samples in files are shuffled within windows of a quarter
@@ -142,6 +143,7 @@ class TensorLoader:
 
     Attributes:
         burst: Batches in a burst; 1 gives them as they are.
+        device: Where batches are sent; None leaves them where the samples are. See :meth:`on`.
     """
 
     batch_sampler = None  # the Trainer looks for it wherever there is a `sampler`
@@ -155,6 +157,7 @@ class TensorLoader:
         seed: int = 0,
     ) -> None:
         self.x, self.y, self.batch_size, self.burst = x, y, batch_size, 1
+        self.device: torch.device | None = None
         self.sampler = _EpochOrder(len(x), shuffle, seed, getattr(x, "block", None))
 
     @property
@@ -167,13 +170,17 @@ class TensorLoader:
 
     def __iter__(self) -> Iterator[Any]:
         batches = self._batches()
+        if self.device is not None:
+            batches = sent_ahead(batches, self.device)
+        batches = ((scale(x), *labels) for x, *labels in batches)
         if self.burst == 1:
             yield from batches
             return
         for first in range(0, self.n_batches, self.burst):
             yield Burst(first, islice(batches, self.burst))
 
-    def _batches(self) -> Iterator[tuple[Tensor, ...]]:
+    def _batches(self) -> Iterator[Batch]:
+        """Batches as they are stored: bytes are copied to a device, not the floats they become."""
         order, ahead = self.sampler.indices(), self._read_ahead()
         if order is not None and isinstance(self.x, Tensor):
             order = order.to(self.x.device)
@@ -182,7 +189,7 @@ class TensorLoader:
             first, rows = batch_idx * self.batch_size, self.share(batch_idx).rows
             ahead.send(first)
             index = slice(first + rows.start, first + rows.stop)
-            yield self._batch(index if order is None else order[index])
+            yield self._stored(index if order is None else order[index])
 
     def _read_ahead(self) -> Generator[None, int, None]:
         """Told how far the epoch is, have the blocks of one window more read from the disk."""
@@ -196,10 +203,13 @@ class TensorLoader:
                 hinted += block
             done = yield
 
-    def batch(self, batch_idx: int) -> tuple[Tensor, ...]:
+    def batch(self, batch_idx: int) -> Batch:
         """This process's share of a batch in stored order."""
         first, rows = batch_idx * self.batch_size, self.share(batch_idx).rows
-        return self._batch(slice(first + rows.start, first + rows.stop))
+        x, *labels = self._stored(slice(first + rows.start, first + rows.stop))
+        if self.device is not None:
+            x, *labels = (send(part, self.device) for part in (x, *labels))
+        return (scale(x), *labels)
 
     def share(self, batch_idx: int) -> Share:
         """What of batch ``batch_idx`` falls to this process; known without asking the others.
@@ -214,8 +224,8 @@ class TensorLoader:
         start, stop = rank * n_batch // world, (rank + 1) * n_batch // world
         return Share(slice(start, max(stop, start + 1)), stop - start, n_batch, world)
 
-    def _batch(self, index: Tensor | slice) -> tuple[Tensor, ...]:
-        x = scale(take(self.x, index))
+    def _stored(self, index: Tensor | slice) -> Batch:
+        x = take(self.x, index)
         return (x,) if self.y is None else (x, take(self.y, index))
 
     def chunks(self) -> Iterator[tuple[int, int]]:
@@ -233,7 +243,7 @@ class TensorLoader:
         total, unit = torch.zeros(self.x.shape[1], dtype=torch.double), 1
         low, high = torch.tensor(math.inf), torch.tensor(-math.inf)
         for first, last in self.chunks():
-            x = take(self.x, slice(first, last))
+            x = take(self.x, slice(first, last)).cpu()
             if x.dtype == torch.uint8:
                 # Sums of so few whole numbers are exact in single precision, and ten times faster.
                 total += x.float().sum(dim=0)
@@ -266,17 +276,22 @@ class TensorLoader:
         return other
 
     def on(self, device: torch.device) -> TensorLoader:
-        """The same samples in a GPU's memory, where a quarter of what is free there holds them.
+        """The same batches on a device.
 
-        A batch is then fetched by an index, in the same order, without a copy at each step.
+        The samples lie in a GPU's memory, where a quarter of what is free there holds them: a batch
+        is then fetched by an index, without a copy at each step. Else each batch is sent there.
 
         Args:
             device: Where the training computes.
         """
-        if not isinstance(self.x, Tensor) or self.x.nbytes > _free_memory(device) / 4:
+        if device.type == "cpu":
             return self
-        other = self.of(self.x.to(device))
-        other.y = None if self.y is None else self.y.to(device)
+        if isinstance(self.x, Tensor) and self.x.nbytes <= free_memory(device) / 4:
+            other = self.of(self.x.to(device))
+            other.y = None if self.y is None else self.y.to(device)
+        else:
+            other = self.of(self.x)
+            other.device = device
         return other
 
     def reseeded(self, seed: int) -> TensorLoader:
@@ -290,8 +305,3 @@ def chunk_rows(features: int) -> int:
     """Rows of so many features that are looked at together: whole tiles of a product."""
     tiles = max(1, CHUNK_VALUES // (TILE_ROWS * features))
     return min(CHUNK, TILE_ROWS * tiles)
-
-
-def _free_memory(device: torch.device) -> float:
-    """Bytes that a GPU has left; none on a CPU, whose memory holds the samples as it is."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0

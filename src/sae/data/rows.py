@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sae.data.npy import check_array, map_npy
+from sae.devices import placed, send
 from sae.errors import InputError
 from sae.layers import ACTIVATIONS, Autoencoder, AutoencoderLayer
 
@@ -63,8 +64,12 @@ def take(x: Tensor | Rows, index: Tensor | slice) -> Tensor:
 
 
 def scale(x: Tensor) -> Tensor:
-    """Pixels in [0, 1] from uint8; other types as they are."""
-    return x.float().div_(255) if x.dtype == torch.uint8 else x
+    """Pixels in [0, 1] from uint8; other types as they are.
+
+    Multiplied, not divided: GPUs divide by multiplying, and half of all pixel values would get
+    another last bit there. 255 becomes 1 exactly.
+    """
+    return x.float().mul_(1 / 255) if x.dtype == torch.uint8 else x
 
 
 def are_pixels(x: Tensor | Rows) -> bool:
@@ -243,14 +248,15 @@ class EncodedRows(Rows):
     """
 
     def __init__(self, rows: Tensor | Rows, net: Autoencoder, device: torch.device | str) -> None:
-        self.rows, self.net, self.device = rows, net, device
+        self.rows, self.net, self.device = rows, net, torch.device(device)
         self.block = getattr(rows, "block", None)
         with torch.no_grad():
             self.shape = (len(rows), self[slice(0, 1)].shape[1])
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
-        self.net.to(self.device)
-        return encode_rows(self.net, scale(take(self.rows, index)).to(self.device))
+        x = send(take(self.rows, index), self.device)
+        with placed(self.net, self.device):  # the Trainer has put it there, while it trains
+            return encode_rows(self.net, scale(x))
 
     def will_need(self, start: int, stop: int) -> None:
         """Pass it on."""
@@ -263,12 +269,20 @@ def encode_rows(net: Autoencoder, x: Tensor) -> Tensor:
     """The codes of some rows, (rows, units), the same whichever rows are encoded together.
 
     For what is left over of whole tiles, and for a few units, libraries take other ways to
-    multiply, with other last bits: so there are always whole tiles, and enough units.
+    multiply, with other last bits: so there are always whole tiles, and enough units. On a GPU the
+    way depends on the number of tiles, too: there it is one at a time.
     """
     n = len(x)
     if missing := -n % TILE_ROWS:
         x = torch.cat([x, x.new_zeros(missing, x.shape[1])])
+    if x.device.type != "cpu" and len(x) > TILE_ROWS:
+        return torch.cat([_encode_tiles(net, tile) for tile in x.split(TILE_ROWS)])[:n]
+    return _encode_tiles(net, x)[:n]
+
+
+def _encode_tiles(net: Autoencoder, x: Tensor) -> Tensor:
+    """The codes of whole tiles."""
     if isinstance(net, AutoencoderLayer) and (few := LEAST_UNITS - net.n_code) > 0:
         logits = F.linear(x, F.pad(net.weight, (0, 0, 0, few)), F.pad(net.bias, (0, few)))
-        return ACTIVATIONS[net.activation](logits)[:n, : net.n_code].contiguous()
-    return net.encode(x)[:n]
+        return ACTIVATIONS[net.activation](logits)[:, : net.n_code].contiguous()
+    return net.encode(x)

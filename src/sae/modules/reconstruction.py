@@ -16,11 +16,12 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from sae.data.loader import Burst, Share, TensorLoader
+from sae.devices import beside, send
 from sae.errors import DivergedError
 from sae.layers import Autoencoder, Stack
 from sae.losses import squared_error
 from sae.recipe import Recipe
-from sae.seeding import derive_generator, derive_seed
+from sae.seeding import derive_seed
 
 # Losses that are looked at together where each look costs.
 CHECK_EVERY = 50
@@ -43,7 +44,7 @@ class _Means:
         self.n_samples += n_samples
 
     def compute(self, strategy: Strategy) -> dict[str, Tensor]:
-        """The means over all processes; how many samples each had matters not."""
+        """The means over all samples of all processes."""
         totals = torch.stack([*self.sums.values()])
         count = torch.full_like(totals[:1], self.n_samples)
         totals = strategy.reduce(torch.cat([totals, count]), reduce_op="sum")
@@ -77,6 +78,7 @@ class ReconstructionModule(LightningModule):
         self.val_images: TensorLoader | None = None
         self._means = {"train": _Means(), "val": _Means()}
         self._unchecked: list[Tensor] = []
+        self._noise: torch.Generator | None = None
 
     def encode(self, x: Tensor) -> Tensor:
         """The code of a clean input of ``net``: (batch, features) -> (batch, units)."""
@@ -104,9 +106,18 @@ class ReconstructionModule(LightningModule):
         if self.recipe.corruption is None:
             return x
         share = share or Share.equal(len(x))
-        generator = derive_generator(self.seed, "noise", self.phase, *place, device=x.device)
+        seed = derive_seed(self.seed, "noise", self.phase, *place)
+        generator = self._noise_on(x.device).manual_seed(seed)
+        if share.n_batch == len(x):
+            return self.recipe.corruption(x, generator, self.below.range)
         batch = F.pad(x, (0, 0, share.rows.start, share.n_batch - share.rows.stop))
         return self.recipe.corruption(batch, generator, self.below.range)[share.rows]
+
+    def _noise_on(self, device: torch.device) -> torch.Generator:
+        """The generator of the noise: a GPU takes longer to make a new one than for the noise."""
+        if self._noise is None or self._noise.device != device:
+            self._noise = torch.Generator(device)
+        return self._noise
 
     def _share(self, x: Tensor, batch_idx: int) -> Share:
         """What of the batch of all processes together ``x`` is, and how much of it counts.
@@ -150,7 +161,7 @@ class ReconstructionModule(LightningModule):
         optimizer, schedule = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer)
         for step, (x, *_) in enumerate(batch, batch.first):
-            loss = self.training_loss(x.to(self.device), step)
+            loss = self.training_loss(x, step)
             optimizer.zero_grad()
             with torch.autocast(self.device.type, enabled=False):  # it is for the forward pass
                 loss.backward()
@@ -218,8 +229,8 @@ class ReconstructionModule(LightningModule):
             error = squared_error(self.net.decode(h), x)
         in_pixels = error
         if self.val_images is not None:
-            (images, *_) = self.val_images.batch(batch_idx)
-            in_pixels = squared_error(self.below.decode(self.net.decode(h)), images.to(self.device))
+            images = send(self.val_images.batch(batch_idx)[0], x.device)
+            in_pixels = squared_error(self.below.decode(self.net.decode(h)), images)
         self._means["val"].add({**losses, "sse": error, "image_sse": in_pixels}, share.n)
 
     def _losses(self, h: Tensor, x: Tensor, share: Share) -> dict[str, Tensor]:
@@ -344,9 +355,10 @@ class ReconstructionModule(LightningModule):
             pixels: Clean images, (n, pixels).
 
         Returns:
-            Two tensors of the shape of ``pixels``.
+            Two tensors of the shape of ``pixels``, where the weights lie.
         """
         if self.recipe.corruption is None:
             return None
+        pixels = beside(self.net, pixels)
         x_tilde = self.corrupt(self.below.encode(pixels), "picture")
         return self.below.decode(x_tilde), self.below.decode(self.net(x_tilde))

@@ -9,6 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
+from sae.devices import beside
 from sae.pictures.numbers import Numbers
 from sae.pictures.scene import Scene
 from sae.pictures.style import (
@@ -52,7 +53,7 @@ def numbers(scene: Scene) -> Numbers | None:
     if corruption is None or len(scene.module.below) or corruption.level == 0:
         return None
     levels = sorted({*LEVELS[corruption.kind], corruption.level})
-    clean = probe.images.to(scene.module.device)
+    clean = beside(scene.path, probe.images)
     images, psnr, span = [], [], probe.white - probe.black
     for level in levels:
         seed = derive_generator(scene.module.seed, "denoising picture", device=clean.device)

@@ -95,7 +95,7 @@ def _weights(path: Stack, images: Tensor, shown: int) -> dict[str, Tensor]:
 def _answers(path: Stack, codes: Tensor, shown: int) -> Tensor:
     """What each unit changes in the image, (shown, pixels)."""
     low, high = torch.quantile(codes, torch.tensor([0.01, 0.99], device=codes.device), dim=0)
-    every = torch.arange(shown)
+    every = torch.arange(shown, device=codes.device)
     with_unit = codes.mean(dim=0).repeat(shown, 1)
     without = with_unit.clone()
     with_unit[every, every], without[every, every] = high[:shown], low[:shown]

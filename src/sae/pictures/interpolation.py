@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from sae.devices import beside
 from sae.pictures.numbers import Numbers
 from sae.pictures.scene import Scene
 from sae.pictures.style import HEAD, NARROW, SMALL, Box, grid, label, sheet, short, show, tile
@@ -25,9 +26,10 @@ def numbers(scene: Scene) -> Numbers | None:
     if len(rows) < 2:
         return None
     starts, ends = rows[: len(rows) // 2], rows[len(rows) // 2 :][: len(rows) // 2]
-    path, device = scene.path, scene.module.device
-    part = torch.linspace(0, 1, STEPS, device=device)[None, :, None]
-    a, b = (probe.images[torch.from_numpy(which)].to(device)[:, None] for which in (starts, ends))
+    path = scene.path
+    part = beside(path, torch.linspace(0, 1, STEPS)[None, :, None])
+    images = (probe.images[torch.from_numpy(which)][:, None] for which in (starts, ends))
+    a, b = (beside(path, x) for x in images)
     with torch.no_grad():
         codes = torch.lerp(path.encode(a), path.encode(b), part)
         ways = torch.stack([path.decode(codes), torch.lerp(a, b, part)], dim=1)

@@ -7,6 +7,7 @@ import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from sae.devices import beside
 from sae.pictures.numbers import Numbers
 from sae.pictures.scene import Scene
 from sae.pictures.style import (
@@ -40,7 +41,7 @@ def numbers(scene: Scene) -> Numbers | None:
     high = np.where(high > low, high, low + 1)
     xs, ys = (np.linspace(low[k], high[k], STEPS) for k in range(2))
     corners = np.stack(np.meshgrid(xs, ys[::-1]), axis=-1).reshape(-1, 2)
-    places = torch.from_numpy(corners).float().to(scene.module.device)
+    places = beside(scene.path, torch.from_numpy(corners).float())
     with torch.no_grad():
         answers = scene.path.decode(places)
     cell = np.floor((codes - low) / (high - low) * APART).astype(int)

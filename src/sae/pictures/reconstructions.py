@@ -29,7 +29,7 @@ def numbers(scene: Scene) -> Numbers:
     """A column each: the original, under noise what is given and made of it, the path, PCA."""
     probe = scene.probe
     columns = [scene.compared("original\n", probe.images)]
-    given = scene.module.reconstruct_corrupted(probe.images.to(scene.module.device))
+    given = scene.module.reconstruct_corrupted(probe.images)
     if given is not None:
         names = (
             "corrupted\ncode" if len(scene.module.below) else "corrupted\n",

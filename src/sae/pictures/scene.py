@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sae.data import ImageDataModule
 from sae.data.rows import scale, take
+from sae.devices import beside
 from sae.evaluate import fit_pca, rebuild, to_compare
 from sae.layers import Stack
 from sae.modules import ReconstructionModule
@@ -170,8 +171,7 @@ class Scene:
 
     @torch.no_grad()
     def _rebuilt(self, name: str, net: Stack) -> Rebuilt:
-        images = self.probe.images.to(self.module.device)
-        return self.compared(name, net(images).cpu())
+        return self.compared(name, net(beside(net, self.probe.images)).cpu())
 
     def compared(self, name: str, pixels: Tensor) -> Rebuilt:
         """Pixels (n, pixels) for the images of the probe, beside the probe."""
@@ -192,7 +192,7 @@ class Scene:
     @torch.no_grad()
     def codes_of(self, path: Stack) -> Tensor:
         """The same for a path of other layers."""
-        return path.encode(self.probe.images.to(self.module.device))
+        return path.encode(beside(path, self.probe.images))
 
     @torch.no_grad()
     def units(self, path: Stack) -> Units:
@@ -200,7 +200,7 @@ class Scene:
         if len(path) not in self._units:
             sums = UnitSums(path.activation)
             for x in self.probe.validation():
-                sums.add(path.encode(x.to(self.module.device)))
+                sums.add(path.encode(beside(path, x)))
             self._units[len(path)] = sums.units()
         return self._units[len(path)]
 

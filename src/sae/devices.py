@@ -1,0 +1,123 @@
+"""Where a network and its inputs lie, and how one comes to the other.
+
+A network lies on the CPU. The Trainer moves it to its device for the time of a ``fit``, and so does
+:func:`placed` for whoever computes with it outside of one. Whoever only looks at a network asks its
+own weights where they are (:func:`beside`): the Trainer's word comes before the weights do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+Batch = tuple[Tensor, ...]
+
+
+def device_of(net: nn.Module) -> torch.device | None:
+    """Where the weights of a network lie; None where it has none, as the identity."""
+    first = next(net.parameters(), None)
+    return None if first is None else first.device
+
+
+def beside(net: nn.Module, x: Tensor) -> Tensor:
+    """``x``, of any shape, where the weights of ``net`` lie; as it is where there are none."""
+    device = device_of(net)
+    return x if device is None else send(x, device)
+
+
+def send(x: Tensor, device: torch.device) -> Tensor:
+    """``x`` on a device. To a GPU from memory that is pinned, so that nobody waits for the copy."""
+    if device.type == "cuda" and x.device.type == "cpu":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
+
+
+@contextmanager
+def placed(net: nn.Module, device: torch.device | str | None) -> Iterator[None]:
+    """Have a network on a device, and then where it was.
+
+    Args:
+        net: All of its weights lie on one device.
+        device: Where to compute; None leaves it where it is.
+    """
+    before = device_of(net)
+    if device is None or before is None or before == torch.device(device):
+        yield
+        return
+    net.to(device)
+    try:
+        yield
+    finally:
+        net.to(before)
+
+
+def sent_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+    """The same batches on a device; on a GPU each is copied while the one before it is worked on.
+
+    Args:
+        batches: Anywhere; what lies on the device already stays as it is.
+        device: Where the training computes.
+    """
+    if device.type != "cuda":
+        for batch in batches:
+            yield tuple(part.to(device) for part in batch)
+        return
+    aside = torch.cuda.Stream(device)
+    sent: Batch | None = None
+    for batch in batches:
+        if sent is not None:
+            _receive(sent, aside)
+        with torch.cuda.stream(aside):
+            following = tuple(send(part, device) for part in batch)
+        if sent is not None:
+            yield sent
+        sent = following
+    if sent is not None:
+        _receive(sent, aside)
+        yield sent
+
+
+def _receive(batch: Batch, aside: torch.cuda.Stream) -> None:
+    """Have the work that follows wait, on the GPU, for a copy; its memory is kept for that work."""
+    here = torch.cuda.current_stream(aside.device)
+    here.wait_stream(aside)
+    for part in batch:
+        part.record_stream(here)
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that a GPU has left; none on a CPU, whose memory holds the samples as it is."""
+    ask = getattr(torch.get_device_module(device), "mem_get_info", None)
+    return 0 if ask is None else ask(device)[0]
+
+
+@contextmanager
+def fast_products() -> Iterator[None]:
+    """Have GPUs multiply in TF32: several times faster, with 10 bits behind the point.
+
+    Whoever has chosen a precision, by either of torch's two ways, keeps it.
+    """
+    try:
+        untouched = torch.get_float32_matmul_precision() == "highest"
+    except RuntimeError:  # torch's own word for: chosen by the newer way
+        untouched = False
+    if not untouched:
+        yield
+        return
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def about(device: torch.device) -> dict[str, str]:
+    """What numbers depend on beside the kind of a device: a GPU's model, whether TF32 is on."""
+    if device.type != "cuda":
+        return {}
+    able = torch.cuda.get_device_capability(device) >= (8, 0) and torch.version.hip is None
+    on = able and torch.backends.cuda.matmul.fp32_precision == "tf32"
+    return {"gpu": torch.cuda.get_device_name(device), "tf32": "on" if on else "off"}
