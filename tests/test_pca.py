@@ -48,12 +48,12 @@ def test_error_and_shares_are_those_of_a_full_decomposition(shape, offset):
 
 
 def test_far_from_zero_nothing_is_lost():
-    """Noise of spread 2 at 1,000: all but one of 36 directions leave 2.29; in 32 bits 3.70."""
+    """Noise of spread 2 at 1,000: all but one of 36 directions leave 2.34; in 32 bits 3.7."""
     rng = np.random.default_rng(0)
     x = (rng.standard_normal((600, 36)) * 2 + 1000).astype("f4")
     exact = by_scikit_learn(x, x, 35)
     assert pca_sse(fit_pca(x, 35), in_batches(x), 35) == pytest.approx(exact, rel=1e-5)
-    assert exact == pytest.approx(2.29, abs=0.01)
+    assert exact == pytest.approx(2.34, abs=0.01)
 
 
 def test_columns_in_units_of_their_own():
