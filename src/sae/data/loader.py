@@ -21,7 +21,7 @@ from sae.data.rows import BLOCK_BYTES, TILE_ROWS, Rows, scale, take
 from sae.seeding import derive_generator
 
 # Rows on disk are put into a new order block by block, and row by row within so many blocks: a
-# quarter of a gigabyte is read ahead, instead of a page for each row from anywhere.
+# quarter of a gigabyte is read ahead at most, instead of a page for each row from anywhere.
 WINDOW_BLOCKS = 2**28 // BLOCK_BYTES
 # Rows that are looked at together in a pass through all of them, but for rows so wide that these
 # would be more than so many values.
@@ -64,7 +64,9 @@ class _EpochOrder:
         if blocks is None or self.block is None:
             return torch.randperm(self.n_samples, generator=generator)
         windows = []
-        for some in blocks.split(WINDOW_BLOCKS):
+        # Of equal sizes: what is left over for a last one would be rows of few blocks, which may
+        # be of one class.
+        for some in blocks.tensor_split(math.ceil(len(blocks) / WINDOW_BLOCKS)):
             rows = (some[:, None] * self.block + torch.arange(self.block)).flatten()
             rows = rows[rows < self.n_samples]
             windows.append(rows[torch.randperm(len(rows), generator=generator)])
@@ -136,8 +138,9 @@ class TensorLoader:
             by 255 batch by batch, other types pass.
         y: Labels, (n,), or None.
         batch_size: Samples in a batch, over all processes together.
-        shuffle: A new order each epoch. Samples in files are shuffled within windows of a quarter
-            of a gigabyte, made of blocks of a megabyte from anywhere, so that a disk can keep up.
+        shuffle: A new order each epoch. Samples in files are shuffled within windows of equal
+            size, a quarter of a gigabyte at most, made of blocks of a megabyte from anywhere, so
+            that a disk can keep up.
         seed: Of the order.
 
     Attributes:
