@@ -211,3 +211,12 @@ def test_last_batches_of_sorted_samples_are_of_many_classes():
     for epoch in range(3):
         order.set_epoch(epoch)
         assert len(set((order.indices()[-10:] // 257).tolist())) >= 4
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.2, 0.9, (0.0, 1.0)), (0.0, 1.0, (0.0, 1.0)), (-3.0, 0.5, (-3.0, 0.5)), (5.0, 9.0, (5, 9))],
+)
+def test_the_range_of_pixels_is_their_own_where_some_lie_outside(low, high, expected):
+    x = torch.linspace(low, high, 24).reshape(6, 4)
+    assert TensorLoader(x).survey().pixel_range == pytest.approx(expected)

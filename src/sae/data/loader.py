@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from sae.data.rows import BLOCK_BYTES, TILE_ROWS, Rows, scale, take
+from sae.layers import PIXELS
 from sae.seeding import derive_generator
 
 # Rows on disk are put into a new order block by block, and row by row within so many blocks: a
@@ -82,22 +83,29 @@ class Share:
         n: Samples that count: those rows, or none where the one row only keeps it in step.
         n_batch: Samples in the batch of all processes together.
         world: Processes.
+        n_full: Samples in a batch that is no short last one; None where that is not known.
     """
 
     rows: slice
     n: int
     n_batch: int
     world: int = 1
+    n_full: int | None = None
 
     @classmethod
-    def equal(cls, n: int, rank: int = 0, world: int = 1) -> Share:
+    def equal(cls, n: int, rank: int = 0, world: int = 1, n_full: int | None = None) -> Share:
         """The share of process ``rank`` where each of ``world`` has ``n`` samples."""
-        return cls(slice(rank * n, (rank + 1) * n), n, world * n, world)
+        return cls(slice(rank * n, (rank + 1) * n), n, world * n, world, n_full)
 
     @property
     def weight(self) -> float:
         """What makes the mean over processes, each a mean over its samples, that of all samples."""
         return self.n * self.world / self.n_batch
+
+    @property
+    def fullness(self) -> float:
+        """Which part of a full batch this one is, in (0, 1]; 1 where that is not known."""
+        return 1.0 if self.n_full is None else self.n_batch / self.n_full
 
 
 class Burst:
@@ -128,6 +136,11 @@ class Survey:
     mean: Tensor
     low: float
     high: float
+
+    @property
+    def pixel_range(self) -> tuple[float, float]:
+        """Between which values they are taken to lie: 0 and 1, or their own where some are not."""
+        return PIXELS if self.low >= 0 and self.high <= 1 else (self.low, self.high)
 
 
 class TensorLoader:
@@ -164,6 +177,11 @@ class TensorLoader:
     def n_batches(self) -> int:
         """Batches in an epoch."""
         return math.ceil(len(self.x) / self.batch_size)
+
+    @property
+    def n_full(self) -> int:
+        """Samples in each batch but the last one, which may have fewer."""
+        return min(self.batch_size, len(self.x))
 
     def __len__(self) -> int:
         return math.ceil(self.n_batches / self.burst)
@@ -215,7 +233,8 @@ class TensorLoader:
         rank, world = (dist.get_rank(), dist.get_world_size()) if distributed else (0, 1)
         n_batch = min(self.batch_size, len(self.x) - batch_idx * self.batch_size)
         start, stop = rank * n_batch // world, (rank + 1) * n_batch // world
-        return Share(slice(start, max(stop, start + 1)), stop - start, n_batch, world)
+        rows = slice(start, max(stop, start + 1))
+        return Share(rows, stop - start, n_batch, world, self.n_full)
 
     def _batch(self, index: Tensor | slice) -> tuple[Tensor, ...]:
         x = scale(take(self.x, index))
