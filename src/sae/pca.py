@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 # Values that are in double precision at a time, and multiplications of one product: between two of
 # them Ctrl-C is heard.
-PART_VALUES, PART_PRODUCTS = 2**20, 2**33
+PART_VALUES, PART_PRODUCTS = 2**20, 2**32
 
 
 @dataclass(frozen=True)

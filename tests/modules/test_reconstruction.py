@@ -11,7 +11,7 @@ from sae.codes import CodesInMemory
 from sae.corruption import Corruption
 from sae.data.loader import Share
 from sae.errors import InputError
-from sae.modules import Stage
+from sae.modules import StackedAutoencoder, Stage
 from sae.modules.reconstruction import _Means
 from sae.recipe import Recipe
 from sae.sparsity import Sparsity
@@ -296,3 +296,16 @@ def test_salt_and_pepper_on_pixels_takes_the_range_of_the_samples():
     assert set(stage.corrupt(x).unique().tolist()) == {-3.0, 0.5, 7.0}
     noisy, _ = stage.reconstruct_corrupted(x)
     assert set(noisy.unique().tolist()) == {-3.0, 0.5, 7.0}
+
+
+def test_a_plain_trainer_finds_the_range_of_the_samples_and_keeps_it(tmp_path):
+    model = tiny_model(output="linear")
+    model.recipe = Recipe(corruption=Corruption(SALT, 0.5))
+    data = loader()
+    data.x = 5 + 4 * data.x
+    ends = (data.x.min().item(), data.x.max().item())
+    trainer = fit(model, data, epochs=1)
+    assert model.input_range == pytest.approx(ends)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    again = StackedAutoencoder.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    assert again.input_range == model.input_range

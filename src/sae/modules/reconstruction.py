@@ -79,7 +79,7 @@ class ReconstructionModule(LightningModule):
 
     Attributes:
         pixel_range: What salt and pepper sets pixels to: 0 and 1, or the least and the greatest
-            value of training samples that lie elsewhere.
+            value of training samples that lie elsewhere. None until they are known.
     """
 
     net: Autoencoder
@@ -91,7 +91,7 @@ class ReconstructionModule(LightningModule):
         super().__init__()
         self.net, self.below = net, below
         self.recipe, self.phase, self.seed = recipe, phase, seed
-        self.pixel_range = PIXELS
+        self.pixel_range: tuple[float, float] | None = None
         self._every_n_epochs: int | None = None
         # Where the inputs are codes: their images, in the same batches.
         self.val_images: TensorLoader | None = None
@@ -131,16 +131,24 @@ class ReconstructionModule(LightningModule):
     @property
     def input_range(self) -> tuple[float, float]:
         """Least and greatest value of the inputs of ``net``: pixels, or codes."""
-        return self.below.range if len(self.below) else self.pixel_range
+        return self.below.range if len(self.below) else self.pixel_range or PIXELS
+
+    def on_train_start(self) -> None:
+        """Look between which values the pixels lie, where nobody has and salt and pepper asks."""
+        corruption, train = self.recipe.corruption, self.trainer.train_dataloader
+        asks = corruption is not None and corruption.kind == "salt_and_pepper"
+        unknown = self.pixel_range is None and not len(self.below)
+        if asks and unknown and isinstance(train, TensorLoader):
+            self.pixel_range = train.survey().pixel_range
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep between which values the pixels lie."""
-        checkpoint["pixel_range"] = list(self.pixel_range)
+        """Keep between which values the pixels lie: figures on corrupted inputs want that noise."""
+        checkpoint["pixel_range"] = self.pixel_range and list(self.pixel_range)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it up: figures on corrupted inputs want the noise of the training."""
-        low, high = checkpoint["pixel_range"]
-        self.pixel_range = (low, high)
+        """Take it up."""
+        found = checkpoint["pixel_range"]
+        self.pixel_range = found and (found[0], found[1])
 
     def _share(self, x: Tensor, batch_idx: int) -> Share:
         """What of the batch of all processes together ``x`` is, and how much of it counts.
