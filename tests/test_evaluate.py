@@ -2,31 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from helpers import tiny_data, tiny_model
 
-from sae.evaluate import compare, fit_pca, knn_accuracy, pca_sse, rebuild
-
-
-def test_pca_against_the_singular_value_decomposition():
-    rng = np.random.default_rng(0)
-    train, test = rng.random((50, 8)), rng.random((20, 8))
-    mean = train.mean(axis=0)
-    _, _, v = np.linalg.svd(train - mean)
-    centred = test - mean
-    by_hand = np.square(centred - centred @ v[:3].T @ v[:3]).sum(axis=1).mean()
-    assert pca_sse(fit_pca(train, 5), torch.from_numpy(test).split(7), 3) == pytest.approx(by_hand)
-
-
-def test_as_many_components_as_features_rebuild_everything():
-    x = np.random.default_rng(0).random((50, 8))
-    assert pca_sse(fit_pca(x, 20), [torch.from_numpy(x)], 20) == pytest.approx(0, abs=1e-12)
-
-
-def test_rebuilding_is_scikit_learns_own():
-    x = np.random.default_rng(0).random((50, 8))
-    pca = fit_pca(x, 3)
-    np.testing.assert_allclose(rebuild(pca, x, 3), pca.inverse_transform(pca.transform(x)))
+from sae.evaluate import compare, knn_accuracy
+from sae.pca import fit_pca, pca_sse
 
 
 def test_nearest_neighbours_by_hand():

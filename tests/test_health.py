@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -227,22 +228,50 @@ def test_the_mean_image_is_named():
     (warning,) = replace(WELL, rho=None, loss_ratio=0.99).warnings("stage 2")
     assert warning == (
         "stage 2 reconstructs no more than the mean image: its squared error is 0.99 of that of "
-        "the mean alone; train longer or at a higher learning rate"
+        "the mean alone; train longer, or at a lower learning rate where its loss jumps or rises"
     )
     (warning,) = replace(WELL, rho=None, loss_ratio=0.99, decays=True).warnings("stage 2")
     assert warning.endswith("take off its weight decay")
 
 
 def test_the_mean_image_gives_no_advice_against_another_cause():
-    """A higher learning rate would make a saturated code worse."""
     warnings = replace(WELL, rho=None, loss_ratio=1.2, saturated=0.95).warnings("stage 2")
     assert len(warnings) == 2
     assert warnings[1].endswith("see the warning before")
 
 
-def test_under_a_penalty_the_error_is_not_judged():
-    """sparse.yaml's second stage gives up the error for the activity, and its stack is well."""
-    assert replace(WELL, loss_ratio=1.8).warnings("stage 2") == []
+def test_under_a_penalty_the_error_is_judged_too():
+    """sparse.yaml's second stage gives up the error for the activity: it is told so."""
+    (warning,) = replace(WELL, loss_ratio=1.8).warnings("stage 2")
+    assert warning.startswith("stage 2 reconstructs no more than the mean image")
+    assert warning.endswith("train longer, or with a smaller sparsity weight or a greater rho")
+    decays = replace(WELL, loss_ratio=1.8, decays=True).warnings("stage 2")
+    assert decays[0].endswith("with a smaller sparsity weight, a greater rho or no weight decay")
+
+
+OPPOSITES = [
+    ("lower learning rate", "higher learning rate"),
+    ("smaller sparsity weight", "greater sparsity weight"),
+]
+
+
+@pytest.mark.parametrize("rho", [None, 0.05])
+@pytest.mark.parametrize("tied", [False, True])
+def test_no_two_sentences_of_a_run_contradict_each_other(rho, tied):
+    """Whatever is wrong together: stages are often trained with the same settings."""
+    said = []
+    for dead, saturated, stuck, activity, ratio, decays, bce in itertools.product(
+        (0.0, 0.9), (0.3, 0.9), (0.0, 0.5), (0.06, 0.9), (0.2, 1.0, 5.0), *[(False, True)] * 2
+    ):
+        health = Health(
+            dead, 0.1, saturated, activity, rho, ratio, stuck, tied, may_use_bce=bce, decays=decays
+        )
+        said.append(" ".join(health.warnings("stage 1")))
+        for this, other in OPPOSITES:
+            assert not (this in said[-1] and other in said[-1])
+    lower, higher = OPPOSITES[0]
+    assert any(lower in line for line in said)
+    assert not any(higher in line for line in said)
 
 
 def test_a_tied_layer_with_saturated_outputs_is_caught():

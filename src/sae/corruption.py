@@ -1,7 +1,7 @@
 """Noise on the input of a denoising autoencoder; the target stays clean.
 
 Vincent, Larochelle, Lajoie, Bengio, Manzagol (2010), "Stacked Denoising Autoencoders", JMLR 11,
-section 3.3. Noise is drawn in the training step only: ``encode`` never sees it.
+section 3.3. Noise is drawn where a step is taken or judged: ``encode`` never sees it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ class Corruption:
 
     Args:
         kind: ``masking`` sets inputs to zero; ``gaussian`` adds noise of mean zero;
-            ``salt_and_pepper`` sets inputs to the least or the greatest value, by a fair coin.
+            ``salt_and_pepper`` sets inputs to the least or the greatest value, by a fair coin. Of
+            codes these are the ends of their unit; of pixels 0 and 1, or the least and greatest
+            value of all training samples where some lie outside.
         level: For masking and salt_and_pepper the fraction of inputs that is hit, in [0, 1): each
             input independently with this probability. For gaussian the standard deviation, in
             units of the input (pixels lie in [0, 1]), 0 or more.

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
 import numpy as np
 from lightning import Trainer
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sae.codes import encoded
 from sae.data import ImageDataModule, TensorLoader
 from sae.devices import placed
 from sae.modules import StackedAutoencoder
-
-if TYPE_CHECKING:
-    from sklearn.decomposition import PCA
+from sae.pca import PCA, fit_pca, pca_sse
 
 N_NEIGHBOURS = 5
 # PCA and 5-NN look at no more training samples than these, nor does 5-NN at more test samples:
@@ -24,40 +18,6 @@ N_NEIGHBOURS = 5
 MOST_COMPARED = 100_000
 MOST_ASKED = 20_000
 Array = NDArray[np.float32]
-
-
-def fit_pca(train: Array, n_components: int) -> PCA:
-    """Principal components of images (n, features), at most as many as they allow."""
-    from sklearn.decomposition import PCA
-
-    return PCA(min(n_components, *train.shape), svd_solver="covariance_eigh").fit(train)
-
-
-def rebuild(pca: PCA, images: Array, n_components: int) -> Array:
-    """Images rebuilt from their first principal components, of the shape of ``images``.
-
-    Args:
-        pca: At least ``n_components`` of them.
-        images: (n, features).
-        n_components: How many.
-    """
-    basis = pca.components_[:n_components]
-    return (images - pca.mean_) @ basis.T @ basis + pca.mean_
-
-
-def pca_sse(pca: PCA, images: Iterable[Tensor], n_components: int) -> float:
-    """SSE per image of images rebuilt from their first principal components.
-
-    Args:
-        pca: Of the training images.
-        images: Those to rebuild, in batches (m, features).
-        n_components: Size of the code; cut to the components there are.
-    """
-    n, sse = 0, 0.0
-    for x in (batch.numpy() for batch in images):
-        errors = np.square(x - rebuild(pca, x, n_components)).sum(axis=1)
-        n, sse = n + len(x), sse + float(errors.sum(dtype=np.float64))
-    return sse / n
 
 
 def knn_accuracy(

@@ -31,9 +31,10 @@ from sae.callbacks.pictures import draw, show, when, write
 from sae.codes import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
 from sae.data import ImageDataModule
 from sae.errors import DivergedError
-from sae.evaluate import figures_on_test, pca_sse, validation_sse
+from sae.evaluate import figures_on_test, validation_sse
 from sae.journal import METRICS, RunJournal
 from sae.modules import ReconstructionModule, StackedAutoencoder
+from sae.pca import pca_sse
 from sae.pictures import OF_PHASES, OF_THE_STACK, Picture, Probe, Scene, losses
 from sae.pictures.style import render
 from sae.pretrain import GreedyPretrainer, Phase, PhaseResult
@@ -243,7 +244,7 @@ class Experiment:
         self, probe: Probe, results: Sequence[PhaseResult], boards: Sequence[RunLogger]
     ) -> None:
         phases = [(r.phase.name, r.phase.title, r.phase.epochs_before) for r in results]
-        size = min(self.model.sizes[-1], len(probe.pca.components_))
+        size = min(self.model.sizes[-1], len(probe.pca.components))
         sse = pca_sse(probe.pca, self.data.val_dataloader().whole(), size)
         metrics, pca = self.run.folder / METRICS, (f"PCA-{size}\nof the pixels", sse)
         numbers = losses.numbers(metrics, phases, self.data.description, pca)

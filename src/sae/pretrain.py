@@ -239,6 +239,7 @@ class GreedyPretrainer:
         seen = train.survey()
         check_values(model.stack, seen, "training samples")
         model.stack[0].start_at_mean(seen.mean)
+        model.pixel_range = seen.pixel_range
         phases = {phase.name: phase for phase in self.plan(model)}
         try:
             results = self._fit_stages(model, phases, train, val)
@@ -265,6 +266,7 @@ class GreedyPretrainer:
         results, inputs = [], StageInputs(model.stack, self.codes, train, val)
         for k, recipe in enumerate(self.stages):
             stage = Stage(model.stack, k, recipe, self.seed, val)
+            stage.pixel_range = model.pixel_range
             if stage.phase in phases:
                 its = partial(self._inputs_of_stage, inputs, k)
                 results.append(self._train(phases[stage.phase], stage, model.stack, its))

@@ -44,7 +44,10 @@ def kl_bernoulli(rho: float, rho_hat: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sparsity:
-    """The penalty weight · Σ_j KL(rho || rho_hat_j), rho_hat_j the batch mean of unit j.
+    """The penalty weight · Σ_j KL(rho || rho_hat_j), rho_hat_j the mean of unit j.
+
+    In training it is the mean over a batch, and a last batch of n samples where others have N adds
+    n/N of its penalty; in validation it is the mean over all validation samples.
 
     Args:
         rho: Target mean activity of every unit, in (0, 1).

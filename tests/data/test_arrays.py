@@ -278,3 +278,29 @@ def test_a_run_without_checkpoints_is_not_called_finished_either(files, monkeypa
         fit(files, "--trainer.enable_checkpointing", "false")
     assert "expected the file that it was when" in capsys.readouterr().err
     assert not list(Path("lightning_logs").rglob("summary.json"))
+
+
+def test_salt_and_pepper_takes_the_samples_own_range_in_every_phase_and_verb(files, capsys):
+    """Inputs from 10 to 14; noise of 0 and 1 would cost a hundred times as much."""
+    rng = np.random.default_rng(0)
+    for path in (files / "train").glob("*.npy"):
+        path.unlink()
+    np.save(files / "train" / "0.npy", (10 + 4 * rng.random((300, 12))).astype(np.float32))
+    noise = '{"kind": "salt_and_pepper", "level": 0.5}'
+    words = ["--model.output", "linear", "--finetune.corruption", noise]
+    words += ["--pretrain.stages", f'[{{"corruption": {noise}}}, {{}}]']
+    folder = fit(files, *words)
+    figures = json.loads((folder / "summary.json").read_text())["test"]
+    # Half of 12 pixels are moved from anywhere to one of the ends, 4²/3 on average.
+    assert figures["corrupted_sse"] == pytest.approx(6 * 16 / 3, rel=0.15)
+    for phase in ("stage1", "finetune"):
+        with np.load(folder / phase / "denoising.npz") as numbers:
+            noisy = numbers["images"][-1, 0]
+        at_an_end = np.isclose(noisy, 1, atol=1e-3) | np.isclose(noisy, 10 / 14, atol=1e-3)
+        assert at_an_end.mean() > 0.3  # on the scale of the picture, from 0 to 14
+        assert noisy.min() > 0.7
+    capsys.readouterr()
+    checkpoint = folder / "finetune" / "checkpoints" / "best.ckpt"
+    main(["test", "--config", str(folder / "config.yaml"), "--ckpt_path", str(checkpoint)])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "orrupted" in line]
+    assert f"{figures['corrupted_sse']:.2f}" in line

@@ -189,3 +189,37 @@ def test_the_order_of_rows_is_none_of_that_of_their_blocks():
     blocks, rows = order.blocks(), order.indices()
     assert sorted(rows.tolist()) == list(range(50))
     assert not torch.equal(rows, blocks[blocks])
+
+
+@pytest.mark.parametrize("n_blocks", [1, 3, 4, 5, 9, 13])
+def test_windows_are_of_equal_size(n_blocks, monkeypatch):
+    """Five blocks in windows of at most four: three and two, not four and a last one alone."""
+    monkeypatch.setattr(loader_module, "WINDOW_BLOCKS", 4)
+    order = loader_module._EpochOrder(10 * n_blocks, shuffle=True, seed=3, block=10)
+    rows, blocks = order.indices(), order.blocks()
+    assert sorted(rows.tolist()) == list(range(10 * n_blocks))
+    n_windows = -(-n_blocks // 4)
+    sizes = [len(part) for part in blocks.tensor_split(n_windows)]
+    assert max(sizes) <= 4
+    assert max(sizes) - min(sizes) <= 1
+    for part, mine in zip(
+        rows.split([10 * n for n in sizes]), blocks.tensor_split(n_windows), strict=True
+    ):
+        assert set((part // 10).tolist()) == set(mine.tolist())
+
+
+def test_last_batches_of_sorted_samples_are_of_many_classes():
+    """Of 257 blocks the last one was a window by itself, and of one class."""
+    order = loader_module._EpochOrder(2570, shuffle=True, seed=0, block=10)
+    for epoch in range(3):
+        order.set_epoch(epoch)
+        assert len(set((order.indices()[-10:] // 257).tolist())) >= 4
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.2, 0.9, (0.0, 1.0)), (0.0, 1.0, (0.0, 1.0)), (-3.0, 0.5, (-3.0, 0.5)), (5.0, 9.0, (5, 9))],
+)
+def test_the_range_of_pixels_is_their_own_where_some_lie_outside(low, high, expected):
+    x = torch.linspace(low, high, 24).reshape(6, 4)
+    assert TensorLoader(x).survey().pixel_range == pytest.approx(expected)

@@ -6,19 +6,20 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers import clone_state, loader, same_state, tiny_model, tiny_stack
-from lightning import Trainer
+from lightning import Callback, Trainer
 from torch.nn import functional
 
 from sae.codes import CodesInMemory
 from sae.corruption import Corruption
 from sae.data.loader import Share
 from sae.errors import InputError
-from sae.modules import Stage
+from sae.modules import StackedAutoencoder, Stage
 from sae.modules.reconstruction import _Means
 from sae.recipe import Recipe
 from sae.seeding import derive_generator
 from sae.sparsity import Sparsity
 
+SALT = "salt_and_pepper"
 QUIET = {
     "logger": False,
     "enable_checkpointing": False,
@@ -128,6 +129,47 @@ def test_a_sparse_recipe_adds_the_penalty():
     torch.testing.assert_close(losses["activity"], h.mean())
 
 
+def penalties(n: int, batch_size: int = 16) -> list[tuple[float, float]]:
+    """Of each batch of n samples: the penalty that was added, and that of its mean activity."""
+    sparsity = Sparsity(0.1, weight=2)
+    stage, data = Stage(tiny_stack(), 0, Recipe(sparsity=sparsity)), loader(n, 12, batch_size)
+    stage._trainer = SimpleNamespace(
+        world_size=1, training=True, train_dataloader=data, current_epoch=0
+    )
+    found = []
+    for step, (x,) in enumerate(data):
+        with torch.no_grad():
+            added = stage.training_loss(x, step) - stage.net.reconstruction_loss(stage.encode(x), x)
+            found.append((added.item(), sparsity(stage.encode(x).mean(dim=0)).item()))
+    return found
+
+
+def test_a_short_last_batch_weighs_its_penalty_by_its_size():
+    """A mean over one sample is far from any target: its penalty was that of a whole batch."""
+    (full, of_full), (last, of_last) = penalties(n=17)
+    assert full == pytest.approx(of_full, rel=1e-4)
+    assert last == pytest.approx(of_last / 16, rel=1e-3)
+    ((only, of_only),) = penalties(n=5)  # there is no fuller one
+    assert only == pytest.approx(of_only, rel=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 16, 40])
+def test_the_penalty_of_a_validation_is_that_of_all_its_samples(batch_size):
+    sparsity = Sparsity(0.1, weight=2)
+    stage, data = Stage(tiny_stack(activation="tanh"), 0, Recipe(sparsity=sparsity)), loader(n=40)
+    trainer = Trainer(**QUIET)
+    data.batch_size = batch_size
+    trainer.validate(stage, data, verbose=False)
+    metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    with torch.no_grad():
+        h = stage.encode(data.x)
+        loss = stage.net.reconstruction_loss(h, data.x)
+        penalty = sparsity(sparsity.activity(h, "tanh"))
+    assert metrics["stage1/val/sparsity"] == pytest.approx(penalty.item(), rel=1e-4)
+    assert metrics["stage1/val/loss"] == pytest.approx((loss + penalty).item(), rel=1e-4)
+    assert metrics["stage1/val/sse"] == pytest.approx(loss.item(), rel=1e-4)
+
+
 @pytest.mark.parametrize("corruption", [None, Corruption("masking", 0.2)])
 def test_a_sparse_stage_ends_near_its_target_activity(corruption):
     """Under noise the activity is that of the corrupted inputs, which the stage trains on."""
@@ -219,3 +261,67 @@ def test_the_error_in_pixels_is_that_of_the_whole_path(tmp_path):
     trainer.fit(first, images, images)
     metrics = trainer.callback_metrics
     assert metrics["stage1/val/image_sse"] == metrics["stage1/val/sse"]
+
+
+def test_the_validation_loss_of_a_denoiser_is_that_of_restoring():
+    """With noise that is the same at each epoch, and of no step of the training."""
+    stage = Stage(tiny_stack(), 0, Recipe(lr=1e-12, corruption=Corruption("masking", 0.5)))
+    data, losses = loader(n=20, batch_size=20), []
+
+    class Note(Callback):
+        def on_validation_end(self, trainer, pl_module):
+            losses.append(trainer.callback_metrics["stage1/val/loss"].item())
+
+    trainer = Trainer(max_epochs=3, num_sanity_val_steps=0, callbacks=[Note()], **QUIET)
+    trainer.fit(stage, data, data)
+    with torch.no_grad():
+        restored = stage.net(stage.corrupt(data.x, "val", 0))
+        by_hand = (restored - data.x).square().sum(dim=1).mean().item()
+        clean = (stage.net(data.x) - data.x).square().sum(dim=1).mean().item()
+    assert losses == pytest.approx([by_hand] * 3, rel=1e-5)
+    assert abs(by_hand - clean) > 0.005
+    for name in ("sse", "image_sse"):
+        assert trainer.callback_metrics[f"stage1/val/{name}"].item() == pytest.approx(clean)
+
+
+@pytest.mark.parametrize(("epochs", "validated"), [(10, [3, 6, 9, 10]), (9, [3, 6, 9]), (2, [2])])
+def test_the_last_epoch_is_always_validated(epochs, validated):
+    stage, data, seen = Stage(tiny_stack(), 0, Recipe()), loader(), []
+
+    class Note(Callback):
+        def on_validation_end(self, trainer, pl_module):
+            seen.append(trainer.current_epoch + 1)
+
+    trainer = Trainer(
+        max_epochs=epochs,
+        check_val_every_n_epoch=3,
+        num_sanity_val_steps=0,
+        callbacks=[Note()],
+        **QUIET,
+    )
+    trainer.fit(stage, data, data)
+    assert seen == validated
+    assert trainer.check_val_every_n_epoch == 3
+
+
+def test_salt_and_pepper_on_pixels_takes_the_range_of_the_samples():
+    stage = Stage(tiny_stack(output="linear"), 0, Recipe(corruption=Corruption(SALT, 0.9)))
+    x = torch.full((50, 12), 0.5)
+    assert set(stage.corrupt(x).unique().tolist()) == {0.0, 0.5, 1.0}
+    stage.pixel_range = (-3.0, 7.0)
+    assert set(stage.corrupt(x).unique().tolist()) == {-3.0, 0.5, 7.0}
+    noisy, _ = stage.reconstruct_corrupted(x)
+    assert set(noisy.unique().tolist()) == {-3.0, 0.5, 7.0}
+
+
+def test_a_plain_trainer_finds_the_range_of_the_samples_and_keeps_it(tmp_path):
+    model = tiny_model(output="linear")
+    model.recipe = Recipe(corruption=Corruption(SALT, 0.5))
+    data = loader()
+    data.x = 5 + 4 * data.x
+    ends = (data.x.min().item(), data.x.max().item())
+    trainer = fit(model, data, epochs=1)
+    assert model.input_range == pytest.approx(ends)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    again = StackedAutoencoder.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    assert again.input_range == model.input_range

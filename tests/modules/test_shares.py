@@ -112,8 +112,9 @@ def test_the_mean_gradient_of_the_shares_is_that_of_the_batch(corruption, sparsi
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("sparsity", [None, SPARSE], ids=["plain", "sparse"])
-def test_validation_on_shares_is_that_on_the_whole(sparsity, world):
-    stage = Stage(tiny_stack(), 0, Recipe(sparsity=sparsity)).eval()
+@pytest.mark.parametrize("corruption", NOISES, ids=["clean", *KINDS])
+def test_validation_on_shares_is_that_on_the_whole(corruption, sparsity, world):
+    stage = Stage(tiny_stack(), 0, Recipe(corruption=corruption, sparsity=sparsity)).eval()
     data = loader(n=N, batch_size=BATCH_SIZE)
     steps(stage, "validation_step", data, world=1)
     expected = means_of(stage, "val")
@@ -166,6 +167,7 @@ def test_other_loaders_count_as_equal_shares():
     stage._trainer = trainer_in("training_step", DataLoader(x, batch_size=4), 1, 3)
     share = stage._share(x, batch_idx=5)
     assert (share.rows, share.n, share.n_batch, share.weight) == (slice(4, 8), 4, 12, 1.0)
+    assert share.fullness == 1
 
 
 def test_a_loader_in_a_list_is_asked_too(monkeypatch):

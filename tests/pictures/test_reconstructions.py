@@ -8,7 +8,7 @@ from matplotlib.image import BboxImage
 from torchvision.utils import make_grid
 
 from sae.corruption import Corruption
-from sae.evaluate import fit_pca, rebuild
+from sae.pca import fit_pca
 from sae.pictures import reconstructions
 from sae.recipe import Recipe
 
@@ -69,7 +69,7 @@ def test_each_column_holds_the_networks_own_output():
     np.testing.assert_array_equal(column(numbers, "before fine-tuning"), before[rows])
     np.testing.assert_array_equal(column(numbers, "after fine-tuning"), after[rows])
     train = scene.probe._data.train.x.numpy() / np.float32(255)
-    by_pca = rebuild(fit_pca(train, 3), x.numpy(), 3)
+    by_pca = fit_pca(train, 3).rebuild(x.numpy(), 3)
     np.testing.assert_allclose(column(numbers, "PCA-3 of the pixels"), by_pca[rows], atol=1e-5)
 
 

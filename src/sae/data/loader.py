@@ -19,10 +19,11 @@ from torch import Tensor
 
 from sae.data.rows import BLOCK_BYTES, TILE_ROWS, Rows, scale, take
 from sae.devices import Batch, free_memory, send, sent_ahead
+from sae.layers import PIXELS
 from sae.seeding import derive_generator
 
 # Rows on disk are put into a new order block by block, and row by row within so many blocks: a
-# quarter of a gigabyte is read ahead, instead of a page for each row from anywhere.
+# quarter of a gigabyte is read ahead at most, instead of a page for each row from anywhere.
 WINDOW_BLOCKS = 2**28 // BLOCK_BYTES
 # Rows that are looked at together in a pass through all of them, but for rows so wide that these
 # would be more than so many values.
@@ -65,7 +66,9 @@ class _EpochOrder:
         if blocks is None or self.block is None:
             return torch.randperm(self.n_samples, generator=generator)
         windows = []
-        for some in blocks.split(WINDOW_BLOCKS):
+        # Of equal sizes: what is left over for a last one would be rows of few blocks, which may
+        # be of one class.
+        for some in blocks.tensor_split(math.ceil(len(blocks) / WINDOW_BLOCKS)):
             rows = (some[:, None] * self.block + torch.arange(self.block)).flatten()
             rows = rows[rows < self.n_samples]
             windows.append(rows[torch.randperm(len(rows), generator=generator)])
@@ -81,22 +84,29 @@ class Share:
         n: Samples that count: those rows, or none where the one row only keeps it in step.
         n_batch: Samples in the batch of all processes together.
         world: Processes.
+        n_full: Samples in a batch that is no short last one; None where that is not known.
     """
 
     rows: slice
     n: int
     n_batch: int
     world: int = 1
+    n_full: int | None = None
 
     @classmethod
-    def equal(cls, n: int, rank: int = 0, world: int = 1) -> Share:
+    def equal(cls, n: int, rank: int = 0, world: int = 1, n_full: int | None = None) -> Share:
         """The share of process ``rank`` where each of ``world`` has ``n`` samples."""
-        return cls(slice(rank * n, (rank + 1) * n), n, world * n, world)
+        return cls(slice(rank * n, (rank + 1) * n), n, world * n, world, n_full)
 
     @property
     def weight(self) -> float:
         """What makes the mean over processes, each a mean over its samples, that of all samples."""
         return self.n * self.world / self.n_batch
+
+    @property
+    def fullness(self) -> float:
+        """Which part of a full batch this one is, in (0, 1]; 1 where that is not known."""
+        return 1.0 if self.n_full is None else self.n_batch / self.n_full
 
 
 class Burst:
@@ -128,6 +138,11 @@ class Survey:
     low: float
     high: float
 
+    @property
+    def pixel_range(self) -> tuple[float, float]:
+        """Between which values they are taken to lie: 0 and 1, or their own where some are not."""
+        return PIXELS if self.low >= 0 and self.high <= 1 else (self.low, self.high)
+
 
 class TensorLoader:
     """Batches (x,) or (x, y), or bursts of them.
@@ -137,8 +152,9 @@ class TensorLoader:
             to [0, 1] batch by batch, other types pass.
         y: Labels, (n,), or None.
         batch_size: Samples in a batch, over all processes together.
-        shuffle: A new order each epoch. Samples in files are shuffled within windows of a quarter
-            of a gigabyte, made of blocks of a megabyte from anywhere, so that a disk can keep up.
+        shuffle: A new order each epoch. Samples in files are shuffled within windows of equal
+            size, a quarter of a gigabyte at most, made of blocks of a megabyte from anywhere, so
+            that a disk can keep up.
         seed: Of the order.
 
     Attributes:
@@ -164,6 +180,11 @@ class TensorLoader:
     def n_batches(self) -> int:
         """Batches in an epoch."""
         return math.ceil(len(self.x) / self.batch_size)
+
+    @property
+    def n_full(self) -> int:
+        """Samples in each batch but the last one, which may have fewer."""
+        return min(self.batch_size, len(self.x))
 
     def __len__(self) -> int:
         return math.ceil(self.n_batches / self.burst)
@@ -222,7 +243,8 @@ class TensorLoader:
         rank, world = (dist.get_rank(), dist.get_world_size()) if distributed else (0, 1)
         n_batch = min(self.batch_size, len(self.x) - batch_idx * self.batch_size)
         start, stop = rank * n_batch // world, (rank + 1) * n_batch // world
-        return Share(slice(start, max(stop, start + 1)), stop - start, n_batch, world)
+        rows = slice(start, max(stop, start + 1))
+        return Share(rows, stop - start, n_batch, world, self.n_full)
 
     def _stored(self, index: Tensor | slice) -> Batch:
         x = take(self.x, index)

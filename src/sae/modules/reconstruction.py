@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from sae.data.loader import Burst, Share, TensorLoader
 from sae.devices import beside, send
 from sae.errors import DivergedError
-from sae.layers import Autoencoder, Stack
+from sae.layers import PIXELS, Autoencoder, Stack
 from sae.losses import squared_error
 from sae.recipe import Recipe
 from sae.seeding import derive_seed
@@ -28,9 +29,14 @@ CHECK_EVERY = 50
 
 
 class _Means:
-    """Means over an epoch. Logging every step costs as much as a small network's step itself."""
+    """Means over an epoch. Logging every step costs as much as a small network's step itself.
 
-    def __init__(self) -> None:
+    Args:
+        finish: Makes of the means, of any shape, those to log.
+    """
+
+    def __init__(self, finish: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict) -> None:
+        self.finish = finish
         self.clear()
 
     def clear(self) -> None:
@@ -44,18 +50,26 @@ class _Means:
         self.n_samples += n_samples
 
     def compute(self, strategy: Strategy) -> dict[str, Tensor]:
-        """The means over all samples of all processes."""
-        totals = torch.stack([*self.sums.values()])
+        """The means over all samples, however they were shared out among the processes."""
+        totals = torch.cat([total.flatten() for total in self.sums.values()])
         count = torch.full_like(totals[:1], self.n_samples)
         totals = strategy.reduce(torch.cat([totals, count]), reduce_op="sum")
-        return dict(zip(self.sums, totals[:-1] / totals[-1], strict=True))
+        means = (totals[:-1] / totals[-1]).split([total.numel() for total in self.sums.values()])
+        named = zip(self.sums.items(), means, strict=True)
+        return self.finish({name: mean.view_as(total) for (name, total), mean in named})
 
 
 class ReconstructionModule(LightningModule):
     """Train ``net`` to bring x^ = decode(encode(x~)) close to the clean x.
 
     The loss is the reconstruction loss per image plus, where the recipe has one, the sparsity
-    penalty on the code. Noise is drawn in ``training_step`` alone.
+    penalty on the code. In training the penalty is that of the batch's mean activity, of all
+    processes together; a last batch of n samples where others have N counts n/N of it, for a mean
+    of few says little. In validation it is that of the mean activity over all validation samples,
+    so that the size of its batches plays no part.
+
+    Where the recipe has noise the validation loss, too, is that of restoring corrupted inputs: the
+    noise on each is the same at every epoch. The squared errors beside it are those of clean ones.
 
     Args:
         net: What is trained.
@@ -63,6 +77,10 @@ class ReconstructionModule(LightningModule):
         recipe: How it is trained.
         phase: Name of this training in logs: ``stage1``, …, ``finetune``.
         seed: Seed of the run, from which the noise takes its own.
+
+    Attributes:
+        pixel_range: What salt and pepper sets pixels to: 0 and 1, or the least and the greatest
+            value of training samples that lie elsewhere. None until they are known.
     """
 
     net: Autoencoder
@@ -74,9 +92,11 @@ class ReconstructionModule(LightningModule):
         super().__init__()
         self.net, self.below = net, below
         self.recipe, self.phase, self.seed = recipe, phase, seed
+        self.pixel_range: tuple[float, float] | None = None
+        self._every_n_epochs: int | None = None
         # Where the inputs are codes: their images, in the same batches.
         self.val_images: TensorLoader | None = None
-        self._means = {"train": _Means(), "val": _Means()}
+        self._means = {"train": _Means(), "val": _Means(self._with_penalty)}
         self._unchecked: list[Tensor] = []
         self._noise: torch.Generator | None = None
 
@@ -109,9 +129,31 @@ class ReconstructionModule(LightningModule):
         seed = derive_seed(self.seed, "noise", self.phase, *place)
         generator = self._noise_on(x.device).manual_seed(seed)
         if share.n_batch == len(x):
-            return self.recipe.corruption(x, generator, self.below.range)
+            return self.recipe.corruption(x, generator, self.input_range)
         batch = F.pad(x, (0, 0, share.rows.start, share.n_batch - share.rows.stop))
-        return self.recipe.corruption(batch, generator, self.below.range)[share.rows]
+        return self.recipe.corruption(batch, generator, self.input_range)[share.rows]
+
+    @property
+    def input_range(self) -> tuple[float, float]:
+        """Least and greatest value of the inputs of ``net``: pixels, or codes."""
+        return self.below.range if len(self.below) else self.pixel_range or PIXELS
+
+    def on_train_start(self) -> None:
+        """Look between which values the pixels lie, where nobody has and salt and pepper asks."""
+        corruption, train = self.recipe.corruption, self.trainer.train_dataloader
+        asks = corruption is not None and corruption.kind == "salt_and_pepper"
+        unknown = self.pixel_range is None and not len(self.below)
+        if asks and unknown and isinstance(train, TensorLoader):
+            self.pixel_range = train.survey().pixel_range
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep between which values the pixels lie: figures on corrupted inputs want that noise."""
+        checkpoint["pixel_range"] = self.pixel_range and list(self.pixel_range)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it up."""
+        found = checkpoint["pixel_range"]
+        self.pixel_range = found and (found[0], found[1])
 
     def _noise_on(self, device: torch.device) -> torch.Generator:
         """The generator of the noise: a GPU takes longer to make a new one than for the noise."""
@@ -127,8 +169,12 @@ class ReconstructionModule(LightningModule):
                 ``fit`` when it validates on another one.
         """
         trainer = self._trainer
-        if trainer is None or trainer.world_size == 1:
+        if trainer is None:
             return Share.equal(len(x))
+        if trainer.world_size == 1:
+            train = trainer.train_dataloader if trainer.training else None
+            n_full = train.n_full if isinstance(train, TensorLoader) else None
+            return Share.equal(len(x), n_full=n_full)
         if trainer.training:
             loader = trainer.train_dataloader
         elif trainer.testing:
@@ -218,20 +264,34 @@ class ReconstructionModule(LightningModule):
         )
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        """Loss on clean inputs, and the squared error, of the inputs and in pixels."""
+        """Loss as in training, and the squared error of clean inputs, also in pixels."""
         x = batch[0]
         share = self._share(x, batch_idx)
         h = self.net.encode(x)
-        losses = self._losses(h, x, share)
-        if self.net.loss == "mse":
-            error = losses.get("reconstruction", losses["loss"])
+        h_tilde = h
+        if self.recipe.corruption is not None:
+            h_tilde = self.net.encode(self.corrupt(x, "val", batch_idx, share=share))
+        values = {"loss": self.net.reconstruction_loss(h_tilde, x)}
+        if h_tilde is h and self.net.loss == "mse":
+            values["sse"] = values["loss"]
         else:
-            error = squared_error(self.net.decode(h), x)
-        in_pixels = error
+            values["sse"] = squared_error(self.net.decode(h), x)
+        values["image_sse"] = values["sse"]
         if self.val_images is not None:
             images = send(self.val_images.batch(batch_idx)[0], x.device)
-            in_pixels = squared_error(self.below.decode(self.net.decode(h)), images)
-        self._means["val"].add({**losses, "sse": error, "image_sse": in_pixels}, share.n)
+            values["image_sse"] = squared_error(self.below.decode(self.net.decode(h)), images)
+        if self.recipe.sparsity is not None:
+            values["activity"] = self.recipe.sparsity.activity(h_tilde.float(), self.net.activation)
+        self._means["val"].add(values, share.n)
+
+    def _with_penalty(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The means of a validation with the penalty on the mean activity of each unit."""
+        if self.recipe.sparsity is None:
+            return means
+        penalty = self.recipe.sparsity(means["activity"])
+        return self._sum(means["loss"], penalty, means["activity"]) | {
+            name: mean for name, mean in means.items() if name not in ("loss", "activity")
+        }
 
     def _losses(self, h: Tensor, x: Tensor, share: Share) -> dict[str, Tensor]:
         """``loss``, what to minimise; under a penalty also its parts and the mean activity."""
@@ -239,7 +299,10 @@ class ReconstructionModule(LightningModule):
         if self.recipe.sparsity is None:
             return {"loss": loss}
         rho_hat = self._activity(h, share)
-        penalty = self.recipe.sparsity(rho_hat)
+        return self._sum(loss, self.recipe.sparsity(rho_hat) * share.fullness, rho_hat)
+
+    @staticmethod
+    def _sum(loss: Tensor, penalty: Tensor, rho_hat: Tensor) -> dict[str, Tensor]:
         return {
             "loss": loss + penalty,
             "reconstruction": loss,
@@ -267,6 +330,17 @@ class ReconstructionModule(LightningModule):
         self._unchecked.clear()
         seed = derive_seed(self.seed, self.phase, self.current_epoch) % 2**32
         seed_everything(seed, workers=True, verbose=False)
+        # The Trainer validates every so many epochs; the last one may well be the best.
+        if self.trainer.max_epochs == self.current_epoch + 1 and self._every_n_epochs is None:
+            self._every_n_epochs = self.trainer.check_val_every_n_epoch
+            if self._every_n_epochs is not None:
+                self.trainer.check_val_every_n_epoch = 1
+
+    def on_fit_end(self) -> None:
+        """Give the Trainer its own rhythm of validations back."""
+        if self._every_n_epochs is not None:
+            self.trainer.check_val_every_n_epoch = self._every_n_epochs
+            self._every_n_epochs = None
 
     def on_validation_epoch_start(self) -> None:
         """Forget the sums of the pass before."""

@@ -110,7 +110,7 @@ class StackedAutoencoder(ReconstructionModule):
         labels = {"label": labelled[0]} if labelled else {}
         return {"code": code, "sse": sse, **labels}
 
-    def on_load_checkpoint(self, checkpoint: dict[str, object]) -> None:
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another network, in one sentence."""
         saved: Any = checkpoint.get("hyper_parameters")
         try:
@@ -127,6 +127,7 @@ class StackedAutoencoder(ReconstructionModule):
                 "one of " + ", ".join(f"{key} = {found[key]}" for key in differ),
                 "use the config.yaml of the run that wrote the checkpoint",
             )
+        super().on_load_checkpoint(checkpoint)
 
 
 def build_stack(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sae.evaluate import N_NEIGHBOURS
+from sae.pca import fit_pca
 from sae.pictures.numbers import Numbers, texts
 from sae.pictures.scene import Probe, Scene
 from sae.pictures.style import (
@@ -25,10 +26,7 @@ from sae.pictures.style import (
     show,
 )
 
-if TYPE_CHECKING:
-    from sklearn.decomposition import PCA
-
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
 MOST_LEGEND = 20
 MOST_EXACT = 500
@@ -79,7 +77,8 @@ def numbers(scene: Scene) -> Numbers:
 
 def of_pixels(probe: Probe) -> Plane:
     """The images by their two first principal components, those of the training images."""
-    points, axes = _principal(probe.pca.transform(probe.images.numpy()), probe.pca)
+    pca = probe.pca
+    points, axes = _principal(pca.transform(probe.images.numpy(), 2), pca.variance_share)
     return Plane("PCA of the pixels", points, axes, accuracy(points, probe.labels))
 
 
@@ -89,30 +88,38 @@ def of_codes(name: str, codes: Array, labels: Labels) -> Plane:
     Two-dimensional codes lie as they are, one-dimensional ones over their label, larger ones
     through PCA.
     """
-    from sklearn.decomposition import PCA
-
     axes = ("h[0]", "h[1]")
     if codes.shape[1] == 1:
         points = np.column_stack([codes[:, 0], labels])
         return Plane(name, points, ("h[0]", "label"), accuracy(codes, labels))
     if codes.shape[1] == 2 or len(codes) < 2:
         points = codes[:, :2]
+    elif codes.shape[1] <= MOST_EXACT:
+        pca = fit_pca(codes, 2)
+        points, axes = _principal(pca.transform(codes, 2), pca.variance_share)
     else:
-        # In double precision and about its mean: a code may vary little, and far from 0. The exact
-        # way takes a time that grows with the cube of the units.
-        centred = codes.astype(np.float64) - codes.mean(axis=0, dtype=np.float64)
-        exact = codes.shape[1] <= MOST_EXACT
-        solver = "covariance_eigh" if exact else "randomized"
-        with np.errstate(invalid="ignore"):  # a collapsed code has no variance to share
-            pca = PCA(2, svd_solver=solver, random_state=0).fit(centred)
-        points, axes = _principal(pca.transform(centred), pca)
+        points, axes = _principal(*_nearly(codes))
     return Plane(name, points, axes, accuracy(points, labels))
 
 
-def _principal(points: Array, pca: PCA) -> tuple[Array, tuple[str, str]]:
-    share: Array = 100 * np.nan_to_num(pca.explained_variance_ratio_)
-    points = np.pad(points[:, :2], ((0, 0), (0, max(0, 2 - points.shape[1]))))
-    first, second, *_ = [*share, 0.0, 0.0]
+def _nearly(codes: Array) -> tuple[Array, Array]:
+    """Places along two nearly principal components, and their shares of the variance.
+
+    The exact way takes a time that grows with the cube of the units, for each picture.
+    """
+    from sklearn.decomposition import PCA
+
+    # In double precision and about its mean: a code may vary little, and far from 0.
+    centred = codes.astype(np.float64) - codes.mean(axis=0, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # a collapsed code has no variance to share
+        pca = PCA(2, svd_solver="randomized", random_state=0).fit(centred)
+    return pca.transform(centred), np.nan_to_num(pca.explained_variance_ratio_)
+
+
+def _principal(points: Array, shares: Array) -> tuple[Array, tuple[str, str]]:
+    """Points along two axes, and their names with the shares of the variance in [0, 1]."""
+    points = np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))
+    first, second, *_ = [*(100 * shares), 0.0, 0.0]
     return points, (f"PC1 ({first:.0f} % of variance)", f"PC2 ({second:.0f} %)")
 
 

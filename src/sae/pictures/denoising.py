@@ -57,7 +57,7 @@ def numbers(scene: Scene) -> Numbers | None:
     images, psnr, span = [], [], probe.white - probe.black
     for level in levels:
         seed = derive_generator(scene.module.seed, "denoising picture", device=clean.device)
-        noisy = replace(corruption, level=level)(clean, seed)
+        noisy = replace(corruption, level=level)(clean, seed, scene.module.input_range)
         with torch.no_grad():
             restored = scene.path(noisy)
         images.append(torch.stack([noisy[probe.rows], restored[probe.rows]]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,13 +15,11 @@ from torch import Tensor
 from sae.data import ImageDataModule
 from sae.data.rows import scale, take
 from sae.devices import beside
-from sae.evaluate import fit_pca, rebuild, to_compare
+from sae.evaluate import to_compare
 from sae.layers import Stack
 from sae.modules import ReconstructionModule
+from sae.pca import PCA, fit_pca
 from sae.units import Units, UnitSums
-
-if TYPE_CHECKING:
-    from sklearn.decomposition import PCA
 
 T = TypeVar("T")
 N_IMAGES = 2000
@@ -176,13 +174,13 @@ class Scene:
     def compared(self, name: str, pixels: Tensor) -> Rebuilt:
         """Pixels (n, pixels) for the images of the probe, beside the probe."""
         sse = (pixels - self.probe.images).square().sum(dim=1).mean().item()
-        return Rebuilt(name, self.probe.as_images(pixels[self.probe.rows]), sse)
+        return Rebuilt(name, self.probe.as_images(pixels[self.probe.rows].float()), sse)
 
     @cached_property
     def by_pca(self) -> Rebuilt:
         """What PCA makes of the probe with as many components as the code has units."""
-        n = min(self.path[-1].n_code, len(self.probe.pca.components_))
-        pixels = torch.from_numpy(rebuild(self.probe.pca, self.probe.images.numpy(), n))
+        n = min(self.path[-1].n_code, len(self.probe.pca.components))
+        pixels = torch.from_numpy(self.probe.pca.rebuild(self.probe.images.numpy(), n))
         return self.compared(f"PCA-{n}\nof the pixels", pixels)
 
     def codes(self) -> NDArray[np.float32]:
