@@ -278,7 +278,7 @@ class GreedyPretrainer:
         started = self.journal.begin(phase)
         order = derive_seed(self.seed, phase.name)
         samples = train.reseeded(order).on(device)
-        samples.burst = steps_at_once(trainer, module.net, train.batch_size)
+        samples.burst = steps_at_once(trainer, module, train.batch_size)
         module.train()  # the stage before left shared layers in eval mode
         start = time.perf_counter()
         with no_search_for_gpus(), bursts(trainer, module, samples.burst):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
 from helpers import clone_state, loader, same_state, tiny_model, tiny_stack
 from lightning import Trainer
+from lightning.pytorch.loggers import CSVLogger
 
 from sae.codes import CodesInMemory
 from sae.corruption import Corruption
@@ -132,8 +134,23 @@ def test_metrics_are_named_by_phase_and_are_means_per_image():
     sse = (stage(data.x) - data.x).square().sum(dim=1).mean().item()
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     names = ("train/loss", "val/loss", "val/sse", "val/image_sse")
-    assert set(metrics) == {f"stage1/{name}" for name in names}
-    assert list(metrics.values()) == pytest.approx([sse] * 4, rel=1e-4)
+    assert set(metrics) == {*names, *(f"stage1/{name}" for name in names)}
+    assert list(metrics.values()) == pytest.approx([sse] * 8, rel=1e-4)
+
+
+def test_loggers_are_told_the_names_of_the_phase_alone(tmp_path):
+    class Told(CSVLogger):
+        names: ClassVar[list[str]] = []
+
+        def log_metrics(self, metrics, step=None):
+            self.names.extend(metrics)
+
+    data, logger = loader(), Told(tmp_path)
+    Trainer(max_epochs=1, logger=logger, enable_checkpointing=False).fit(
+        Stage(tiny_stack(), 0, Recipe()), data, data
+    )
+    names = ("train/loss", "val/loss", "val/sse", "val/image_sse")
+    assert sorted(logger.names) == sorted(f"stage1/{name}" for name in names)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])

@@ -278,19 +278,24 @@ class ReconstructionModule(LightningModule):
         return f"{error} per {'code' if len(self.below) else 'image'}{penalty}"
 
     def _log_means(self, split: str) -> None:
+        if not self._means[split].sums:  # a step of a subclass's own has added nothing
+            return
         means = self._means[split].compute(self.trainer.strategy)
         if not torch.isfinite(means["loss"]):
             raise self._diverged(split, means["loss"].item(), f"epoch {self.current_epoch}")
-        self._log({f"{self.phase}/{split}/{name}": mean for name, mean in means.items()})
+        self._log({f"{split}/{name}": mean for name, mean in means.items()})
 
-    def _log(self, metrics: dict[str, Tensor]) -> None:
+    def _log(self, means: dict[str, Tensor]) -> None:
         """Log what the epoch has come to, to the loggers at once.
 
         The Trainer would tell them only when the epoch's checkpoint is written: a run that goes on
-        from there would have a gap.
+        from there would have a gap. Callbacks find each figure under its phase's own name, and
+        under one that all phases have in common, for a ``monitor`` that holds in each.
         """
+        metrics = {f"{self.phase}/{name}": mean for name, mean in means.items()}
+        both = {**metrics, **means}
         self.log_dict(
-            metrics, on_step=False, on_epoch=True, batch_size=1, sync_dist=True, logger=False
+            both, on_step=False, on_epoch=True, batch_size=1, sync_dist=True, logger=False
         )
         if not self.trainer.sanity_checking:
             for logger in self.trainer.loggers:
@@ -324,8 +329,7 @@ class ReconstructionModule(LightningModule):
     def _schedule(self, optimizer: Optimizer) -> LRScheduler:
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         loader = self.trainer.train_dataloader
-        if not self.automatic_optimization:  # those were bursts
-            assert isinstance(loader, TensorLoader)
+        if isinstance(loader, TensorLoader) and loader.burst > 1:  # those were bursts
             steps = loader.n_batches * (self.trainer.max_epochs or 1)
         if self.recipe.schedule == "cosine":
             return CosineAnnealingLR(optimizer, T_max=steps)
