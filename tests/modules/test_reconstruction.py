@@ -220,3 +220,23 @@ def test_the_error_in_pixels_is_that_of_the_whole_path(tmp_path):
     trainer.fit(first, images, images)
     metrics = trainer.callback_metrics
     assert metrics["stage1/val/image_sse"] == metrics["stage1/val/sse"]
+
+
+def test_overfitting_takes_the_same_batches_each_epoch():
+    """And a training after it is shuffled again, of the same loader."""
+    seen = []
+
+    class Watched(Stage):
+        def training_step(self, batch, batch_idx):
+            seen.append(batch[0].clone())
+            return super().training_step(batch, batch_idx)
+
+    data = loader(n=40, shuffle=True)
+    for options in ({"overfit_batches": 2}, {"limit_train_batches": 2}):
+        seen.clear()
+        Trainer(max_epochs=2, **QUIET, **options).fit(
+            Watched(tiny_stack(), 0, Recipe()), data, loader()
+        )
+        epochs = torch.cat(seen[:2]), torch.cat(seen[2:])
+        assert torch.equal(*epochs) == ("overfit_batches" in options)
+    assert not torch.equal(seen[0], data.x[:8])

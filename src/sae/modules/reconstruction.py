@@ -246,6 +246,16 @@ class ReconstructionModule(LightningModule):
             rho_hat = shares.mean(dim=0)
         return rho_hat
 
+    def on_train_start(self) -> None:
+        """Give the same batches each epoch where the Trainer is to overfit on some.
+
+        It says that it stops the shuffling, and can do so for a DataLoader alone.
+        """
+        loader = self.trainer.train_dataloader
+        if isinstance(loader, TensorLoader):
+            few: float = self.trainer.overfit_batches  # type: ignore[attr-defined]  # set from afar
+            loader.sampler.held = few > 0
+
     def on_train_epoch_start(self) -> None:
         """Forget the sums of the epoch before.
 
