@@ -15,6 +15,7 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
+from sae.callback_options import check_callbacks
 from sae.codes import Codes, CodesInMemory, StageInputs
 from sae.data.loader import Survey, TensorLoader
 from sae.errors import InputError, error_prefix
@@ -25,6 +26,7 @@ from sae.overhead import bursts, no_search_for_gpus, steps_at_once
 from sae.recipe import Recipe
 from sae.seeding import derive_generator, derive_seed
 from sae.summary import chain
+from sae.trainer_options import check_trainer
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,8 @@ class GreedyPretrainer:
         ``inputs`` gives what to train on and to validate, to a device that computes codes.
         """
         trainer = self.make_trainer(phase, module)
+        check_trainer(trainer)
+        check_callbacks(trainer.callbacks, phase.name)  # type: ignore[attr-defined]
         device = trainer.strategy.root_device
         done = self.journal.recall(phase, module, stack)
         if done is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from lightning import LightningModule, seed_everything
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -338,9 +339,15 @@ class ReconstructionModule(LightningModule):
 
     def _schedule(self, optimizer: Optimizer) -> LRScheduler:
         steps = max(1, int(self.trainer.estimated_stepping_batches))
+        epochs = range(self.trainer.max_epochs or 1)
         loader = self.trainer.train_dataloader
         if isinstance(loader, TensorLoader) and loader.burst > 1:  # those were bursts
-            steps = loader.n_batches * (self.trainer.max_epochs or 1)
+            steps = loader.n_batches * len(epochs)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # set from afar
+            if isinstance(callback, GradientAccumulationScheduler):  # the Trainer knows its first
+                batches = self.trainer.num_training_batches
+                each = (callback.get_accumulate_grad_batches(epoch) for epoch in epochs)
+                steps = sum(math.ceil(batches / n) for n in each)
         if self.recipe.schedule == "cosine":
             return CosineAnnealingLR(optimizer, T_max=steps)
         return OneCycleLR(optimizer, self.recipe.lr, total_steps=steps, cycle_momentum=False)
