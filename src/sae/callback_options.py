@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import (
     LearningRateFinder,
     ModelCheckpoint,
     ModelPruning,
+    OnExceptionCheckpoint,
     ProgressBar,
     SpikeDetection,
     StochasticWeightAveraging,
@@ -50,6 +51,10 @@ REFUSED: dict[type[Callback], tuple[str, str]] = {
     ModelPruning: (
         "which replaces the weights that a stage hands on by masked ones",
         "leave it out, or set pretrain.sparsity for codes with few active units",
+    ),
+    OnExceptionCheckpoint: (
+        "with which a training begins with the state that another one has left",
+        "leave it out: the run keeps its own last state, and --resume goes on from it",
     ),
     SpikeDetection: (
         "whose state Lightning cannot read again, so that the run could not go on after a stop",

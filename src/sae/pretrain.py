@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from sae.callback_options import check_callbacks
 from sae.codes import Codes, CodesInMemory, StageInputs
+from sae.data.convert import Samples, as_loader
 from sae.data.loader import Survey, TensorLoader
 from sae.errors import InputError, error_prefix
 from sae.health import check
@@ -207,20 +208,21 @@ class GreedyPretrainer:
         self.journal = journal or Journal()
         self.codes = codes or CodesInMemory()
 
-    def fit(
-        self, model: StackedAutoencoder, train: TensorLoader, val: TensorLoader
-    ) -> list[PhaseResult]:
+    def fit(self, model: StackedAutoencoder, train: Samples, val: Samples) -> list[PhaseResult]:
         """Pretrain and fine-tune ``model`` in place.
 
         Args:
             model: The stack; its weights are drawn anew from the seed, and its output bias is that
                 of the mean image.
-            train: Training inputs, (n, features).
-            val: Validation inputs.
+            train: Training inputs, (n, features): a TensorLoader, a tensor, a Dataset or a
+                DataLoader; see :func:`sae.data.convert.as_loader`.
+            val: Validation inputs, likewise; they are taken as they are stored.
 
         Returns:
             The result of each phase, in order.
         """
+        train = as_loader(train, "train", model.sizes[0], shuffle=True)
+        val = as_loader(val, "val", model.sizes[0], shuffle=False)
         check_recipes(model.stack, self.stages, self.finetune_recipe)
         for k, layer in enumerate(model.stack):
             layer.reset_parameters(derive_generator(self.seed, "init", k))
