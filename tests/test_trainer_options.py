@@ -97,6 +97,7 @@ def test_most_options_run_and_do_so_again_from_the_saved_config():
 def test_what_cannot_mean_the_same_in_several_trainings_is_refused(key):
     parameters = inspect.signature(Trainer.__init__).parameters
     options = Namespace({name: each.default for name, each in parameters.items()})
+    options.num_sanity_val_steps = 0  # the command line's default
     check_trainer_options(options)
     options[key] = yaml.safe_load(WRONG[key])
     with pytest.raises(InputError, match=f"^trainer.{key}: expected nothing here, found "):

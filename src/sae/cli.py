@@ -291,6 +291,7 @@ _EXPECTED_WARNINGS = [
     (".*Be aware that when using `ckpt_path`, callbacks.*", "only the weights are read"),
     (".*args parameter is intended to run from within Python.*", "main has seen to the words"),
     (".*could not find the monitored key in the returned metrics.*", "not every epoch validates"),
+    (".*but loading a checkpoint outside the 'fit' stage.*", "it holds the averaged weights"),
     (".*Checkpoint directory.*exists and is not empty.*", "the phase's folder is ours"),
 ]
 
