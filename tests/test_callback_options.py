@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers import fit, read
 from lightning import Callback
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning_utilities.core.imports import module_available
 
 from sae import callback_options
@@ -126,6 +126,13 @@ def test_a_monitor_is_to_hold_in_each_phase(capsys):
     assert "write val/loss" in found
     found = refused(capsys, *option("ModelCheckpoint", monitor="finetune/train/loss"))
     assert "write train/loss" in found
+    found = refused(capsys, *option("EarlyStopping", monitor="val_loss"))
+    assert "(train/loss, val/loss, val/sse, val/image_sse), found 'val_loss'" in found
+
+    class LogsMore(Callback):
+        pass
+
+    check_kinds([EarlyStopping("mine"), LogsMore()])
 
 
 def test_a_checkpoints_name_makes_no_folders_and_takes_none_of_ours(capsys):

@@ -8,6 +8,7 @@ from helpers import clone_state, loader, same_state, tiny_model
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
+from sae.callbacks import BestWeights
 from sae.codes import CodesInMemory
 from sae.corruption import Corruption
 from sae.data.rows import encode_rows
@@ -246,6 +247,27 @@ def test_one_monitor_holds_in_all_phases(tmp_path):
             assert metrics[name] == metrics[f"{phase}/{name}"]
         assert trainer.checkpoint_callback.best_model_score <= metrics["val/loss"]
         assert Path(trainer.checkpoint_callback.best_model_path).is_file()
+
+
+@pytest.mark.parametrize("loads", [False, True])
+def test_the_loss_told_is_that_of_the_weights_that_went_on(loads, tmp_path):
+    """A user's ModelCheckpoint alone leaves the last weights in place, whatever it monitors."""
+    made = []
+
+    def own(phase, module):
+        keeper = ModelCheckpoint(
+            tmp_path / phase.name, monitor="val/loss" if loads else "train/loss"
+        )
+        callbacks = [keeper, *([BestWeights()] if loads else [])]
+        made.append(Trainer(max_epochs=3, logger=False, callbacks=callbacks))
+        return made[-1]
+
+    model, data, wild = tiny_model(), loader(n=24, shuffle=True), Recipe(epochs=3, lr=2.0)
+    results = GreedyPretrainer([wild] * 2, wild, own).fit(model, data, loader())
+    with torch.no_grad():
+        sse = (model(loader().x) - loader().x).square().sum(dim=1).mean().item()
+    assert results[-1].loss == pytest.approx(sse, rel=1e-5)
+    assert (results[-1].checkpoint is None) == (not loads)
 
 
 @pytest.mark.parametrize("monitor", ["stage2/val/loss", "finetune/val/loss"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lightning import Callback
 from lightning.pytorch.callbacks import (
@@ -63,6 +63,13 @@ REFUSED: dict[type[Callback], tuple[str, str]] = {
 }
 # These themselves do nothing that is of use; a subclass may.
 BASES: tuple[type[Callback], ...] = (BaseFinetuning, BasePredictionWriter, ProgressBar)
+# What each phase logs, and what one under a penalty logs beside it.
+MEASURED = ("train/loss", "val/loss", "val/sse", "val/image_sse")
+PENALISED = tuple(
+    f"{split}/{name}"
+    for split in ("train", "val")
+    for name in ("reconstruction", "sparsity", "activity")
+)
 _KEY = "trainer.callbacks"
 _OF_A_PHASE = re.compile(r"(stage[0-9]+|finetune)/(.+)")
 _OURS = ("best", "last")
@@ -81,8 +88,10 @@ def check_callbacks(callbacks: Iterable[Callback], phase: str | None = None) -> 
             _check_file_name(callback)
 
 
-def check_kinds(callbacks: Iterable[Callback]) -> None:
+def check_kinds(callbacks: Sequence[Callback]) -> None:
     """Raise :class:`InputError` for a callback that the command line does not take."""
+    if all(type(callback).__module__.startswith("lightning.") for callback in callbacks):
+        _check_monitors_exist(callbacks)  # a callback of the user's may log more
     for callback in callbacks:
         for kind, (why, remedy) in REFUSED.items():
             if isinstance(callback, kind):
@@ -111,8 +120,22 @@ def _check_monitor(callback: Callback, phase: str | None) -> None:
     match = _OF_A_PHASE.fullmatch(monitor) if isinstance(monitor, str) else None
     if match and match.group(1) != phase:
         found = f"{show(monitor)} in {type(callback).__name__}"
-        remedy = f"write {match.group(2)}, which is that of the phase at work"
+        common = match.group(2) if match.group(2) in (*MEASURED, *PENALISED) else "val/loss"
+        remedy = f"write {common}, which is that of the phase at work"
         raise InputError(_KEY, "a monitor that each phase has", found, remedy)
+
+
+def _check_monitors_exist(callbacks: Iterable[Callback]) -> None:
+    """Say before the first epoch what Lightning says after it."""
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        of_a_phase = isinstance(monitor, str) and _OF_A_PHASE.fullmatch(monitor)
+        counted = isinstance(callback, ModelCheckpoint) and monitor in ("epoch", "step")
+        known = monitor in (None, *MEASURED, *PENALISED) or counted or of_a_phase
+        if not known:
+            found = f"{show(monitor)} in {type(callback).__name__}"
+            expected = f"a monitor that is logged ({', '.join(MEASURED)})"
+            raise InputError(_KEY, expected, found, "choose one of these")
 
 
 def _check_file_name(callback: ModelCheckpoint) -> None:

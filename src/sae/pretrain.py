@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from lightning import Trainer
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from sae.callback_options import check_callbacks
 from sae.codes import Codes, CodesInMemory, StageInputs
@@ -297,13 +297,13 @@ class GreedyPretrainer:
             )
         seconds = started.seconds + time.perf_counter() - start
         health = check(module.net, phase.recipe, val, device)
-        best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
+        best = _best_weights(trainer)
         result = PhaseResult(
             phase=phase,
             seconds=seconds,
             epochs=trainer.current_epoch,
-            loss=_loss_that_goes_on(trainer, phase),
-            checkpoint=best,
+            loss=_loss_that_goes_on(trainer, best, phase),
+            checkpoint=None if best is None else best.best_model_path,
             health=health.as_dict(),
             warnings=health.warnings(phase.subject),
         )
@@ -311,11 +311,24 @@ class GreedyPretrainer:
         return result
 
 
-def _loss_that_goes_on(trainer: Trainer, phase: Phase) -> float | None:
-    """The best validation loss, where the Trainer goes on with the best weights, else the last."""
-    loss = getattr(trainer.checkpoint_callback, "best_model_score", None)
-    if loss is None:
-        loss = trainer.callback_metrics.get(f"{phase.name}/val/loss")
+def _best_weights(trainer: Trainer) -> ModelCheckpoint | None:
+    """Who keeps the best weights, where they went on: a user's checkpoints alone change nothing."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set from afar
+    keeper = trainer.checkpoint_callback
+    loaded = any(getattr(each, "loads_best_weights", False) for each in callbacks)
+    kept = isinstance(keeper, ModelCheckpoint) and bool(keeper.best_model_path)
+    return keeper if loaded and kept and isinstance(keeper, ModelCheckpoint) else None
+
+
+def _loss_that_goes_on(
+    trainer: Trainer, best: ModelCheckpoint | None, phase: Phase
+) -> float | None:
+    """The validation loss of the best weights, where they went on, else the last one."""
+    names = (f"{phase.name}/val/loss", "val/loss")
+    if best is not None:
+        loss = best.best_model_score if best.monitor in names else None
+    else:
+        loss = trainer.callback_metrics.get(names[0])
     return None if loss is None else float(loss)
 
 

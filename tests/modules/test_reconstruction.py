@@ -7,8 +7,10 @@ import pytest
 import torch
 from helpers import clone_state, loader, same_state, tiny_model, tiny_stack
 from lightning import Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.loggers import CSVLogger
 
+from sae.callback_options import MEASURED, PENALISED
 from sae.codes import CodesInMemory
 from sae.corruption import Corruption
 from sae.data.loader import Share
@@ -122,6 +124,7 @@ def test_a_sparse_stage_ends_near_its_target_activity(corruption):
     data = loader(n=64, batch_size=16)
     assert stage.encode(data.x).mean() > 0.3
     trainer = fit(stage, data, epochs=40)
+    assert set(trainer.callback_metrics) >= {*PENALISED}
     activity = trainer.callback_metrics["stage1/train/activity"].item()
     assert activity == pytest.approx(0.1, abs=0.02)
     assert stage.encode(data.x).mean() < 0.13
@@ -133,8 +136,7 @@ def test_metrics_are_named_by_phase_and_are_means_per_image():
     trainer = fit(stage, data, epochs=1)
     sse = (stage(data.x) - data.x).square().sum(dim=1).mean().item()
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    names = ("train/loss", "val/loss", "val/sse", "val/image_sse")
-    assert set(metrics) == {*names, *(f"stage1/{name}" for name in names)}
+    assert set(metrics) == {*MEASURED, *(f"stage1/{name}" for name in MEASURED)}
     assert list(metrics.values()) == pytest.approx([sse] * 8, rel=1e-4)
 
 
@@ -149,8 +151,7 @@ def test_loggers_are_told_the_names_of_the_phase_alone(tmp_path):
     Trainer(max_epochs=1, logger=logger, enable_checkpointing=False).fit(
         Stage(tiny_stack(), 0, Recipe()), data, data
     )
-    names = ("train/loss", "val/loss", "val/sse", "val/image_sse")
-    assert sorted(logger.names) == sorted(f"stage1/{name}" for name in names)
+    assert sorted(logger.names) == sorted(f"stage1/{name}" for name in MEASURED)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
@@ -240,3 +241,12 @@ def test_overfitting_takes_the_same_batches_each_epoch():
         epochs = torch.cat(seen[:2]), torch.cat(seen[2:])
         assert torch.equal(*epochs) == ("overfit_batches" in options)
     assert not torch.equal(seen[0], data.x[:8])
+
+
+def test_a_schedule_ends_with_the_training_however_many_batches_make_a_step():
+    stage = Stage(tiny_stack(), 0, Recipe(schedule="one_cycle", lr=0.1))
+    scheduler = GradientAccumulationScheduler({0: 4, 1: 1})
+    trainer = Trainer(max_epochs=3, callbacks=[scheduler], **QUIET)
+    trainer.fit(stage, loader(n=40), loader())
+    schedule = trainer.lr_scheduler_configs[0].scheduler
+    assert trainer.global_step == schedule.total_steps == schedule.last_epoch == 2 + 5 + 5
