@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from helpers import clone_state, loader, same_state, tiny_model
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
+from sae.callbacks import BestWeights
 from sae.codes import CodesInMemory
 from sae.corruption import Corruption
 from sae.data.rows import encode_rows
+from sae.errors import InputError
 from sae.modules import Stage
 from sae.pretrain import GreedyPretrainer, plan
 from sae.recipe import Recipe
@@ -226,3 +230,89 @@ def test_each_phase_has_its_health_and_says_what_is_wrong():
     _, _, results, _ = run([Recipe(epochs=1, lr=1e-9)] * 2, Recipe(epochs=1, lr=1e-9))
     assert results[0].warnings[0].startswith("stage 1 reconstructs no more than the mean image")
     assert results[2].warnings[0].startswith("the fine-tuned stack reconstructs no more than")
+
+
+def phases_with(make_callbacks, **options):
+    """Fit with a Trainer of the user's own for each phase; the Trainers."""
+    made = []
+
+    def own(phase, module):
+        quiet = {"logger": False, "enable_model_summary": False, "enable_progress_bar": False}
+        made.append(Trainer(max_epochs=2, callbacks=make_callbacks(), **quiet, **options))
+        return made[-1]
+
+    data = loader(n=24, shuffle=True)
+    GreedyPretrainer([RECIPE] * 2, RECIPE, own).fit(tiny_model(), data, loader())
+    return made
+
+
+def test_one_monitor_holds_in_all_phases(tmp_path):
+    def callbacks():
+        return [
+            ModelCheckpoint(tmp_path, monitor="val/loss", filename="{epoch}"),
+            EarlyStopping("train/loss", patience=1, min_delta=1e9),
+        ]
+
+    trainers = phases_with(callbacks)
+    assert [trainer.current_epoch for trainer in trainers] == [2, 2, 2]
+    for trainer, phase in zip(trainers, ("stage1", "stage2", "finetune"), strict=True):
+        metrics = trainer.callback_metrics
+        for name in ("train/loss", "val/loss", "val/image_sse"):
+            assert metrics[name] == metrics[f"{phase}/{name}"]
+        assert trainer.checkpoint_callback.best_model_score <= metrics["val/loss"]
+        assert Path(trainer.checkpoint_callback.best_model_path).is_file()
+
+
+@pytest.mark.parametrize("loads", [False, True])
+def test_the_loss_told_is_that_of_the_weights_that_went_on(loads, tmp_path):
+    """A user's ModelCheckpoint alone leaves the last weights in place, whatever it monitors."""
+    made = []
+
+    def own(phase, module):
+        keeper = ModelCheckpoint(
+            tmp_path / phase.name, monitor="val/loss" if loads else "train/loss"
+        )
+        callbacks = [keeper, *([BestWeights()] if loads else [])]
+        made.append(Trainer(max_epochs=3, logger=False, callbacks=callbacks))
+        return made[-1]
+
+    model, data, wild = tiny_model(), loader(n=24, shuffle=True), Recipe(epochs=3, lr=2.0)
+    results = GreedyPretrainer([wild] * 2, wild, own).fit(model, data, loader())
+    with torch.no_grad():
+        sse = (model(loader().x) - loader().x).square().sum(dim=1).mean().item()
+    assert results[-1].loss == pytest.approx(sse, rel=1e-5)
+    assert (results[-1].checkpoint is None) == (not loads)
+
+
+@pytest.mark.parametrize("monitor", ["stage2/val/loss", "finetune/val/loss"])
+def test_a_monitor_of_one_phase_alone_is_answered_before_any_training(monitor):
+    with pytest.raises(InputError, match=r"monitor that each phase has, .* write val/loss"):
+        phases_with(lambda: [EarlyStopping(monitor)])
+
+
+def test_a_metric_with_a_slash_makes_no_folders(tmp_path):
+    named = {"monitor": "val/loss", "filename": "{epoch}-{val/loss:.1f}"}
+    with pytest.raises(InputError, match=r"no slash.* write val_loss=\{val/loss\} there"):
+        phases_with(lambda: [ModelCheckpoint(tmp_path, **named)])
+    phases_with(lambda: [ModelCheckpoint(tmp_path, **named, auto_insert_metric_name=False)])
+    assert len(list(tmp_path.iterdir())) == len(list(tmp_path.glob("*.ckpt"))) == 3
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_other_than_single_precision_of_the_weights_is_answered_by_a_sentence(precision):
+    with pytest.raises(InputError, match="the weights themselves stay in 32 bits"):
+        phases_with(list, precision=precision, enable_checkpointing=False)
+
+
+def test_shuffled_validation_inputs_do_not_lose_their_images():
+    """The error in pixels of stage 2 is that of each code's own image."""
+    errors = []
+    for shuffle in (False, True):
+        model = tiny_model()
+        recorder = Recorder(model)
+        data = loader(n=24, shuffle=True)
+        GreedyPretrainer([RECIPE] * 2, Recipe(epochs=0), recorder).fit(
+            model, data, loader(n=40, shuffle=shuffle)
+        )
+        errors.append(float(recorder.trainers[1].callback_metrics["stage2/val/image_sse"]))
+    assert errors[0] == pytest.approx(errors[1], rel=1e-5)

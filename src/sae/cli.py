@@ -17,11 +17,13 @@ import yaml
 from jsonargparse import Namespace
 from lightning import Trainer
 from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sae import faults, report, resume, summary
 from sae.checkpoints import WholeFileIO, check_same_data, load_checkpoint
+from sae.config_text import written
 from sae.data import ImageDataModule
 from sae.devices import fast_products
 from sae.errors import InputError, exit_with, show
@@ -58,6 +60,8 @@ class SAECLI(OptionsCLI):
             self._say_how_to_go_on(run)
             sys.exit(128 + error.signum)
         except MisconfigurationException as error:
+            if run is not None:
+                run.discard_if_untouched()
             raise trainer_error(error) from None
         except InputError:
             if run is not None:
@@ -81,7 +85,7 @@ class SAECLI(OptionsCLI):
         root, name = Path(self.trainer.default_root_dir), self._run_name()
         named = self.config.fit.pop("resume")
         self.config.fit.name = name
-        config = self._parser("fit").dump(self.config.fit, skip_unset=True)
+        config = written(self._parser("fit"), self.config.fit)
         settings = resume.settings(yaml.safe_load(config))
         run = None
         about = data.summary()
@@ -123,7 +127,7 @@ class SAECLI(OptionsCLI):
     @rank_zero_only
     def _say_how_to_go_on(self, run: Run | None) -> None:
         line = "broken off"
-        if run is not None and self._option("trainer").enable_checkpointing is not False:
+        if run is not None and _can_go_on(run):
             line += f"; go on with: python cli.py fit --resume {typed_path(run.folder)}"
         print(f"\n{line}", file=sys.stderr, flush=True)
 
@@ -132,10 +136,13 @@ class SAECLI(OptionsCLI):
         dry = bool(options.fast_dev_run)
         extras = Extras(
             pictures_every=self._option("pictures_every"),
-            progress_bar=options.enable_progress_bar is not False,
+            # A bar among the user's callbacks takes the place of ours: a Trainer has but one.
+            progress_bar=options.enable_progress_bar is not False
+            and not any(isinstance(each, ProgressBar) for each in as_list(options.callbacks)),
             checkpoints=options.enable_checkpointing is not False and not dry,
             tensorboard=options.logger is not False and not dry,
             projector=self._option("projector"),
+            step_losses_every=options.log_every_n_steps or 0,
             cache=self._option("pretrain").cache,
         )
         return Experiment(
@@ -249,6 +256,12 @@ def _report(words: list[str]) -> None:
     print(f"report: {shown_path(report.write(Path(options.run)))}", flush=True)
 
 
+def _can_go_on(run: Run) -> bool:
+    """Whether a run has left anything to go on from: a finished phase, or a phase's last state."""
+    kept = any(entry["weights"] is not None for entry in run.manifest.get("phases", []))
+    return kept or any(run.folder.glob("*/checkpoints/last.ckpt"))
+
+
 def _metric_error(error: Exception) -> InputError:
     """An EarlyStopping of the config's own, on a metric that this phase does not log."""
     remedy = "take one of these, or set pretrain.patience and finetune.patience instead"
@@ -278,14 +291,20 @@ _EXPECTED_WARNINGS = [
     (".*Be aware that when using `ckpt_path`, callbacks.*", "only the weights are read"),
     (".*args parameter is intended to run from within Python.*", "main has seen to the words"),
     (".*could not find the monitored key in the returned metrics.*", "not every epoch validates"),
+    (".*but loading a checkpoint outside the 'fit' stage.*", "it holds the averaged weights"),
     (".*Checkpoint directory.*exists and is not empty.*", "the phase's folder is ours"),
 ]
 
 
 def _quiet() -> None:
-    """Leave the screen to the run: Lightning would greet us once for every Trainer."""
+    """Leave the screen to the run: Lightning would greet us once for every Trainer.
+
+    Its callbacks and profilers say nothing unless they are asked to.
+    """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("lightning.pytorch.callbacks", "lightning.pytorch.profilers"):
+        logging.getLogger(name).setLevel(logging.INFO)
     for message, _reason in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message=message)
 

@@ -24,6 +24,7 @@ from sae.callbacks import (
     RunLogger,
     Snapshot,
     StageProgressBar,
+    StepLosses,
     WholePath,
     phase_checkpoints,
 )
@@ -53,6 +54,7 @@ class Extras:
             from which a run that was broken off goes on.
         tensorboard: Write event files.
         projector: Put the codes into TensorBoard's embedding projector.
+        step_losses_every: Log the loss of every so many steps; 0 of none.
         cache: Where codes are kept on which the next stage trains: memory, disk or none.
     """
 
@@ -61,6 +63,7 @@ class Extras:
     checkpoints: bool = True
     tensorboard: bool = True
     projector: bool = False
+    step_losses_every: int = 0
     cache: str = "memory"
 
 
@@ -175,6 +178,8 @@ class Experiment:
         callbacks: list[Callback] = [MetricsCSV(self.run.folder / METRICS)]
         if loggers:
             callbacks.append(WholePath(phase.epochs_before))
+        if self.extras.step_losses_every:
+            callbacks.append(StepLosses(self.extras.step_losses_every))
         if self.extras.progress_bar:
             callbacks.append(
                 StageProgressBar(phase.name, phase.title, phase.epochs_before, phase.epochs_overall)
@@ -200,7 +205,7 @@ class Experiment:
     # Figures
 
     def _evaluate(self) -> dict[str, float]:
-        quiet = {"callbacks": [], "enable_progress_bar": False}
+        quiet: dict[str, Any] = {"callbacks": [], "enable_progress_bar": False, "profiler": None}
         val_sse = validation_sse(self._trainer(logger=False, **quiet), self.model, self.data)
         trainer = self._trainer(logger=[], **quiet)
         # The other processes compare nothing: they need not fit it.

@@ -14,9 +14,11 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from sae.callback_options import check_callbacks, check_device_stats, check_kinds
 from sae.codes import CACHES
 from sae.corruption import Corruption
 from sae.data import ImageDataModule
@@ -26,7 +28,7 @@ from sae.modules import StackedAutoencoder
 from sae.pretrain import check_recipes, check_values
 from sae.recipe import PretrainRecipe, Recipe, recipe, stage_recipes
 from sae.sparsity import Sparsity
-from sae.trainer_options import check_trainer_options
+from sae.trainer_options import check_trainer, check_trainer_options
 from sae.usage import OneSentenceParser, check_words
 
 VERBS = {
@@ -170,8 +172,17 @@ class OptionsCLI(LightningCLI):
             )
             raise wrong from None
         check_integer("pictures_every", self._option("pictures_every"), -1, "give epochs, 0 or -1")
+        self._check_callbacks()
         self._check_projector()
         self._read_recipes()
+
+    def _check_callbacks(self) -> None:
+        check_trainer(self.trainer)
+        named = as_list(self._option("trainer").callbacks)
+        check_kinds(named)
+        check_callbacks(named)
+        if self.subcommand == "fit":
+            check_device_stats(named, self.trainer.strategy.root_device.type)
 
     def _check_projector(self) -> None:
         """Refuse what would silently do nothing."""
@@ -217,9 +228,14 @@ class OptionsCLI(LightningCLI):
         """A Trainer of the options and ``kwargs``, with fresh copies of the user's callbacks.
 
         A callback that has seen one training is spent: a shared EarlyStopping would end the next
-        one after its first epoch. What the Trainer finds wrong is wrong in the options.
+        one after its first epoch. So is a profiler, or a strategy. What the Trainer finds wrong is
+        wrong in the options.
         """
         named = as_list(self._option("trainer").callbacks)
+        if kwargs.get("enable_progress_bar") is False:
+            named = [each for each in named if not isinstance(each, ProgressBar)]
+        for key in ("profiler", "strategy"):
+            kwargs.setdefault(key, copy.deepcopy(self._option("trainer")[key]))
         closing = kwargs.pop("closing", [])
         callbacks = [*kwargs.pop("callbacks", []), *copy.deepcopy(named), *closing]
         try:

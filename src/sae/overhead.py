@@ -13,11 +13,13 @@ from lightning.pytorch.callbacks import (
     EarlyStopping,
     LearningRateMonitor,
     ModelSummary,
-    ProgressBar,
+    TQDMProgressBar,
 )
 from lightning.pytorch.plugins import MixedPrecision, Precision
+from lightning.pytorch.profilers import PassThroughProfiler, Profiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
-from torch import nn
+
+from sae.modules import StackedAutoencoder, Stage
 
 _ASK_THE_DRIVER = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
@@ -58,28 +60,33 @@ def imports_set_aside() -> Iterator[None]:
 # A burst of steps is to take long beside what the Trainer does once for each: half a millisecond.
 MOST_STEPS = 16
 MOST_PRODUCTS = 2**31  # of a weight and an input, forward: some tenth of a second on two cores
-# Callbacks of Lightning's that neither look at single steps nor change how they are taken. Ours say
-# so themselves, by ``looks_at_epochs_only``; whoever does not is shown each step.
-_AT_EASE = (EarlyStopping, ModelSummary, ProgressBar)
+# What is known to look at epochs only, and not to change how steps are taken. A subclass may do
+# either, so the types are compared exactly. Our callbacks say so in their own class body, by
+# ``looks_at_epochs_only``; a subclass does not inherit it.
+MODULES: tuple[type[LightningModule], ...] = (Stage, StackedAutoencoder)
+CALLBACKS: tuple[type[Callback], ...] = (EarlyStopping, ModelSummary, TQDMProgressBar)
 
 
-def steps_at_once(trainer: Trainer, net: nn.Module, batch_size: int) -> int:
+def steps_at_once(trainer: Trainer, module: LightningModule, batch_size: int) -> int:
     """How many steps of the optimiser the Trainer may take as one of its own.
 
     The Trainer does for each batch what takes longer than a tenth of a small network's step. Where
-    nobody looks at single steps, and none of its options counts or changes them, several are taken
-    in a row. The weights are the same, bit for bit.
+    module and callbacks are known not to look at single steps, and none of the Trainer's options
+    counts or changes them, several are taken in a row. The weights are the same, bit for bit.
 
     Args:
         trainer: Of this phase.
-        net: What is trained.
+        module: What is trained.
         batch_size: Samples in a batch.
 
     Returns:
         A number of steps; 1 leaves them to the Trainer.
     """
+    profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]  # set from afar
     untouched = (
-        isinstance(trainer.strategy, SingleDeviceStrategy)
+        type(trainer) is Trainer
+        and type(trainer.strategy) is SingleDeviceStrategy
+        and type(profiler) is PassThroughProfiler
         and _adds_up_alike(trainer.precision_plugin)
         and trainer.gradient_clip_val is None
         and trainer.accumulate_grad_batches == 1
@@ -90,8 +97,11 @@ def steps_at_once(trainer: Trainer, net: nn.Module, batch_size: int) -> int:
         and trainer.max_steps == -1
     )
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set from afar
-    if not untouched or any(_looks_at_steps(callback) for callback in callbacks):
+    known = type(module) in MODULES and _is_unchanged(module)
+    if not (untouched and known and all(_looks_at_epochs_only(each) for each in callbacks)):
         return 1
+    net = module.net
+    assert isinstance(net, torch.nn.Module)
     products = batch_size * sum(parameter.numel() for parameter in net.parameters())
     return max(1, min(MOST_STEPS, MOST_PRODUCTS // products))
 
@@ -105,7 +115,10 @@ def bursts(trainer: Trainer, module: LightningModule, steps: int) -> Iterator[No
         module: What is fitted; afterwards any Trainer trains it as usual.
         steps: Of :func:`steps_at_once`.
     """
-    module.automatic_optimization = steps == 1
+    if steps == 1:
+        yield
+        return
+    module.automatic_optimization = False
     try:
         yield
     finally:
@@ -119,13 +132,19 @@ def bursts(trainer: Trainer, module: LightningModule, steps: int) -> Iterator[No
 
 def _adds_up_alike(precision: Precision) -> bool:
     """Whether a step of its own does no more than to cast: no scaler looks at the gradients."""
-    mixed = isinstance(precision, MixedPrecision) and precision.scaler is None
+    mixed = type(precision) is MixedPrecision and precision.scaler is None
     return mixed or type(precision) is Precision
 
 
-def _looks_at_steps(callback: Callback) -> bool:
-    """Whether it may do something at single steps that would be missed."""
+def _looks_at_epochs_only(callback: Callback) -> bool:
+    """Whether it is known to do nothing at single steps that would be missed."""
+    kind = type(callback)
+    known = kind in CALLBACKS or vars(kind).get("looks_at_epochs_only") is True
     if isinstance(callback, LearningRateMonitor):
-        return callback.logging_interval != "epoch"
-    at_ease = isinstance(callback, _AT_EASE) or getattr(callback, "looks_at_epochs_only", False)
-    return not at_ease
+        known = kind is LearningRateMonitor and callback.logging_interval == "epoch"
+    return known and _is_unchanged(callback)
+
+
+def _is_unchanged(thing: Callback | LightningModule) -> bool:
+    """Whether no method of its class has been replaced on this very object."""
+    return not any(callable(getattr(type(thing), name, None)) for name in vars(thing))

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from lightning import Trainer
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
+from sae.callback_options import check_callbacks
 from sae.codes import Codes, CodesInMemory, StageInputs
+from sae.data.convert import Samples, as_loader
 from sae.data.loader import Survey, TensorLoader
 from sae.devices import fast_products, placed
 from sae.errors import InputError, error_prefix
@@ -26,6 +28,7 @@ from sae.overhead import bursts, no_search_for_gpus, steps_at_once
 from sae.recipe import Recipe
 from sae.seeding import derive_generator, derive_seed
 from sae.summary import chain
+from sae.trainer_options import check_trainer
 from sae.waiting import adapted
 
 # Codes that the initial weights of a stage are fitted to.
@@ -211,23 +214,24 @@ class GreedyPretrainer:
         self.codes = codes or CodesInMemory()
 
     @fast_products()
-    def fit(
-        self, model: StackedAutoencoder, train: TensorLoader, val: TensorLoader
-    ) -> list[PhaseResult]:
+    def fit(self, model: StackedAutoencoder, train: Samples, val: Samples) -> list[PhaseResult]:
         """Pretrain and fine-tune ``model`` in place.
 
         Args:
             model: The stack; its weights are drawn anew from the seed. The first layer starts at
                 the mean of the inputs, and each stage above it, when it is trained, fits its own
                 to the codes it trains on.
-            train: Training inputs, (n, features).
-            val: Validation inputs.
+            train: Training inputs, (n, features): a TensorLoader, a tensor, a Dataset or a
+                DataLoader; see :func:`sae.data.convert.as_loader`.
+            val: Validation inputs, likewise; they are taken as they are stored.
 
         Returns:
             The result of each phase, in order. Afterwards the model lies on the CPU.
         """
+        samples = as_loader(train, "train", model.sizes[0], shuffle=True)
+        held_out = as_loader(val, "val", model.sizes[0], shuffle=False)
         with adapted():
-            return self._fit(model, train, val)
+            return self._fit(model, samples, held_out)
 
     def _fit(
         self, model: StackedAutoencoder, train: TensorLoader, val: TensorLoader
@@ -296,6 +300,8 @@ class GreedyPretrainer:
         ``inputs`` gives what to train on and to validate, to a device that computes codes.
         """
         trainer = self.make_trainer(phase, module)
+        check_trainer(trainer)
+        check_callbacks(trainer.callbacks, phase.name)  # type: ignore[attr-defined]
         device = trainer.strategy.root_device
         done = self.journal.recall(phase, module, stack)
         if done is not None:
@@ -306,7 +312,7 @@ class GreedyPretrainer:
         samples = train.reseeded(order).on(device)
         if module.val_images is not None:
             module.val_images = module.val_images.on(device)
-        samples.burst = steps_at_once(trainer, module.net, train.batch_size)
+        samples.burst = steps_at_once(trainer, module, train.batch_size)
         module.train()  # the stage before left shared layers in eval mode
         start = time.perf_counter()
         with no_search_for_gpus(), bursts(trainer, module, samples.burst):
@@ -320,13 +326,13 @@ class GreedyPretrainer:
         seconds = started.seconds + time.perf_counter() - start
         with placed(module, device):
             health = check(module.net, phase.recipe, val)
-        best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
+        best = _best_weights(trainer)
         result = PhaseResult(
             phase=phase,
             seconds=seconds,
             epochs=trainer.current_epoch,
-            loss=_loss_that_goes_on(trainer, phase),
-            checkpoint=best,
+            loss=_loss_that_goes_on(trainer, best, phase),
+            checkpoint=None if best is None else best.best_model_path,
             health=health.as_dict(),
             warnings=health.warnings(phase.subject),
         )
@@ -334,11 +340,24 @@ class GreedyPretrainer:
         return result
 
 
-def _loss_that_goes_on(trainer: Trainer, phase: Phase) -> float | None:
-    """The best validation loss, where the Trainer goes on with the best weights, else the last."""
-    loss = getattr(trainer.checkpoint_callback, "best_model_score", None)
-    if loss is None:
-        loss = trainer.callback_metrics.get(f"{phase.name}/val/loss")
+def _best_weights(trainer: Trainer) -> ModelCheckpoint | None:
+    """Who keeps the best weights, where they went on: a user's checkpoints alone change nothing."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set from afar
+    keeper = trainer.checkpoint_callback
+    loaded = any(getattr(each, "loads_best_weights", False) for each in callbacks)
+    kept = isinstance(keeper, ModelCheckpoint) and bool(keeper.best_model_path)
+    return keeper if loaded and kept and isinstance(keeper, ModelCheckpoint) else None
+
+
+def _loss_that_goes_on(
+    trainer: Trainer, best: ModelCheckpoint | None, phase: Phase
+) -> float | None:
+    """The validation loss of the best weights, where they went on, else the last one."""
+    names = (f"{phase.name}/val/loss", "val/loss")
+    if best is not None:
+        loss = best.best_model_score if best.monitor in names else None
+    else:
+        loss = trainer.callback_metrics.get(names[0])
     return None if loss is None else float(loss)
 
 

@@ -28,7 +28,6 @@ _TRAINER = (
     "gradient_clip_val",
     "limit_train_batches",
     "limit_val_batches",
-    "max_time",
     "plugins",
     "precision",
 )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from lightning import Trainer
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
+
 from sae.errors import InputError, check_integer, check_number, show
 
 PRECISIONS = (None, 32, "32", "32-true", 16, "16", "16-mixed", "bf16", "bf16-mixed")
@@ -16,6 +19,16 @@ _LEFT_ALONE: dict[str, tuple[tuple[Any, ...], str]] = {
     "val_check_interval": ((None, 1.0), "leave it out: a run validates after each epoch"),
     "overfit_batches": ((0.0,), "leave it out, and limit the data with limit_train_batches"),
     "barebones": ((False,), "leave it out"),
+    "max_time": (
+        (None,),
+        "it would count anew in each training: give fewer epochs, or stop the run with Ctrl-C and "
+        "go on later with --resume",
+    ),
+    "model_registry": ((None,), "leave it out: the checkpoints lie in the run's folder"),
+    "use_distributed_sampler": (
+        (True,),
+        "leave it out: the loader itself gives each process its share of every batch",
+    ),
 }
 # Option -> its least value.
 _AT_LEAST = {
@@ -37,8 +50,7 @@ def check_trainer_options(options: Any) -> None:
     for key, (allowed, remedy) in _LEFT_ALONE.items():
         value = options.get(key)
         if value not in allowed:
-            expected = "nothing, for a run is several trainings"
-            raise InputError(f"trainer.{key}", expected, show(value), remedy)
+            raise InputError(f"trainer.{key}", "nothing here", show(value), remedy)
     for key, low in _AT_LEAST.items():
         check_integer(
             f"trainer.{key}", options.get(key), low, "give such a number, or leave it out"
@@ -50,15 +62,30 @@ def check_trainer_options(options: Any) -> None:
         if isinstance(limit, float) and limit > 1 and limit.is_integer():
             options[key] = int(limit)  # the parser makes 2.0 of 2, and the Trainer refuses that
         _check_limit(f"trainer.{key}", options.get(key))
-    precision = options.get("precision")
-    if precision not in PRECISIONS:
-        expected = "32-true, 16-mixed or bf16-mixed"
-        remedy = "choose one of these: the weights themselves stay in 32 bits"
-        raise InputError("trainer.precision", expected, show(precision), remedy)
+    check_precision(options.get("precision"))
     root = options.get("default_root_dir")
     if root is not None and ("://" in str(root) or "\0" in str(root)):
         remedy = "name one on this machine"
         raise InputError("trainer.default_root_dir", "a local folder", show(str(root)), remedy)
+
+
+def check_precision(precision: Any) -> None:
+    """Raise :class:`InputError` for one in which the weights themselves are not in 32 bits."""
+    if precision not in PRECISIONS:
+        expected = "32-true, 16-mixed or bf16-mixed"
+        remedy = "choose one of these: the weights themselves stay in 32 bits"
+        raise InputError("trainer.precision", expected, show(precision), remedy)
+
+
+def check_trainer(trainer: Trainer) -> None:
+    """Raise :class:`InputError` for what the plugins of a Trainer have chosen.
+
+    Their precision is its own, and files must be there when the best weights are read.
+    """
+    check_precision(trainer.precision)
+    if isinstance(trainer.strategy.checkpoint_io, AsyncCheckpointIO):
+        expected = "checkpoints that are written when the Trainer goes on"
+        raise InputError("trainer.plugins", expected, "AsyncCheckpointIO", "leave it out")
 
 
 def _check_machine(options: Any) -> None:
@@ -67,8 +94,14 @@ def _check_machine(options: Any) -> None:
     clip, log = options.get("gradient_clip_val"), options.get("log_every_n_steps")
     if clip is not None:
         check_number("trainer.gradient_clip_val", clip, 0.0, float("inf"), remedy)
+    elif options.get("gradient_clip_algorithm") is not None:
+        expected, found = "a gradient_clip_val with an algorithm", "none, so nothing is clipped"
+        raise InputError("trainer.gradient_clip_val", expected, found, "give one, such as 1.0")
     if log is not None:
         check_integer("trainer.log_every_n_steps", log, 0, remedy)
+        if log and options.get("logger") is False:
+            found = f"{log} with --trainer.logger false"
+            raise InputError("trainer.log_every_n_steps", "a logger to tell", found, "drop either")
     nodes, devices = options.get("num_nodes"), options.get("devices")
     check_integer("trainer.num_nodes", nodes, 1, remedy, high=_MOST_DEVICES)
     if str(devices).isdecimal():  # else a list of them, or auto

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import copy
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
 from helpers import clone_state, loader, same_state, tiny_model, tiny_stack
 from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.loggers import CSVLogger
 from torch.nn import functional
 
+from sae.callback_options import MEASURED, PENALISED
 from sae.codes import CodesInMemory
 from sae.corruption import Corruption
 from sae.data.loader import Share
@@ -178,6 +182,7 @@ def test_a_sparse_stage_ends_near_its_target_activity(corruption):
     data = loader(n=64, batch_size=16)
     assert stage.encode(data.x).mean() > 0.3
     trainer = fit(stage, data, epochs=40)
+    assert set(trainer.callback_metrics) >= {*PENALISED}
     activity = trainer.callback_metrics["stage1/train/activity"].item()
     assert activity == pytest.approx(0.1, abs=0.02)
     assert stage.encode(data.x).mean() < 0.13
@@ -189,9 +194,22 @@ def test_metrics_are_named_by_phase_and_are_means_per_image():
     trainer = fit(stage, data, epochs=1)
     sse = (stage(data.x) - data.x).square().sum(dim=1).mean().item()
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    names = ("train/loss", "val/loss", "val/sse", "val/image_sse")
-    assert set(metrics) == {f"stage1/{name}" for name in names}
-    assert list(metrics.values()) == pytest.approx([sse] * 4, rel=1e-4)
+    assert set(metrics) == {*MEASURED, *(f"stage1/{name}" for name in MEASURED)}
+    assert list(metrics.values()) == pytest.approx([sse] * 8, rel=1e-4)
+
+
+def test_loggers_are_told_the_names_of_the_phase_alone(tmp_path):
+    class Told(CSVLogger):
+        names: ClassVar[list[str]] = []
+
+        def log_metrics(self, metrics, step=None):
+            self.names.extend(metrics)
+
+    data, logger = loader(), Told(tmp_path)
+    Trainer(max_epochs=1, logger=logger, enable_checkpointing=False).fit(
+        Stage(tiny_stack(), 0, Recipe()), data, data
+    )
+    assert sorted(logger.names) == sorted(f"stage1/{name}" for name in MEASURED)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
@@ -325,3 +343,32 @@ def test_a_plain_trainer_finds_the_range_of_the_samples_and_keeps_it(tmp_path):
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     again = StackedAutoencoder.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
     assert again.input_range == model.input_range
+
+
+def test_overfitting_takes_the_same_batches_each_epoch():
+    """And a training after it is shuffled again, of the same loader."""
+    seen = []
+
+    class Watched(Stage):
+        def training_step(self, batch, batch_idx):
+            seen.append(batch[0].clone())
+            return super().training_step(batch, batch_idx)
+
+    data = loader(n=40, shuffle=True)
+    for options in ({"overfit_batches": 2}, {"limit_train_batches": 2}):
+        seen.clear()
+        Trainer(max_epochs=2, **QUIET, **options).fit(
+            Watched(tiny_stack(), 0, Recipe()), data, loader()
+        )
+        epochs = torch.cat(seen[:2]), torch.cat(seen[2:])
+        assert torch.equal(*epochs) == ("overfit_batches" in options)
+    assert not torch.equal(seen[0], data.x[:8])
+
+
+def test_a_schedule_ends_with_the_training_however_many_batches_make_a_step():
+    stage = Stage(tiny_stack(), 0, Recipe(schedule="one_cycle", lr=0.1))
+    scheduler = GradientAccumulationScheduler({0: 4, 1: 1})
+    trainer = Trainer(max_epochs=3, callbacks=[scheduler], **QUIET)
+    trainer.fit(stage, loader(n=40), loader())
+    schedule = trainer.lr_scheduler_configs[0].scheduler
+    assert trainer.global_step == schedule.total_steps == schedule.last_epoch == 2 + 5 + 5

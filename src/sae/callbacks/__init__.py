@@ -5,6 +5,7 @@ from sae.callbacks.checkpoints import BestWeights, Snapshot, phase_checkpoints
 from sae.callbacks.metrics_csv import MetricsCSV
 from sae.callbacks.pictures import PhasePictures
 from sae.callbacks.progress import StageProgressBar
+from sae.callbacks.step_losses import StepLosses
 from sae.callbacks.whole_path import WholePath
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "RunLogger",
     "Snapshot",
     "StageProgressBar",
+    "StepLosses",
     "WholePath",
     "phase_checkpoints",
 ]

@@ -105,6 +105,7 @@ class BestWeights(Callback):
     """
 
     looks_at_epochs_only = True  # see sae.overhead
+    loads_best_weights = True  # see sae.pretrain
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Load them, where the Trainer keeps checkpoints."""

@@ -21,6 +21,8 @@ class StageProgressBar(TQDMProgressBar):
         epochs_overall: Epochs of the whole run.
     """
 
+    looks_at_epochs_only = True  # see sae.overhead
+
     BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
     def __init__(self, phase: str, title: str, epochs_before: int, epochs_overall: int) -> None:

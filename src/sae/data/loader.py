@@ -40,6 +40,7 @@ class _EpochOrder:
         seed: Of the order.
         block: Rows that lie together on disk; None where all rows may come after all others.
         epoch: Which.
+        held: As they are stored all the same: the Trainer overfits on a few batches.
     """
 
     n_samples: int
@@ -47,20 +48,21 @@ class _EpochOrder:
     seed: int
     block: int | None = None
     epoch: int = 0
+    held: bool = False
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def blocks(self) -> Tensor | None:
         """The order of the blocks, where there are any."""
-        if not self.shuffle or self.block is None:
+        if not self.shuffle or self.held or self.block is None:
             return None
         generator = derive_generator(self.seed, "blocks", self.epoch)
         return torch.randperm(math.ceil(self.n_samples / self.block), generator=generator)
 
     def indices(self) -> Tensor | None:
         """The order of the samples; None as they are stored."""
-        if not self.shuffle:
+        if not self.shuffle or self.held:
             return None
         blocks, generator = self.blocks(), derive_generator(self.seed, "order", self.epoch)
         if blocks is None or self.block is None:

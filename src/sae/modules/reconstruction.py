@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from lightning import LightningModule, seed_everything
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -137,14 +138,6 @@ class ReconstructionModule(LightningModule):
     def input_range(self) -> tuple[float, float]:
         """Least and greatest value of the inputs of ``net``: pixels, or codes."""
         return self.below.range if len(self.below) else self.pixel_range or PIXELS
-
-    def on_train_start(self) -> None:
-        """Look between which values the pixels lie, where nobody has and salt and pepper asks."""
-        corruption, train = self.recipe.corruption, self.trainer.train_dataloader
-        asks = corruption is not None and corruption.kind == "salt_and_pepper"
-        unknown = self.pixel_range is None and not len(self.below)
-        if asks and unknown and isinstance(train, TensorLoader):
-            self.pixel_range = train.survey().pixel_range
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep between which values the pixels lie: figures on corrupted inputs want that noise."""
@@ -320,6 +313,19 @@ class ReconstructionModule(LightningModule):
             rho_hat = shares.mean(dim=0)
         return rho_hat
 
+    def on_train_start(self) -> None:
+        """Look at the loader: between which values its pixels lie, and whether it may shuffle."""
+        loader, corruption = self.trainer.train_dataloader, self.recipe.corruption
+        if not isinstance(loader, TensorLoader):
+            return
+        asks = corruption is not None and corruption.kind == "salt_and_pepper"
+        if asks and self.pixel_range is None and not len(self.below):  # else it is known
+            self.pixel_range = loader.survey().pixel_range
+        # A Trainer that is to overfit on some batches says that it stops the shuffling, and can do
+        # so for a DataLoader alone.
+        few: float = self.trainer.overfit_batches  # type: ignore[attr-defined]  # set from afar
+        loader.sampler.held = few > 0
+
     def on_train_epoch_start(self) -> None:
         """Forget the sums of the epoch before.
 
@@ -363,19 +369,24 @@ class ReconstructionModule(LightningModule):
         return f"{error} per {'code' if len(self.below) else 'image'}{penalty}"
 
     def _log_means(self, split: str) -> None:
+        if not self._means[split].sums:  # a step of a subclass's own has added nothing
+            return
         means = self._means[split].compute(self.trainer.strategy)
         if not torch.isfinite(means["loss"]):
             raise self._diverged(split, means["loss"].item(), f"epoch {self.current_epoch}")
-        self._log({f"{self.phase}/{split}/{name}": mean for name, mean in means.items()})
+        self._log({f"{split}/{name}": mean for name, mean in means.items()})
 
-    def _log(self, metrics: dict[str, Tensor]) -> None:
+    def _log(self, means: dict[str, Tensor]) -> None:
         """Log what the epoch has come to, to the loggers at once.
 
         The Trainer would tell them only when the epoch's checkpoint is written: a run that goes on
-        from there would have a gap.
+        from there would have a gap. Callbacks find each figure under its phase's own name, and
+        under one that all phases have in common, for a ``monitor`` that holds in each.
         """
+        metrics = {f"{self.phase}/{name}": mean for name, mean in means.items()}
+        both = {**metrics, **means}
         self.log_dict(
-            metrics, on_step=False, on_epoch=True, batch_size=1, sync_dist=True, logger=False
+            both, on_step=False, on_epoch=True, batch_size=1, sync_dist=True, logger=False
         )
         if not self.trainer.sanity_checking:
             for logger in self.trainer.loggers:
@@ -408,10 +419,15 @@ class ReconstructionModule(LightningModule):
 
     def _schedule(self, optimizer: Optimizer) -> LRScheduler:
         steps = max(1, int(self.trainer.estimated_stepping_batches))
+        epochs = range(self.trainer.max_epochs or 1)
         loader = self.trainer.train_dataloader
-        if not self.automatic_optimization:  # those were bursts
-            assert isinstance(loader, TensorLoader)
-            steps = loader.n_batches * (self.trainer.max_epochs or 1)
+        if isinstance(loader, TensorLoader) and loader.burst > 1:  # those were bursts
+            steps = loader.n_batches * len(epochs)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # set from afar
+            if isinstance(callback, GradientAccumulationScheduler):  # the Trainer knows its first
+                batches = self.trainer.num_training_batches
+                each = (callback.get_accumulate_grad_batches(epoch) for epoch in epochs)
+                steps = sum(math.ceil(batches / n) for n in each)
         if self.recipe.schedule == "cosine":
             return CosineAnnealingLR(optimizer, T_max=steps)
         return OneCycleLR(optimizer, self.recipe.lr, total_steps=steps, cycle_momentum=False)
