@@ -35,6 +35,7 @@ from sae.predictions import CodesCSV
 from sae.run import Run, new_version, surroundings
 from sae.summary import shown_path, typed_path
 from sae.usage import OneSentenceParser, check_words
+from sae.utf8 import print_whatever_comes, restart_in_utf8
 
 
 class SAECLI(OptionsCLI):
@@ -296,6 +297,9 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: Its words; None takes those the program was started with.
     """
+    if args is None:
+        restart_in_utf8()
+    print_whatever_comes()
     _quiet()
     torch.set_float32_matmul_precision("high")
     words = list(sys.argv[1:] if args is None else args)

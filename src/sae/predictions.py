@@ -29,7 +29,7 @@ class CodesCSV(Callback):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the file."""
-        self.path.write_text("")
+        self.path.write_text("", encoding="utf-8")
 
     def on_predict_batch_end(
         self,
@@ -49,7 +49,7 @@ class CodesCSV(Callback):
         table = np.column_stack([*(columns[key] for key in names), code])
         formats = ["%d" if key == "label" else "%.6g" for key in names]
         formats += ["%.6g"] * code.shape[1]
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             if batch_idx == 0:
                 file.write(",".join([*names, *(f"h{k}" for k in range(code.shape[1]))]) + "\n")
             np.savetxt(file, table, fmt=formats, delimiter=",")
