@@ -203,7 +203,7 @@ class SAECLI(OptionsCLI):
             remedy, found = "add --trainer.devices 1", str(self.trainer.world_size)
             raise InputError("trainer.devices", "1 for predict", found, remedy)
         logs = Path(self.trainer.default_root_dir) / "lightning_logs"
-        table = CodesCSV(new_version(logs / self._run_name() / "predict"))
+        table = CodesCSV(new_version(logs / self._run_name() / "predict"), data.class_names)
         self._verb_trainer(callbacks=[table]).predict(
             model,
             data.predict_dataloader(),

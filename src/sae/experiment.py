@@ -107,9 +107,12 @@ class Experiment:
         self._note_begin()
         data = self.data
         try:
-            results = self.pretrainer.fit(
-                self.model, data.train_dataloader(), data.val_dataloader()
-            )
+            train = data.train_dataloader()
+            seen = train.survey()
+            data.check_finite(seen)
+            for line in data.remarks(seen):
+                self._tell(line)
+            results = self.pretrainer.fit(self.model, train, data.val_dataloader())
             figures = self._evaluate()
             self._draw(results)
             data.check_unchanged()
@@ -224,7 +227,8 @@ class Experiment:
             self._draw_path(self.probe, results, boards)
         if self.board is not None and self.extras.projector:
             images = torch.from_numpy(self.probe.as_images(self.probe.images))
-            self.board.show_codes(torch.from_numpy(scene.codes()), self.probe.labels, images)
+            names = self.probe.named(self.probe.labels)
+            self.board.show_codes(torch.from_numpy(scene.codes()), names, images)
 
     def _finished_scene(
         self, probe: Probe, results: Sequence[PhaseResult]

@@ -252,8 +252,9 @@ class OptionsCLI(LightningCLI):
         loaders = {"validation": data.val_dataloader(), "test": data.test_dataloader()}
         for part, loader in loaders.items():
             if not are_pixels(loader.x):
-                of = f"{part} samples of {data.name}"
-                check_values(self.model.stack, loader.survey(), of)
+                seen = loader.survey()
+                data.check_finite(seen)
+                check_values(self.model.stack, seen, f"{part} samples of {data.name}")
 
 
 def report_parser() -> OneSentenceParser:

@@ -74,7 +74,7 @@ def numbers(scene: Scene) -> Numbers | None:
         "levels": np.array(levels),
         "trained": np.array(corruption.level),
         "psnr": np.array(psnr),
-        "classes": probe.labels[probe.rows],
+        "classes": probe.named(probe.labels[probe.rows]),
     }
 
 

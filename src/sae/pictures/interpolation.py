@@ -36,7 +36,7 @@ def numbers(scene: Scene) -> Numbers | None:
         "subtitle": np.array(f"{scene.subtitle} · {STEPS} steps on the straight line between them"),
         "ways": probe.as_images(ways),
         "ends": probe.as_images(torch.cat([a, b], dim=1)),
-        "classes": np.stack([probe.labels[starts], probe.labels[ends]], axis=1),
+        "classes": probe.named(np.stack([probe.labels[starts], probe.labels[ends]], axis=1)),
     }
 
 

@@ -46,8 +46,8 @@ def numbers(scene: Scene) -> Numbers | None:
         "probes": probe.as_images(pixels[probe.rows]),
         "nearest": probe.as_images(pixels[found]),
         "same": same,
-        "classes": probe.labels[probe.rows],
-        "labels": probe.labels[found],
+        "classes": probe.named(probe.labels[probe.rows]),
+        "labels": probe.named(probe.labels[found]),
     }
 
 

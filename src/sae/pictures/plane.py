@@ -55,8 +55,8 @@ def numbers(scene: Scene) -> Numbers | None:
         "answers": scene.probe.as_images(answers).reshape(STEPS, STEPS, *scene.probe.image_shape),
         "images": scene.probe.as_images(scene.probe.images[torch.from_numpy(apart)]),
         "codes": codes[apart],
-        "labels": scene.probe.labels[apart],
-        "classes": np.unique(scene.probe.labels),
+        "labels": scene.probe.named(scene.probe.labels[apart]),
+        "classes": np.unique(scene.probe.named(scene.probe.labels)),
     }
 
 

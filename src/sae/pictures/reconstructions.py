@@ -46,7 +46,7 @@ def numbers(scene: Scene) -> Numbers:
         "columns": texts(column.name for column in columns),
         "sse": np.array([column.sse for column in columns]),
         "images": np.stack([column.images for column in columns]),
-        "classes": probe.labels[probe.rows],
+        "classes": probe.named(probe.labels[probe.rows]),
     }
 
 

@@ -37,8 +37,9 @@ class Probe:
     Attributes:
         images: In [0, 1], (n, pixels).
         labels: Their classes, (n,).
+        class_names: What the classes 0, 1, … are called; empty where they are called so.
         rows: Index of the first image of each class, of ten classes at most.
-        image_shape: Height and width.
+        image_shape: Height and width, and 3 where the images have colours.
         black: What pictures show as black: 0, or the least value of data that go below.
         white: What they show as white: 1, or the greatest value of data that go beyond.
         some: Where not every class has a row, that this is so, for the end of a subtitle.
@@ -57,12 +58,17 @@ class Probe:
         self.image_shape, self.source = data.image_shape, f"{data.name}, validation images"
         self.black = min(0.0, self.images.min().item())
         self.white = max(1.0, self.images.max().item())
+        self.class_names = data.class_names
         self.n_validation = len(data.val)
         self._data, self._n_components = data, n_components
 
     def validation(self) -> Iterator[Tensor]:
         """All validation images, batch by batch, in [0, 1]."""
         return self._data.val_dataloader().whole()
+
+    def named(self, labels: NDArray[np.int64]) -> NDArray[Any]:
+        """Labels as people call the classes: by name, where the data have names."""
+        return np.array(self.class_names, np.str_)[labels] if self.class_names else labels
 
     @cached_property
     def pca(self) -> PCA:
