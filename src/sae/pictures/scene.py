@@ -76,14 +76,14 @@ class Probe:
         return fit_pca(to_compare(self._data.train_dataloader()), self._n_components)
 
     def as_images(self, pixels: Tensor | NDArray[np.float32]) -> NDArray[np.float32]:
-        """(…, pixels) as (…, height, width), from 0 for black to 1 for white."""
+        """(…, pixels) as (…, height, width) or (…, height, width, 3), from 0 black to 1 white."""
         images = self.in_shape(pixels)
         if (self.black, self.white) == (0, 1):
             return images
         return (images - self.black) / (self.white - self.black)
 
     def in_shape(self, values: Tensor | NDArray[np.float32]) -> NDArray[np.float32]:
-        """(…, pixels) as (…, height, width), whatever the values are."""
+        """(…, pixels) as (…, height, width) or (…, height, width, 3), whatever the values are."""
         array = values.cpu().numpy() if isinstance(values, Tensor) else values
         return array.reshape(*array.shape[:-1], *self.image_shape)
 
