@@ -257,7 +257,7 @@ _ANSWERS: list[tuple[str, Any]] = [
     (r"Unable to load config '[^']*' - found (?P<found>.+)$", _bad_yaml),
     (r"Unable to load config '([^']*)'", _no_group),
     (r"Unexpected config: ?(.*)$", _no_options),
-    (r"Expected a dot import path string: ?(.*?)(?= ?- Expected|$)", _no_class),
+    (r"Expected a dot import path string: ?(.*?)(?= ?- Expected| ?Given value type|$)", _no_class),
     (r"(?:File does not exist|Path is not a file|File is not readable).*?'([^']+)'", _no_file),
     (r"[Uu]nrecognized arguments: (.+)$", _unknown),
     (r"does not accept (?:nested )?(?:option|key) '([^']+)'", _unknown),
