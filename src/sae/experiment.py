@@ -30,6 +30,7 @@ from sae.callbacks import (
 from sae.callbacks.pictures import draw, show, when, write
 from sae.codes import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
 from sae.data import ImageDataModule
+from sae.data.remarks import too_fast
 from sae.errors import DivergedError
 from sae.evaluate import figures_on_test, pca_sse, validation_sse
 from sae.journal import METRICS, RunJournal
@@ -110,7 +111,7 @@ class Experiment:
             train = data.train_dataloader()
             seen = train.survey()
             data.check_finite(seen)
-            for line in data.remarks(seen):
+            for line in (*data.remarks(seen), *too_fast(seen, self._rates())):
                 self._tell(line)
             results = self.pretrainer.fit(self.model, train, data.val_dataloader())
             figures = self._evaluate()
@@ -122,6 +123,13 @@ class Experiment:
                 self.run.update_manifest(status="diverged" if diverged else "broken off")
             raise
         self._note_end(results, figures)
+
+    def _rates(self) -> dict[str, float]:
+        """The rates at which Adam trains the first layer, by option."""
+        recipes = {"pretrain.lr": self.pretrainer.stages[0]}
+        recipes["finetune.lr"] = self.pretrainer.finetune_recipe
+        trained = {key: r for key, r in recipes.items() if r.epochs and r.optimizer != "sgd"}
+        return {key: recipe.lr for key, recipe in trained.items()}
 
     def _codes(self) -> Codes:
         """How codes are handed on."""

@@ -4,9 +4,16 @@ import re
 
 import numpy as np
 import pytest
+import torch
+import yaml
+from helpers import ROOT
 
 from sae.cli import main
-from sae.data import ArrayDataModule, DigitsDataModule
+from sae.data import ArrayDataModule, DigitsDataModule, TensorLoader
+from sae.data.remarks import too_fast
+from sae.modules import StackedAutoencoder
+from sae.pretrain import GreedyPretrainer, PhaseResult
+from sae.recipe import Recipe
 
 R = np.random.default_rng(0)
 X = R.random((600, 36))
@@ -93,6 +100,54 @@ def test_it_is_said_before_the_training(capsys):
     said = [line.startswith(("data: uint8, divided by 255", "warning: data: ")) for line in lines]
     stage = next(k for k, line in enumerate(lines) if line.startswith("stage 1"))
     assert sum(said[:stage]) == 2
+
+
+def faces(n: int = 96, wide: int = 8000) -> torch.Tensor:
+    """Bright images that differ by a few patterns."""
+    draw = torch.Generator().manual_seed(0)
+    patterns = torch.randn(4, wide, generator=draw)
+    x = 0.5 + 0.05 * torch.randn(n, 4, generator=draw) @ patterns
+    return x.clamp(0, 1)
+
+
+def trained(x: torch.Tensor, rate: float) -> PhaseResult:
+    model = StackedAutoencoder([x.shape[1], 8], activation="tanh")
+    train = TensorLoader(x[:64], None, 16, shuffle=True)
+    pretrainer = GreedyPretrainer([Recipe(epochs=4, lr=rate)], Recipe(epochs=0))
+    (result,) = pretrainer.fit(model, train, TensorLoader(x[64:], None, 32))
+    return result
+
+
+def test_a_rate_too_high_for_so_many_inputs_is_named_with_one_that_helps():
+    x = faces()
+    seen = TensorLoader(x).survey()
+    (line,) = too_fast(seen, {"pretrain.lr": 0.01, "finetune.lr": 0.001})
+    assert line.startswith("warning: pretrain.lr: with 8,000 inputs that add up to 4,0")
+    better = float(line.rpartition(" ")[2])
+    assert list(too_fast(seen, {"pretrain.lr": better})) == []
+    assert any("saturated" in sentence for sentence in trained(x, 0.01).warnings)
+    assert not any("saturated" in sentence for sentence in trained(x, better).warnings)
+    assert trained(x, better).loss < trained(x, 0.01).loss
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_ready_made_rates_fit_their_data(config):
+    options = yaml.safe_load(config.read_text(encoding="utf-8"))
+    rates = {f"{key}.lr": options[key]["lr"] for key in ("pretrain", "finetune")}
+    data = DigitsDataModule()
+    data.setup()
+    assert list(too_fast(data.train_dataloader().survey(), rates)) == []
+
+
+def test_a_run_says_so_before_it_trains(capsys):
+    np.save("x.npy", np.full((90, 900), 0.9) * R.random((90, 1)))
+    command = ["fit", "--model.sizes", "[900, 4]", "--data", "ArrayDataModule", "--data.val_size"]
+    command += ["20", "--data.train", "x.npy", "--pretrain.epochs", "1", "--finetune.epochs", "1"]
+    main(
+        [*command, "--pictures_every", "-1", "--pretrain.lr", "0.1", "--finetune.optimizer", "sgd"]
+    )
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("warning: pretrain.lr: with 900 inputs")
 
 
 def test_digits_have_nothing_to_be_said_of():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 
@@ -13,6 +13,8 @@ LEAST_PEAK = 128
 # Of values in [0, 1], or standardised ones, no column has a root mean square near this.
 MOST_MAGNITUDE = 10.0
 MOST_RATIO = 100.0
+# How far a step may move what goes into a unit, whose activation is flat some units from 0.
+MOST_REACH, GOOD_REACH = 5.0, 2.0
 
 # Code that makes other samples of x, from an expression and what is to be done ahead of it.
 Rescale = Callable[[str, str], str]
@@ -39,6 +41,27 @@ def remarks(seen: Survey, rescale: Rescale) -> Iterator[str]:
             f"warning: data: {odd}, and the squared error sees little but the largest; standardise "
             f"first: {rescale('(x - m) / numpy.where(s > 0, s, 1)', before)}"
         )
+
+
+def too_fast(seen: Survey, rates: Mapping[str, float]) -> Iterator[str]:
+    """Warn of rates at which a single step of Adam drives the units of the first layer far.
+
+    Such a step changes each weight by about the rate. Where most inputs are above 0 their changes
+    add up: what goes into a unit moves by the rate times the sum of the inputs, which is large
+    where there are many of them, and the units stay saturated or dead.
+
+    Args:
+        seen: What is known of all training samples.
+        rates: Learning rate of each option that trains the first layer with Adam.
+    """
+    total = seen.mean.abs().sum().item()
+    for option, rate in rates.items():
+        if rate * total > MOST_REACH:
+            yield (
+                f"warning: {option}: with {len(seen.mean):,} inputs that add up to {total:,.0f} a "
+                f"step at rate {rate:g} moves what goes into a unit by up to {rate * total:.0f}, "
+                f"where it no longer learns; try --{option} {GOOD_REACH / total:.1g}"
+            )
 
 
 def _unscaled(mean: torch.Tensor, std: torch.Tensor) -> str:
