@@ -174,7 +174,7 @@ def measure(options: argparse.Namespace, raw: dict[str, Any]) -> None:
         if part == "samples":
             raw["lines"] = over_the_samples(raw[part])
         if options.json is not None:
-            options.json.write_text(json.dumps(raw, indent=2) + "\n")
+            options.json.write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
 
 
 def parse() -> argparse.Namespace:
@@ -203,7 +203,11 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Measure, print and draw; exit with 1 where a training fails."""
     options = parse()
-    raw = json.loads(options.old.read_text()) if options.old and options.old.exists() else {}
+    raw = (
+        json.loads(options.old.read_text(encoding="utf-8"))
+        if options.old and options.old.exists()
+        else {}
+    )
     try:
         measure(options, raw)
     except FailedError as error:

@@ -81,8 +81,8 @@ def fit(options: argparse.Namespace, cwd: Path, words: list[str], cache: str) ->
         last = "\n".join(seen.errors.replace("\r", "\n").splitlines()[-12:])
         raise FailedError(f"fit with cache {cache} ended with {seen.code}:\n{last}")
     (folder,) = cwd.glob("lightning_logs/*/version_0")
-    own = json.loads((folder / "summary.json").read_text())
-    n = json.loads((folder / "manifest.json").read_text())["data"]["train"]
+    own = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    n = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["data"]["train"]
     return {**summed_up(seen, own, n, on_disk(cwd, CODES)), "others": others.share}
 
 

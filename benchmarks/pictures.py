@@ -55,7 +55,7 @@ def clocked(words: list[str]) -> None:
     clock(RunBoard, "begin", "logging")
     clock(RunBoard, "end", "logging")
     main(["fit", *words])
-    Path("clock.json").write_text(json.dumps(seconds))
+    Path("clock.json").write_text(json.dumps(seconds), encoding="utf-8")
 
 
 def measure(words: list[str]) -> tuple[float, float, float]:
@@ -63,9 +63,9 @@ def measure(words: list[str]) -> tuple[float, float, float]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--clocked", "--", *words]
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        seconds = json.loads((Path(folder) / "clock.json").read_text())
+        seconds = json.loads((Path(folder) / "clock.json").read_text(encoding="utf-8"))
         (summary,) = Path(folder).glob("lightning_logs/*/version_0/summary.json")
-        training = json.loads(summary.read_text())["seconds"]["total"]
+        training = json.loads(summary.read_text(encoding="utf-8"))["seconds"]["total"]
     return seconds["pictures"] - seconds["pca"], seconds["logging"], training
 
 

@@ -70,14 +70,14 @@ def measure_aside(
     except FailedError as error:
         sys.exit(str(error))
     if json_file is not None:
-        json_file.write_text(json.dumps(raw, indent=2) + "\n")
+        json_file.write_text(json.dumps(raw, indent=2) + "\n", encoding="utf-8")
 
 
 def machine(threads: int) -> str:
     """The machine and the versions, in a line."""
     cpu = "unknown CPU"
     info = Path("/proc/cpuinfo")
-    for line in info.read_text().splitlines() if info.exists() else []:
+    for line in info.read_text(encoding="utf-8").splitlines() if info.exists() else []:
         if line.startswith("model name"):
             cpu = line.split(":", 1)[1].strip()
             break

@@ -35,7 +35,10 @@ class Others:
 
 def _busy_seconds() -> float:
     """Processor time that all processes have had, and what was stolen from this machine."""
-    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    ticks = [
+        int(word)
+        for word in Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]
+    ]
     user, nice, system, _idle, _waiting, irq, softirq, steal = ticks
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 

@@ -41,7 +41,10 @@ class Contestant:
         self._out, self._errors = log.with_suffix(".out"), log.with_suffix(".err")
         self._pipe, theirs = os.pipe()
         command = [sys.executable, str(SCRIPTS / script), *words]
-        with self._out.open("w") as out, self._errors.open("w") as errors:
+        with (
+            self._out.open("w", encoding="utf-8") as out,
+            self._errors.open("w", encoding="utf-8") as errors,
+        ):
             self._process = subprocess.Popen(
                 command,
                 env={**environment(threads), PIPE: str(theirs)},
@@ -72,10 +75,10 @@ class Contestant:
         """
         os.killpg(self._process.pid, signal.SIGCONT)
         if self._process.wait() != 0:
-            said = self._errors.read_text(errors="replace").replace("\r", "\n")
+            said = self._errors.read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
             last = "\n".join(said.splitlines()[-12:])
             raise FailedError(f"{self.script} ended with {self._process.returncode}:\n{last}")
-        told: dict[str, Any] = json.loads(self._out.read_text().splitlines()[-1])
+        told: dict[str, Any] = json.loads(self._out.read_text(encoding="utf-8").splitlines()[-1])
         return told if "skipped" in told else {**told, "seconds": self.seconds}
 
     def end(self) -> None:
@@ -100,7 +103,7 @@ class Contestant:
     def _stands(self) -> None:
         """Wait until it stands still, or has ended."""
         stat = Path(f"/proc/{self._process.pid}/stat")
-        while stat.read_text().rpartition(")")[2].split()[0] not in "TZ":
+        while stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "TZ":
             time.sleep(0.0005)
 
 

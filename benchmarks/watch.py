@@ -63,7 +63,7 @@ def watched(
         every: Seconds between two looks.
     """
     found, start = Watched(), time.perf_counter()
-    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         process = subprocess.Popen(
             command, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=errors, text=True
         )
@@ -93,14 +93,14 @@ def _look(pid: int, found: Watched, now: float) -> None:
     with suppress(OSError, KeyError):  # it ends while it is looked at
         sizes = [memory(each) for each in (pid, *children(pid))]
         found.memory.append((now, *(sum(column) for column in zip(*sizes, strict=True))))
-        for line in Path(f"/proc/{pid}/io").read_text().splitlines():
+        for line in Path(f"/proc/{pid}/io").read_text(encoding="utf-8").splitlines():
             if line.startswith("read_bytes:"):
                 found.read_bytes = max(found.read_bytes, int(line.split()[1]))
 
 
 def memory(pid: int) -> tuple[int, ...]:
     """What a process holds of each of :data:`KINDS`, in kB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     sizes = dict(line.split(":", 1) for line in lines)
     return tuple(int(sizes[kind].split()[0]) for kind in KINDS)
 
@@ -108,7 +108,7 @@ def memory(pid: int) -> tuple[int, ...]:
 def children(pid: int) -> Iterator[int]:
     """All processes that a process has started, and theirs."""
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, path.read_text().split()):
+        for child in map(int, path.read_text(encoding="utf-8").split()):
             yield child
             yield from children(child)
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
 from helpers import tiny_model, tiny_stack
+from safetensors import safe_open
 
 from sae.checkpoints import (
     UnreadableError,
@@ -95,6 +99,25 @@ def test_weights_come_back_as_they_were(tmp_path):
     assert back.keys() == stack.state_dict().keys()
     assert all(torch.equal(back[name], tensor) for name, tensor in stack.state_dict().items())
     assert not [name for name in back if "decoder_weight" in name], "tied: one tensor, not two"
+
+
+ABOUT = {"phase": "finetune", "network": "12→6→3", "a": "b", "z": ""}
+
+
+def test_equal_weights_are_equal_files(tmp_path):
+    """Within a process and in another: what varies from one to the next must not show."""
+    script = (
+        "import pathlib, sys; sys.path.insert(0, sys.argv[1]); import test_checkpoints as t; "
+        "t.write_weights(pathlib.Path(sys.argv[2]), t.tiny_stack(), t.ABOUT)"
+    )
+    command = [sys.executable, "-c", script, os.path.dirname(__file__), str(tmp_path / "other")]
+    subprocess.run(command, check=True)
+    for k in range(20):
+        write_weights(tmp_path / f"own{k}", tiny_stack(), ABOUT)
+    assert len(list(tmp_path.iterdir())) == 21
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    with safe_open(tmp_path / "own0", "pt") as file:
+        assert json.loads(file.metadata()["about"]) == ABOUT
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "empty"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 def available() -> int:
     """Bytes that could be had, page cache included."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
+    for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("MemAvailable:"):
             return 1024 * int(line.split()[1])
     raise AssertionError
@@ -20,7 +20,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--leave_gigabytes", type=float, required=True)
     leave = int(1e9 * parser.parse_args().leave_gigabytes)
-    Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, this goes first
+    Path("/proc/self/oom_score_adj").write_text(
+        "1000", encoding="utf-8"
+    )  # if memory runs out, this goes first
     n = max(0, available() - leave)
     held = []
     for _ in range(n // 2**28):

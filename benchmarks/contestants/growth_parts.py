@@ -46,5 +46,5 @@ class MemoryOfEpochs(Callback):
     kb: ClassVar[list[int]] = []
 
     def on_train_epoch_end(self, *_: Any) -> None:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
         self.kb.append(pages * os.sysconf("SC_PAGE_SIZE") // 1024)

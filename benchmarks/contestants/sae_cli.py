@@ -37,7 +37,7 @@ def config(job: argparse.Namespace) -> dict[str, Any]:
     """The job as it stands in a config."""
     recipes = {"pretrain": {"lr": LR}, "finetune": {"lr": LR}}
     if job.stacked:
-        recipes = yaml.safe_load(STACKED.read_text())
+        recipes = yaml.safe_load(STACKED.read_text(encoding="utf-8"))
     data = {"root": job.root, "samples": job.samples, "batch_size": job.batch_size}
     return {
         "seed_everything": SEED,
@@ -102,7 +102,7 @@ def fit_clocked(settings: dict[str, Any], words: list[str]) -> None:
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        Path("job.yaml").write_text(yaml.safe_dump(settings))
+        Path("job.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
         sae.cli.main(["fit", "--config", "job.yaml", *words])
         os.chdir(before)
 

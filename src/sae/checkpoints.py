@@ -111,9 +111,14 @@ def _what_is_wrong(path: Path) -> str:
 
 
 def write_weights(path: Path, net: nn.Module, about: Mapping[str, str]) -> None:
-    """Write the tensors of ``net`` as safetensors, with ``about`` as metadata."""
+    """Write the tensors of ``net`` as safetensors: equal weights give equal files, to the byte.
+
+    ``about`` goes as JSON below a single key of the metadata: safetensors writes several keys in
+    an order that changes from one file to the next.
+    """
     tensors = {name: t.detach().cpu().contiguous() for name, t in net.state_dict().items()}
-    write_atomically(path, safetensors.torch.save(tensors, metadata=dict(about)))
+    metadata = {"about": json.dumps(about, sort_keys=True)}
+    write_atomically(path, safetensors.torch.save(tensors, metadata=metadata))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

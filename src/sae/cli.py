@@ -37,6 +37,7 @@ from sae.predictions import CodesCSV
 from sae.run import Run, new_version, surroundings
 from sae.summary import shown_path, typed_path
 from sae.usage import OneSentenceParser, check_words
+from sae.utf8 import print_whatever_comes, restart_in_utf8
 
 
 class SAECLI(OptionsCLI):
@@ -209,7 +210,7 @@ class SAECLI(OptionsCLI):
             remedy, found = "add --trainer.devices 1", str(self.trainer.world_size)
             raise InputError("trainer.devices", "1 for predict", found, remedy)
         logs = Path(self.trainer.default_root_dir) / "lightning_logs"
-        table = CodesCSV(new_version(logs / self._run_name() / "predict"))
+        table = CodesCSV(new_version(logs / self._run_name() / "predict"), data.class_names)
         self._verb_trainer(callbacks=[table]).predict(
             model,
             data.predict_dataloader(),
@@ -316,6 +317,9 @@ def main(args: Sequence[str] | None = None) -> None:
     Args:
         args: Its words; None takes those the program was started with.
     """
+    if args is None:
+        restart_in_utf8()
+    print_whatever_comes()
     _quiet()
     words = list(sys.argv[1:] if args is None else args)
     try:

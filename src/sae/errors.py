@@ -28,7 +28,7 @@ class InputError(ValueError):
 
     def under(self, prefix: str) -> InputError:
         """The same error with its key placed below ``prefix``; a file keeps its own name."""
-        if os.sep in self.key:
+        if os.sep in self.key or self.key.endswith((".npy", ".npz")):
             return self
         return InputError(f"{prefix}.{self.key}", self.expected, self.found, self.remedy)
 

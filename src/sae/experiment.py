@@ -31,6 +31,7 @@ from sae.callbacks import (
 from sae.callbacks.pictures import draw, show, when, write
 from sae.codes import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
 from sae.data import ImageDataModule
+from sae.data.remarks import too_fast
 from sae.errors import DivergedError
 from sae.evaluate import figures_on_test, validation_sse
 from sae.journal import METRICS, RunJournal
@@ -111,9 +112,12 @@ class Experiment:
         self._note_begin()
         data = self.data
         try:
-            results = self.pretrainer.fit(
-                self.model, data.train_dataloader(), data.val_dataloader()
-            )
+            train = data.train_dataloader()
+            seen = train.survey()
+            data.check_finite(seen)
+            for line in (*data.remarks(seen), *too_fast(seen, self._rates())):
+                self._tell(line)
+            results = self.pretrainer.fit(self.model, train, data.val_dataloader())
             figures = self._evaluate()
             self._draw(results)
             data.check_unchanged()
@@ -123,6 +127,13 @@ class Experiment:
                 self.run.update_manifest(status="diverged" if diverged else "broken off")
             raise
         self._note_end(results, figures)
+
+    def _rates(self) -> dict[str, float]:
+        """The rates at which Adam trains the first layer, by option."""
+        recipes = {"pretrain.lr": self.pretrainer.stages[0]}
+        recipes["finetune.lr"] = self.pretrainer.finetune_recipe
+        trained = {key: r for key, r in recipes.items() if r.epochs and r.optimizer != "sgd"}
+        return {key: recipe.lr for key, recipe in trained.items()}
 
     def _codes(self) -> Codes:
         """How codes are handed on."""
@@ -230,7 +241,8 @@ class Experiment:
             self._draw_path(self.probe, results, boards)
         if self.board is not None and self.extras.projector:
             images = torch.from_numpy(self.probe.as_images(self.probe.images))
-            self.board.show_codes(torch.from_numpy(scene.codes()), self.probe.labels, images)
+            names = self.probe.named(self.probe.labels)
+            self.board.show_codes(torch.from_numpy(scene.codes()), names, images)
 
     def _finished_scene(
         self, probe: Probe, results: Sequence[PhaseResult]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -267,8 +268,9 @@ class OptionsCLI(LightningCLI):
         loaders = {"validation": data.val_dataloader(), "test": data.test_dataloader()}
         for part, loader in loaders.items():
             if not are_pixels(loader.x):
-                of = f"{part} samples of {data.name}"
-                check_values(self.model.stack, loader.survey(), of)
+                seen = loader.survey()
+                data.check_finite(seen)
+                check_values(self.model.stack, seen, f"{part} samples of {data.name}")
 
 
 def report_parser() -> OneSentenceParser:
@@ -288,9 +290,25 @@ def as_list(value: Any) -> list[Any]:
 
 def trainer_error(error: Exception) -> InputError:
     """What the Trainer finds wrong, as a sentence on its options."""
+    if (missing := _missing_package(str(error))) is not None:
+        return missing
     found = f"a clash ({' '.join(str(error).split())})"
     remedy = "mend the trainer options"
     return InputError("trainer", "options that fit each other and this machine", found, remedy)
+
+
+def _missing_package(message: str) -> InputError | None:
+    """What to install for a class that needs more than this project does, if that is what is wrong.
+
+    Lightning says it in the midst of all the types that its parser has tried.
+    """
+    wanted = re.search(r"pip install (?:-U )?['\"]?([\w.-]+(?:[<>=!~]=?[\w.]+)?)", message)
+    module = wanted or re.search(r"No module named '(\w+)", message)
+    if module is None:
+        return None
+    package, path = module.group(1), re.search(r"class_path '[\w.]*?(\w+)'", message)
+    expected = f"the package {package}" + (f", which {path.group(1)} needs" if path else "")
+    return InputError("trainer", expected, "none", f"run: pip install '{package}'")
 
 
 def _check_arguments(kind: type, /, *args: Any, **kwargs: Any) -> None:

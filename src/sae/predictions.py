@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,19 @@ class CodesCSV(Callback):
 
     Args:
         folder: A new folder for it.
+        class_names: What the labels 0, 1, … are called; empty where they are called so.
 
     Attributes:
         path: The file.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "codes.csv"
+    def __init__(self, folder: Path, class_names: Sequence[str] = ()) -> None:
+        self.path, self._class_names = folder / "codes.csv", class_names
         self._sse, self._n = 0.0, 0
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the file."""
-        self.path.write_text("")
+        self.path.write_text("", encoding="utf-8")
 
     def on_predict_batch_end(
         self,
@@ -46,10 +48,15 @@ class CodesCSV(Callback):
         self._n += len(columns["sse"])
         code = columns.pop("code")
         names = sorted(columns)
-        table = np.column_stack([*(columns[key] for key in names), code])
         formats = ["%d" if key == "label" else "%.6g" for key in names]
         formats += ["%.6g"] * code.shape[1]
-        with self.path.open("a") as file:
+        parts = [columns[key] for key in names]
+        if self._class_names and "label" in names:
+            place = names.index("label")
+            cells = np.array([cell(name) for name in self._class_names], dtype=object)
+            parts[place], formats[place] = cells[parts[place]], "%s"
+        table = np.column_stack([*parts, code])
+        with self.path.open("a", encoding="utf-8") as file:
             if batch_idx == 0:
                 file.write(",".join([*names, *(f"h{k}" for k in range(code.shape[1]))]) + "\n")
             np.savetxt(file, table, fmt=formats, delimiter=",")
@@ -58,6 +65,12 @@ class CodesCSV(Callback):
         """SSE per image and MSE per pixel over all images predicted."""
         sse = self._sse / self._n
         return {"sse": sse, "mse": sse / n_features}
+
+
+def cell(words: str) -> str:
+    """Words for a CSV, in quotes where they would end a cell."""
+    quoted = '"' + words.replace('"', '""') + '"'
+    return quoted if any(c in words for c in ',"\r\n') else words
 
 
 def _array(value: Tensor) -> np.ndarray:

@@ -14,6 +14,7 @@ import jsonargparse
 from lightning.pytorch.cli import LightningArgumentParser
 
 from sae import strict_yaml
+from sae.data import ImageDataModule
 from sae.errors import InputError, exit_with, show
 
 # LightningCLI would fetch a config from the web: one that looks like an address is a slip here.
@@ -239,7 +240,8 @@ def _print_config(text: str, match: re.Match[str], options: list[str]) -> str:
     return f"print_config: expected nothing after it, found {show(match.group(1))}; {remedy}."
 
 
-_NAME_ONE = "write MNISTDataModule or DigitsDataModule, or the import path of your own"
+_OURS = [c.__name__ for c in ImageDataModule.__subclasses__() if c.__module__.startswith("sae.")]
+_NAME_ONE = f"write {', '.join(sorted(_OURS))}, or the import path of your own"
 # End of the key -> what was expected there and what to do.
 _CLASSES = [
     ("data", "a datamodule class", _NAME_ONE),
@@ -255,7 +257,7 @@ _ANSWERS: list[tuple[str, Any]] = [
     (r"Unable to load config '[^']*' - found (?P<found>.+)$", _bad_yaml),
     (r"Unable to load config '([^']*)'", _no_group),
     (r"Unexpected config: ?(.*)$", _no_options),
-    (r"Expected a dot import path string: (.+?)(?= - |$)", _no_class),
+    (r"Expected a dot import path string: ?(.*?)(?= ?- Expected| ?Given value type|$)", _no_class),
     (r"(?:File does not exist|Path is not a file|File is not readable).*?'([^']+)'", _no_file),
     (r"[Uu]nrecognized arguments: (.+)$", _unknown),
     (r"does not accept (?:nested )?(?:option|key) '([^']+)'", _unknown),

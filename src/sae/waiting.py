@@ -89,7 +89,7 @@ class Load:
         """Seconds: of the clock, of work on our processors, and of our own work."""
         names = {f"cpu{number}" for number in self.processors}
         ticks = 0
-        for line in _STAT.read_text().splitlines():
+        for line in _STAT.read_text(encoding="ascii").splitlines():
             name, *fields = line.split()
             if name in names:
                 user, nice, system, _idle, _waits, irq, softirq, steal, *_ = map(int, fields)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
@@ -16,6 +18,8 @@ from torch import Tensor
 from sae.callbacks.whole_path import TAG
 
 PROJECTOR = "projector_config.pbtxt"  # TensorBoard's own name for it
+SPRITE = 8192  # pixels a side; more does not fit into what a browser draws
+CHUNK = 256
 
 
 class RunLogger(TensorBoardLogger):
@@ -84,17 +88,34 @@ class RunBoard:
         Args:
             codes: (n, units).
             labels: (n,).
-            images: (n, height, width) in [0, 1]; padded to squares, which the projector wants.
+            images: (n, height, width), or (n, height, width, 3) in colour, in [0, 1].
         """
-        height, width = images.shape[1:]
-        side = max(height, width)
-        square = torch.ones(len(images), 3, side, side)
-        square[:, :, :height, :width] = images[:, None].clamp(0, 1)
         # With a single column the projector takes the header for data, and with none it shows none.
         rows = [[str(label), str(k)] for k, label in enumerate(labels)]
         self.logger.experiment.add_embedding(
-            codes, rows, square, tag="codes", metadata_header=["class", "image"]
+            codes, rows, _thumbnails(images), tag="codes", metadata_header=["class", "image"]
         )
+
+
+def _thumbnails(images: Tensor) -> Tensor:
+    """Images as the projector wants them: (n, 3, side, side), padded to squares.
+
+    It shows all of them from one large image, of 8,192 pixels a side at most: larger ones are made
+    smaller, each pixel the mean of those that it stands for.
+    """
+    if images.dim() == 3:
+        images = images[..., None].expand(-1, -1, -1, 3)
+    height, width = images.shape[1:3]
+    most = SPRITE // math.ceil(math.sqrt(len(images)))
+    if (side := max(height, width)) > most:
+        height, width = (max(1, length * most // side) for length in (height, width))
+        side = most
+    square = torch.ones(len(images), 3, side, side)
+    for first in range(0, len(images), CHUNK):  # as many large ones at once as memory bears
+        some = images[first : first + CHUNK].permute(0, 3, 1, 2).clamp(0, 1)
+        small = F.interpolate(some, (height, width), mode="area")
+        square[first : first + CHUNK, :, :height, :width] = small
+    return square
 
 
 def _layout(phases: Sequence[tuple[str, str]]) -> dict[str, Any]:

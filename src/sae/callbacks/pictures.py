@@ -130,9 +130,10 @@ def show(board: TensorBoardLogger, tag: str, image: PNG, step: int = 0) -> None:
 
 
 def write_table(path: Path, heads: list[str], rows: NDArray[Any]) -> None:
-    """Write a CSV, its first column in whole numbers."""
-    formats = ["%d", *["%.6g"] * (len(heads) - 1)]
-    np.savetxt(path, rows, fmt=formats, delimiter=",", header=",".join(heads), comments="")
+    """Write a CSV, its first column in whole numbers or as the words that it is."""
+    first = "%s" if rows.dtype == object else "%d"
+    formats, head = [first, *["%.6g"] * (len(heads) - 1)], ",".join(heads)
+    np.savetxt(path, rows, formats, delimiter=",", header=head, comments="", encoding="utf-8")
 
 
 def when(epochs: int, best: bool = False) -> str:

@@ -7,30 +7,35 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from sae.data.base import ImageDataModule, Samples
-from sae.data.npy import map_npy, npy_files
-from sae.data.rows import FileRows, are_pixels
+from sae.data.finite import not_finite
+from sae.data.labels import numbered, read_labels
+from sae.data.loader import Survey
+from sae.data.npy import DIVISORS, npy_files, scaling
+from sae.data.remarks import remarks
+from sae.data.rows import FileRows
 from sae.errors import InputError
 
 
 class ArrayDataModule(ImageDataModule):
     """Samples in ``.npy`` files, mapped into memory: read while they are needed, batch by batch.
 
-    A file holds an array (n, features) or (n, height, width) of uint8, which is divided by 255, or
-    of floats, which are taken as they are: in [0, 1] for a sigmoid output. A folder holds several
-    such files, taken one after another by their names.
+    A file holds an array (n, features), (n, height, width), or (n, height, width, 3) in colour: of
+    uint8, which is divided by 255, of uint16, divided by 65,535, or of floats, which are taken as
+    they are: in [0, 1] for a sigmoid output. A folder holds several such files, taken one after
+    another by their names. The only array of an ``.npz`` file is read into memory.
 
     Args:
         train: File or folder to train on, validation among it.
         test: File or folder to test on; null sets aside as many of ``train`` as for validation.
-        train_labels: ``.npy`` file of a whole number for each sample, (n,); null for none.
+        train_labels: ``.npy`` file of a whole number for each sample, or the name of its class,
+            (n,) or (n, 1); null for none.
         test_labels: The same for ``test``.
-        image_shape: Height and width in which pictures show a sample of (n, features); null shows
-            a square where that is possible, else one row.
+        image_shape: Height and width in which pictures show a sample of (n, features), and 3 where
+            it has colours; null shows a square where that is possible, else one row.
         batch_size: Samples in a batch, over all processes together; 1 or more.
         val_size: Samples taken out of ``train`` for validation.
         split_seed: Seed of that choice.
@@ -62,17 +67,22 @@ class ArrayDataModule(ImageDataModule):
     def load(self) -> tuple[Samples, Samples]:
         """Map the files into memory."""
         rows = self._rows("train")
-        train = Samples(rows, self._read_labels("train", len(rows)))
-        self._sample_shape = rows.sample_shape
+        labels = [self._read_labels("train", len(rows)), None]
+        self._sample_shape, self.files = rows.sample_shape, [rows]
         if self.paths["test"] is not None:
             others = self._rows("test")
-            test = Samples(others, self._read_labels("test", len(others)))
+            labels[1] = self._read_labels("test", len(others))
+            self.files.append(others)
             if others.shape[1] != rows.shape[1]:
                 expected = f"{rows.shape[1]} features, as in train"
                 raise InputError("test", expected, str(others.shape[1]), "name others")
-            kinds = ["uint8" if are_pixels(each) else "floats" for each in (rows, others)]
+            kinds = ["floats" if x.dtype.kind == "f" else str(x.dtype) for x in self.files]
             if kinds[0] != kinds[1]:
                 raise InputError("test", f"{kinds[0]}, as train", kinds[1], "store both alike")
+        ys, self.class_names = numbered(labels, "test_labels")
+        train = Samples(rows, ys[0])
+        if len(self.files) > 1:
+            test = Samples(self.files[1], ys[1])
         else:
             train, test = self._set_aside(train)
         self.description = f"{self.name} ({len(train):,} + {len(test):,} samples of "
@@ -86,21 +96,30 @@ class ArrayDataModule(ImageDataModule):
         found = {key: str(_path(path).resolve()) for key, path in named.items() if path}
         return class_path, {**init_args, **found}
 
+    def remarks(self, seen: Survey) -> list[str]:
+        """What whole numbers are divided by, and what the others have to say."""
+        dtype = self.files[0].dtype.name
+        divided = [f"data: {dtype}, divided by {DIVISORS[dtype]:,}"] if dtype in DIVISORS else []
+        return divided + list(remarks(seen, self._rescaling))
+
+    def _rescaling(self, x: str, before: str) -> str:
+        paths = self.files[0].paths
+        code = scaling(paths[0], x, before) if len(paths) == 1 else f"{before}x = {x} for all files"
+        same = ", with the m and s of train" if before else ""
+        return code + (f"; the test samples alike{same}" if len(self.files) > 1 else "")
+
+    def not_finite(self) -> InputError | None:
+        """The file, and where in it."""
+        return next(filter(None, map(not_finite, self.files)), None)
+
     def _rows(self, part: str) -> FileRows:
         path = self.paths[part]
         assert path is not None
         return FileRows(npy_files(_path(path)))
 
-    def _read_labels(self, part: str, n: int) -> Tensor | None:
+    def _read_labels(self, part: str, n: int) -> NDArray | None:
         path = self.labels[part]
-        if path is None:
-            return None
-        labels = np.asarray(map_npy(_path(path)))
-        if labels.shape != (n,) or labels.dtype.kind not in "iu":
-            expected = f"whole numbers of shape ({n},), one for each sample"
-            found = f"{labels.dtype} of {labels.shape}"
-            raise InputError(f"{part}_labels", expected, found, "name the file that fits")
-        return torch.from_numpy(labels.astype(np.int64))
+        return None if path is None else read_labels(_path(path), f"{part}_labels", n)
 
     def _set_aside(self, samples: Samples) -> tuple[Samples, Samples]:
         """Take the test samples out of the others."""
@@ -115,17 +134,23 @@ class ArrayDataModule(ImageDataModule):
         index = torch.randperm(len(samples), generator=generator)[:n]
         return samples.without(index), samples[index]
 
-    def _image_shape(self, features: int) -> tuple[int, int]:
-        shape = self._asked_shape or (
-            list(self._sample_shape) if len(self._sample_shape) == 2 else None
-        )
+    def _image_shape(self, features: int) -> tuple[int, ...]:
+        shape = self._asked_shape or self._shape_of_a_sample()
         if shape is None:
             side = math.isqrt(features)
             return (side, side) if side * side == features else (1, features)
-        if len(shape) != 2 or min(shape) < 1 or math.prod(shape) != features:
-            expected = f"height and width whose product is {features}"
+        colours = len(shape) == 3 and shape[2] == 3
+        if not (len(shape) == 2 or colours) or min(shape) < 1 or math.prod(shape) != features:
+            expected = f"height and width, and 3 for colours, whose product is {features}"
             raise InputError("image_shape", expected, str(shape), "mend it or leave it out")
-        return shape[0], shape[1]
+        return tuple(shape)
+
+    def _shape_of_a_sample(self) -> list[int] | None:
+        """Height and width, and 3 for colours, where the files tell."""
+        shape = list(self._sample_shape)
+        if len(shape) == 3 and shape[2] == 1:
+            shape = shape[:2]
+        return shape if len(shape) == 2 or (len(shape) == 3 and shape[2] == 3) else None
 
 
 _LABELS = ("train_labels", "test_labels")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
-from sae.data.loader import TensorLoader, chunk_rows
+from sae.data.loader import Survey, TensorLoader, chunk_rows
+from sae.data.remarks import remarks
 from sae.data.rows import Rows, WithoutRows, take
 from sae.errors import InputError, check_integer
 
@@ -69,12 +71,14 @@ class ImageDataModule(LightningDataModule):
     Attributes:
         name: The data really used, in a word.
         description: The same in a line.
-        image_shape: Height and width, in pixels.
+        image_shape: Height and width, in pixels; and 3 where the samples have colours.
+        class_names: What the labels 0, 1, … are called; empty where they are called so.
     """
 
     name: str
     description: str
-    image_shape: tuple[int, int]
+    image_shape: tuple[int, ...]
+    class_names: Sequence[str] = ()
     train: Samples
     val: Samples
     test: Samples
@@ -132,6 +136,28 @@ class ImageDataModule(LightningDataModule):
     def n_features(self) -> int:
         """Pixels in an image."""
         return int(self.train.x.shape[1])
+
+    def remarks(self, seen: Survey) -> list[str]:
+        """What is to be said of the training samples before they are trained on.
+
+        Args:
+            seen: What is known of all of them.
+        """
+        return list(remarks(seen, lambda x, before: f"{before}x = {x}"))
+
+    def check_finite(self, seen: Survey) -> None:
+        """Raise :class:`~sae.errors.InputError` where values are not finite and it is known where.
+
+        Args:
+            seen: What is known of some of the samples.
+        """
+        finite = math.isfinite(seen.low) and math.isfinite(seen.high)
+        if not finite and (error := self.not_finite()) is not None:
+            raise error
+
+    def not_finite(self) -> InputError | None:
+        """Where such values lie; None where the datamodule does not know."""
+        return None
 
     def summary(self) -> dict[str, Any]:
         """What the data are, for the manifest of a run."""

@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sae.data.rows import BLOCK_BYTES, TILE_ROWS, Rows, scale, take
+from sae.data.rows import BLOCK_BYTES, TILE_ROWS, Rows, are_pixels, scale, take
 from sae.devices import Batch, free_memory, send, sent_ahead
 from sae.layers import PIXELS
 from sae.seeding import derive_generator
@@ -134,11 +134,15 @@ class Survey:
         mean: Their mean, (features,).
         low: No value is lower; of pixels 0. Not a number where one of them is not.
         high: No value is higher; of pixels 1.
+        std: Standard deviation of each feature, (features,); None of pixels, which share a scale.
+        peak: The greatest value of pixels as they are stored, 0 to 255; None of other samples.
     """
 
     mean: Tensor
     low: float
     high: float
+    std: Tensor | None = None
+    peak: float | None = None
 
     @property
     def pixel_range(self) -> tuple[float, float]:
@@ -176,6 +180,7 @@ class TensorLoader:
     ) -> None:
         self.x, self.y, self.batch_size, self.burst = x, y, batch_size, 1
         self.device: torch.device | None = None
+        self._seen: Survey | None = None
         self.sampler = _EpochOrder(len(x), shuffle, seed, getattr(x, "block", None))
 
     @property
@@ -263,20 +268,35 @@ class TensorLoader:
             yield scale(take(self.x, slice(first, last)))
 
     def survey(self) -> Survey:
-        """The mean of all x and the values between which they lie, in one pass."""
-        total, unit = torch.zeros(self.x.shape[1], dtype=torch.double), 1
+        """The mean of all x and the values between which they lie, in one pass, taken once."""
+        if self._seen is None:
+            pixels = are_pixels(self.x)
+            self._seen = self._survey_pixels() if pixels else self._survey_numbers()
+        return self._seen
+
+    def _survey_pixels(self) -> Survey:
+        total, peak = torch.zeros(self.x.shape[1], dtype=torch.double), torch.tensor(0)
+        for first, last in self.chunks():
+            x = take(self.x, slice(first, last)).cpu()
+            # Sums of so few whole numbers are exact in single precision, and ten times faster.
+            total += x.float().sum(dim=0)
+            peak = torch.maximum(peak, x.max())
+        return Survey((total / (255 * len(self.x))).float(), 0.0, 1.0, peak=float(peak))
+
+    def _survey_numbers(self) -> Survey:
+        total = torch.zeros(2, self.x.shape[1], dtype=torch.double)  # of values, of squares
         low, high = torch.tensor(math.inf), torch.tensor(-math.inf)
         for first, last in self.chunks():
             x = take(self.x, slice(first, last)).cpu()
-            if x.dtype == torch.uint8:
-                # Sums of so few whole numbers are exact in single precision, and ten times faster.
-                total += x.float().sum(dim=0)
-                unit, low, high = 255, torch.tensor(0.0), torch.tensor(1.0)
-            else:
-                total += x.double().sum(dim=0)
-                least, most = x.aminmax()  # NaN where one of them is
-                low, high = torch.minimum(low, least), torch.maximum(high, most)
-        return Survey((total / (unit * len(self.x))).float(), low.item(), high.item())
+            double = x.double()
+            total += torch.stack([double.sum(dim=0), double.square().sum(dim=0)])
+            least, most = x.aminmax()  # NaN where one of them is
+            low, high = torch.minimum(low, least), torch.maximum(high, most)
+        mean, square = total / len(self.x)
+        variance = square - mean.square()
+        # What is left of a difference of nearly equal numbers is no variance.
+        std = torch.where(variance > 1e-13 * square, variance, 0).sqrt()
+        return Survey(mean.float(), low.item(), high.item(), std=std.float())
 
     def sample(self, most: int, most_bytes: int = 2**28) -> TensorLoader:
         """The same in memory, or so many of the samples, drawn at random but always the same.

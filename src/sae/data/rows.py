@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from sae.data.npy import check_array, map_npy
+from sae.data.npy import DIVISORS, check_array, map_npy
 from sae.devices import placed, send
 from sae.errors import InputError
 from sae.layers import ACTIVATIONS, Autoencoder, AutoencoderLayer
@@ -81,12 +82,13 @@ class FileRows(Rows):
     """Rows of ``.npy`` files, one after another, mapped into memory: read where they are needed.
 
     What the system keeps of them in memory it can drop at any time; nothing counts as the
-    process's own. Floats are given in single precision.
+    process's own. Floats are given in single precision, and uint16 as such, divided by 65,535.
 
     Args:
-        paths: The files: (n, …) each, of the same shape but for n, of uint8 or floats.
+        paths: The files: (n, …) each, of the same shape but for n, and of the same type.
 
     Attributes:
+        dtype: Type of the values as they are stored.
         sample_shape: Shape of one row as it is stored, before it is made flat.
         nbytes: Size of all rows.
 
@@ -97,7 +99,8 @@ class FileRows(Rows):
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = list(paths)
         arrays = [map_npy(path) for path in self.paths]
-        self.sample_shape, dtype = arrays[0].shape[1:], arrays[0].dtype
+        self.sample_shape, self.dtype = arrays[0].shape[1:], arrays[0].dtype
+        dtype = self.dtype
         for path, array in zip(self.paths, arrays, strict=True):
             check_array(path, array)
             if (array.shape[1:], array.dtype) != (self.sample_shape, dtype):
@@ -109,7 +112,8 @@ class FileRows(Rows):
         with warnings.catch_warnings(action="ignore"):  # of tensors that must not be written to
             self._parts = [torch.from_numpy(array) for array in self._arrays]
         self._starts = np.cumsum([0, *(len(part) for part in self._parts)])
-        self._offsets = [int(array.offset) for array in arrays]
+        # What was read into memory lies nowhere in a file: there is nothing to hint at.
+        self._offsets = [int(a.offset) if isinstance(a, np.memmap) else None for a in arrays]
         for array in arrays:
             _only_what_is_asked_for(array)
         self.shape = (int(self._starts[-1]), self._parts[0].shape[1])
@@ -124,7 +128,10 @@ class FileRows(Rows):
             rows = self._between(start, stop)
         else:
             rows = self._at(index)
-        return rows if rows.dtype == torch.uint8 else rows.float()
+        if rows.dtype == torch.uint8:
+            return rows
+        rows = rows.float()
+        return rows.mul_(1 / DIVISORS["uint16"]) if self.dtype == np.uint16 else rows
 
     def _at(self, index: Tensor) -> Tensor:
         if len(self._parts) == 1:
@@ -164,8 +171,11 @@ class FileRows(Rows):
         if not hasattr(os, "posix_fadvise"):
             return
         for k, first, last in self._files_of(start, stop):
+            offset = self._offsets[k]
+            if offset is None:
+                continue
             low, high = max(start, first) - first, min(stop, last) - first
-            begin, end = (self._offsets[k] + row * self._row_bytes for row in (low, high))
+            begin, end = (offset + row * self._row_bytes for row in (low, high))
             file = os.open(self.paths[k], os.O_RDONLY)
             try:
                 for place in range(begin, end, HINT_BYTES):
@@ -173,6 +183,11 @@ class FileRows(Rows):
                     os.posix_fadvise(file, place, length, os.POSIX_FADV_WILLNEED)
             finally:
                 os.close(file)
+
+    def place(self, row: int) -> tuple[Path, int]:
+        """The file in which a row lies, and which of its rows it is."""
+        k = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self.paths[k], row - int(self._starts[k])
 
     def check_unchanged(self) -> None:
         """Compare size and time of each file with those it had."""
@@ -188,7 +203,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _only_what_is_asked_for(array: np.memmap) -> None:
+def _only_what_is_asked_for(array: NDArray) -> None:
     """Have the system read no more of a mapped file than what is looked at or hinted at.
 
     Otherwise it reads some megabytes around each row from anywhere: 5000 of them for validation

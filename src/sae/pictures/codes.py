@@ -25,6 +25,7 @@ from sae.pictures.style import (
     short,
     show,
 )
+from sae.predictions import cell
 
 Array = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
@@ -71,7 +72,7 @@ def numbers(scene: Scene) -> Numbers:
         "axes": np.array([plane.axes for plane in planes], dtype=np.str_),
         "points": np.stack([plane.points for plane in planes]).astype(np.float32),
         "accuracy": np.array([plane.accuracy for plane in planes]),
-        "labels": probe.labels,
+        "labels": probe.named(probe.labels),
     }
 
 
@@ -184,10 +185,13 @@ def draw(numbers: Numbers) -> Figure:
     return figure
 
 
-def table(numbers: Numbers, codes: Array) -> tuple[list[str], NDArray[np.float32]]:
+def table(numbers: Numbers, codes: Array) -> tuple[list[str], NDArray[Any]]:
     """The same for a CSV: names of the columns, and a row an image, its whole code at the end."""
     planes = numbers["points"]
     keys = ["pixels", "before", "code"] if len(planes) == 3 else ["pixels", "code"]
     heads = ["label", *(f"{key}_{axis}" for key in keys for axis in "xy")]
     heads += [f"h{k}" for k in range(codes.shape[1])]
-    return heads, np.column_stack([numbers["labels"], *planes, codes])
+    labels = numbers["labels"]
+    if labels.dtype.kind == "U":
+        labels = np.array([cell(name) for name in labels.tolist()], dtype=object)
+    return heads, np.column_stack([labels, *planes, codes])

@@ -75,18 +75,19 @@ def numbers(scene: Scene) -> Numbers | None:
         "levels": np.array(levels),
         "trained": np.array(corruption.level),
         "psnr": np.array(psnr),
-        "classes": probe.labels[probe.rows],
+        "classes": probe.named(probe.labels[probe.rows]),
     }
 
 
 def draw(numbers: Numbers) -> Figure:
     """Left the images, a pair of lines a level; right the PSNR against the level."""
     images, psnr, levels = numbers["images"], numbers["psnr"], numbers["levels"]
-    _, _, n, height, width = images.shape
+    _, _, n, height, width, *colours = images.shape
     gap = max(1, height // 5)
     lines = [grid(numbers["clean"], n)]
     for pair in images:
-        lines += [np.ones((gap, lines[0].shape[1])), grid(pair.reshape(-1, height, width), n)]
+        blank = np.ones((gap, *lines[0].shape[1:]))
+        lines += [blank, grid(pair.reshape(-1, height, width, *colours), n)]
     picture = np.concatenate(lines).clip(0, 1)
     side, down = tile(height, width, TILE)
     inch = down / (height + 1)  # of a pixel, downwards

@@ -105,7 +105,7 @@ def _answers(path: Stack, codes: Tensor, shown: int) -> Tensor:
 def draw(numbers: Numbers) -> Figure:
     """A panel for each kind of image, red above zero and blue below, dead units framed."""
     images, dead = numbers["images"], numbers["dead"]
-    n_panels, n, height, width = images.shape
+    n_panels, n, height, width, *colours = images.shape
     columns = min(n, MOST_COLUMNS // n_panels)
     rows = math.ceil(n / columns)
     side, down = tile(height, width, min(MOST_TILE, WIDTH / n_panels / columns))
@@ -117,15 +117,17 @@ def draw(numbers: Numbers) -> Figure:
         str(numbers["title"]),
         str(numbers["subtitle"]),
     )
-    greatest = np.abs(images).max(axis=(2, 3), keepdims=True)
+    greatest = np.abs(images).max(axis=tuple(range(2, images.ndim)), keepdims=True)
     scaled = images / np.where(greatest > 0, greatest, 1)
     for k in range(n_panels):
         left = MARGIN + k * (wide + 0.25)
         box = Box(left, top, wide, tall)
-        show(figure, box, grid(scaled[k], columns, blank=0), cmap="RdBu_r", low=-1)
+        tiles = grid(scaled[k], columns, blank=0)
+        show(figure, box, (tiles + 1) / 2 if colours else tiles, cmap="RdBu_r", low=-1)
         for unit in dead[:n].nonzero()[0]:
             frame(figure, box, (rows, columns), width / (width + 1), int(unit))
         label(figure, left, top - 0.12, str(numbers["panels"][k]))
-    key = "red: above 0 · blue: below 0" + " · framed: dead" * bool(dead[:n].any())
+    key = "grey: 0 · brighter: above" if colours else "red: above 0 · blue: below 0"
+    key += " · framed: dead" * bool(dead[:n].any())
     label(figure, MARGIN, top + tall + 0.2, key, color=FAINT)
     return figure

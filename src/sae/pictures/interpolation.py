@@ -38,22 +38,25 @@ def numbers(scene: Scene) -> Numbers | None:
         "subtitle": np.array(f"{scene.subtitle} · {STEPS} steps on the straight line between them"),
         "ways": probe.as_images(ways),
         "ends": probe.as_images(torch.cat([a, b], dim=1)),
-        "classes": np.stack([probe.labels[starts], probe.labels[ends]], axis=1),
+        "classes": probe.named(np.stack([probe.labels[starts], probe.labels[ends]], axis=1)),
     }
 
 
 def draw(numbers: Numbers) -> Figure:
     """Two lines for each pair, the originals at both ends of the upper one."""
     ways, ends = numbers["ways"].clip(0, 1), numbers["ends"]
-    pairs, _, steps, height, width = ways.shape
-    white = np.ones((pairs, 2, height, width), dtype=ways.dtype)
+    pairs, _, steps, height, width, *colours = ways.shape
+    white = np.ones((pairs, 2, height, width, *colours), dtype=ways.dtype)
     starts, goals = (np.stack([ends[:, k], white[:, 0]], axis=1) for k in range(2))
     rows = np.concatenate([starts[:, :, None], ways, goals[:, :, None]], axis=2)
     line, between = 2 * (height + 1) + 1, max(1, height // 4)
-    picture = np.ones((pairs * (line + between) - between, (steps + 2) * (width + 1) + 1))
+    across = (steps + 2) * (width + 1) + 1
+    picture = np.ones((pairs * (line + between) - between, across, *colours))
     for k in range(pairs):
         above = k * (line + between)
-        picture[above : above + line] = grid(rows[k].reshape(-1, height, width), steps + 2)
+        picture[above : above + line] = grid(
+            rows[k].reshape(-1, height, width, *colours), steps + 2
+        )
     side, down = tile(height, width, TILE)
     inch = down / (height + 1)  # of a pixel, downwards
     wide, tall = picture.shape[1] * side / (width + 1), picture.shape[0] * inch

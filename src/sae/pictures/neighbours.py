@@ -46,8 +46,8 @@ def numbers(scene: Scene) -> Numbers | None:
         "probes": probe.as_images(pixels[probe.rows]),
         "nearest": probe.as_images(pixels[found]),
         "same": same,
-        "classes": probe.labels[probe.rows],
-        "labels": probe.labels[found],
+        "classes": probe.named(probe.labels[probe.rows]),
+        "labels": probe.named(probe.labels[found]),
     }
 
 
@@ -63,7 +63,7 @@ def _nearest(space: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.
 def draw(numbers: Numbers) -> Figure:
     """A row a probe: itself, its neighbours by code, its neighbours by pixels."""
     nearest, same = numbers["nearest"], numbers["same"]
-    _, n_rows, n, height, width = nearest.shape
+    _, n_rows, n, height, width = nearest.shape[:5]
     side, down = tile(height, width, TILE)
     tall, wide = down * n_rows, side * n
     pitch, top = max(wide, HEADING) + 0.25, HEAD + 0.3
@@ -81,7 +81,7 @@ def draw(numbers: Numbers) -> Figure:
     for k, space in enumerate(("code", "pixels")):
         left = LEFT + side + 0.25 + k * pitch
         box = Box(left, top, wide, tall)
-        show(figure, box, grid(nearest[k].reshape(-1, height, width), n))
+        show(figure, box, grid(nearest[k].reshape(-1, *nearest.shape[3:]), n))
         share = 100 * same[k].mean()
         label(figure, left, top - 0.12, f"nearest by {space}: {share:.0f} % of the probe's class")
         for index in np.flatnonzero(~same[k]):

@@ -56,8 +56,8 @@ def numbers(scene: Scene) -> Numbers | None:
         "answers": scene.probe.as_images(answers).reshape(STEPS, STEPS, *scene.probe.image_shape),
         "images": scene.probe.as_images(scene.probe.images[torch.from_numpy(apart)]),
         "codes": codes[apart],
-        "labels": scene.probe.labels[apart],
-        "classes": np.unique(scene.probe.labels),
+        "labels": scene.probe.named(scene.probe.labels[apart]),
+        "classes": np.unique(scene.probe.named(scene.probe.labels)),
     }
 
 
@@ -96,10 +96,13 @@ def draw(numbers: Numbers) -> Figure:
 
 
 def _placed(numbers: Numbers) -> np.ndarray:
-    """The images painted on one sheet, (pixels, pixels, 3), the middle of each at its code."""
+    """The images painted on one sheet, (pixels, pixels, 3), the middle of each at its code.
+
+    Those in grey take the colour of their class, those in colour keep their own.
+    """
     images, classes = numbers["images"], numbers["classes"]
     low, high = numbers["low"], numbers["high"]
-    height, width = images.shape[1:]
+    height, width = images.shape[1:3]
     across = np.array([width, height]) * APART
     paper = np.ones((int(across[1]) + height, int(across[0]) + width, 3), dtype=np.float32)
     colours = class_colours(len(classes))
@@ -107,7 +110,9 @@ def _placed(numbers: Numbers) -> np.ndarray:
     for place, image, name in zip(part, images, numbers["labels"], strict=True):
         colour = np.array(to_rgb(colours(int(np.searchsorted(classes, name)))))
         x, y = (np.array([place[0], 1 - place[1]]) * across).astype(int)
-        ink = image[..., None].clip(0, 1)
-        spot = paper[y : y + height, x : x + width]
-        np.minimum(spot, 1 - ink * (1 - colour), out=spot)
+        spot, ink = paper[y : y + height, x : x + width], image.clip(0, 1)
+        if ink.ndim == 3:
+            spot[:] = ink
+        else:
+            np.minimum(spot, 1 - ink[..., None] * (1 - colour), out=spot)
     return paper

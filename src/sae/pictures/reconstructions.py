@@ -46,14 +46,14 @@ def numbers(scene: Scene) -> Numbers:
         "columns": texts(column.name for column in columns),
         "sse": np.array([column.sse for column in columns]),
         "images": np.stack([column.images for column in columns]),
-        "classes": probe.labels[probe.rows],
+        "classes": probe.named(probe.labels[probe.rows]),
     }
 
 
 def draw(numbers: Numbers) -> Figure:
     """A row per class, a column per network, the squared error above it."""
     images, names, classes = numbers["images"], numbers["columns"], numbers["classes"]
-    n_columns, n_rows, height, width = images.shape
+    n_columns, n_rows, height, width = images.shape[:4]
     side, down = tile(height, width, TILE)
     gap = max(MIN_GAP, HEADING - side)
     wide, tall = n_columns * (side + gap) - gap, down * n_rows

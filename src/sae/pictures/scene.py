@@ -36,8 +36,9 @@ class Probe:
     Attributes:
         images: In [0, 1], (n, pixels).
         labels: Their classes, (n,).
+        class_names: What the classes 0, 1, … are called; empty where they are called so.
         rows: Index of the first image of each class, of ten classes at most.
-        image_shape: Height and width.
+        image_shape: Height and width, and 3 where the images have colours.
         black: What pictures show as black: 0, or the least value of data that go below.
         white: What they show as white: 1, or the greatest value of data that go beyond.
         some: Where not every class has a row, that this is so, for the end of a subtitle.
@@ -56,6 +57,7 @@ class Probe:
         self.image_shape, self.source = data.image_shape, f"{data.name}, validation images"
         self.black = min(0.0, self.images.min().item())
         self.white = max(1.0, self.images.max().item())
+        self.class_names = data.class_names
         self.n_validation = len(data.val)
         self._data, self._n_components = data, n_components
 
@@ -63,20 +65,24 @@ class Probe:
         """All validation images, batch by batch, in [0, 1]."""
         return self._data.val_dataloader().whole()
 
+    def named(self, labels: NDArray[np.int64]) -> NDArray[Any]:
+        """Labels as people call the classes: by name, where the data have names."""
+        return np.array(self.class_names, np.str_)[labels] if self.class_names else labels
+
     @cached_property
     def pca(self) -> PCA:
         """Principal components of the training images; computed when first asked for."""
         return fit_pca(to_compare(self._data.train_dataloader()), self._n_components)
 
     def as_images(self, pixels: Tensor | NDArray[np.float32]) -> NDArray[np.float32]:
-        """(…, pixels) as (…, height, width), from 0 for black to 1 for white."""
+        """(…, pixels) as (…, height, width) or (…, height, width, 3), from 0 black to 1 white."""
         images = self.in_shape(pixels)
         if (self.black, self.white) == (0, 1):
             return images
         return (images - self.black) / (self.white - self.black)
 
     def in_shape(self, values: Tensor | NDArray[np.float32]) -> NDArray[np.float32]:
-        """(…, pixels) as (…, height, width), whatever the values are."""
+        """(…, pixels) as (…, height, width) or (…, height, width, 3), whatever the values are."""
         array = values.cpu().numpy() if isinstance(values, Tensor) else values
         return array.reshape(*array.shape[:-1], *self.image_shape)
 

@@ -88,16 +88,26 @@ def panel(figure: Figure, box: Box) -> Axes:
 
 
 def grid(images: NDArray[Any], columns: int, blank: float = 1.0) -> NDArray[Any]:
-    """Images (n, height, width) in rows of so many, with lines of ``blank`` between them."""
+    """Images in rows of so many, with lines of ``blank`` between them.
+
+    Args:
+        images: (n, height, width), or (n, height, width, 3) in colour.
+        columns: How many in a row.
+        blank: Value of the lines.
+    """
     if len(images) == 1:  # torchvision leaves the lines out
-        return np.pad(images[0], 1, constant_values=blank)
-    tiles = make_grid(torch.from_numpy(images)[:, None], columns, padding=1, pad_value=blank)
-    return tiles[0].numpy()
+        beside = [(1, 1), (1, 1), (0, 0)][: images.ndim - 1]
+        return np.pad(images[0], beside, constant_values=blank)
+    coloured = images.ndim == 4
+    channels = torch.from_numpy(images if coloured else images[..., None]).permute(0, 3, 1, 2)
+    tiles = make_grid(channels, columns, padding=1, pad_value=blank)
+    return tiles.permute(1, 2, 0).numpy() if coloured else tiles[0].numpy()
 
 
 def side_by_side(blocks: Sequence[NDArray[Any]], gap: int, blank: float = 1.0) -> NDArray[Any]:
     """Arrays of one height side by side, ``gap`` columns of ``blank`` between them."""
-    between = np.full((len(blocks[0]), gap), blank, dtype=blocks[0].dtype)
+    height, _, *colours = blocks[0].shape
+    between = np.full((height, gap, *colours), blank, dtype=blocks[0].dtype)
     parts = [part for block in blocks for part in (between, block)]
     return np.concatenate(parts[1:], axis=1)
 
@@ -110,11 +120,14 @@ def show(
     low: float = 0,
     high: float = 1,
 ) -> None:
-    """An array as an image, without axes: those take longer to draw than the image itself."""
+    """An array as an image, without axes: those take longer to draw than the image itself.
+
+    An array (height, width, 3) shows its own colours, from 0 to 1; others those of ``cmap``.
+    """
     place = TransformedBbox(box.within(figure), figure.transFigure)
     norm = Normalize(low, high)
     image = BboxImage(place, cmap=cmap, norm=norm, interpolation="nearest", origin="upper")
-    image.set_data(array)
+    image.set_data(array if array.ndim == 2 else array.clip(0, 1))
     figure.add_artist(image)
 
 

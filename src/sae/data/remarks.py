@@ -1,0 +1,86 @@
+"""What is odd about samples, said before they are trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+
+from sae.data.loader import Survey
+
+# Pixels that fill less than half of their range were hardly meant to be divided by 255.
+LEAST_PEAK = 128
+# Of values in [0, 1], or standardised ones, no column has a root mean square near this.
+MOST_MAGNITUDE = 10.0
+MOST_RATIO = 100.0
+# How far a step may move what goes into a unit, whose activation is flat some units from 0.
+MOST_REACH, GOOD_REACH = 5.0, 2.0
+
+# Code that makes other samples of x, from an expression and what is to be done ahead of it.
+Rescale = Callable[[str, str], str]
+
+
+def remarks(seen: Survey, rescale: Rescale) -> Iterator[str]:
+    """Warnings, each with what to do.
+
+    Args:
+        seen: What is known of all training samples.
+        rescale: How a user of these data scales them.
+    """
+    if seen.peak is not None and seen.peak < LEAST_PEAK:
+        peak = max(1, int(seen.peak))
+        only = " (a mask of 0 and 1?)" if peak == 1 else ""
+        yield (
+            f"warning: data: uint8 is divided by 255, but the greatest value is {seen.peak:g}{only}"
+            f", so that all inputs lie in [0, {seen.peak / 255:.2g}]; divide by {peak} yourself: "
+            f"{rescale('x' if peak == 1 else f'x / {peak}', '')}"
+        )
+    elif seen.std is not None and (odd := _unscaled(seen.mean, seen.std)):
+        before = "m, s = x.mean(0, dtype=float), x.std(0, dtype=float); "
+        yield (
+            f"warning: data: {odd}, and the squared error sees little but the largest; standardise "
+            f"first: {rescale('(x - m) / numpy.where(s > 0, s, 1)', before)}"
+        )
+
+
+def too_fast(seen: Survey, rates: Mapping[str, float]) -> Iterator[str]:
+    """Warn of rates at which a single step of Adam drives the units of the first layer far.
+
+    Such a step changes each weight by about the rate. Where most inputs are above 0 their changes
+    add up: what goes into a unit moves by the rate times the sum of the inputs, which is large
+    where there are many of them, and the units stay saturated or dead.
+
+    Args:
+        seen: What is known of all training samples.
+        rates: Learning rate of each option that trains the first layer with Adam.
+    """
+    total = seen.mean.abs().sum().item()
+    for option, rate in rates.items():
+        if rate * total > MOST_REACH:
+            yield (
+                f"warning: {option}: with {len(seen.mean):,} inputs that add up to {total:,.0f} a "
+                f"step at rate {rate:g} moves what goes into a unit by up to {rate * total:.0f}, "
+                f"where it no longer learns; try --{option} {GOOD_REACH / total:.1g}"
+            )
+
+
+def _unscaled(mean: torch.Tensor, std: torch.Tensor) -> str:
+    """How columns differ by more than training bears; nothing where they do not."""
+    varied = std[std > 0]
+    if len(varied) < 1:
+        return ""
+    magnitude = (mean.double().square() + std.double().square()).sqrt()
+    low, high = varied.min().item(), varied.max().item()
+    first, last = (int((std == value).nonzero()[0]) for value in (low, high))
+    if len(varied) > 1 and high > 2 and high / low > MOST_RATIO:
+        return (
+            f"columns differ by orders of magnitude (standard deviation {low:.2g} in column "
+            f"{first}, {high:.2g} in column {last})"
+        )
+    if magnitude.max() > MOST_MAGNITUDE:
+        column = int(magnitude.argmax())
+        return (
+            f"values lie far beyond [0, 1] (column {column} has mean {mean[column]:.3g} and "
+            f"standard deviation {std[column]:.3g})"
+        )
+    return ""
