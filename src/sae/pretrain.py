@@ -22,7 +22,7 @@ from sae.data.loader import Survey, TensorLoader
 from sae.devices import fast_products, placed
 from sae.errors import InputError, error_prefix
 from sae.health import check
-from sae.layers import PIXELS, Stack
+from sae.layers import PIXELS, Autoencoder, Stack
 from sae.modules import ReconstructionModule, StackedAutoencoder, Stage
 from sae.overhead import bursts, no_search_for_gpus, steps_at_once
 from sae.recipe import Recipe
@@ -272,21 +272,22 @@ class GreedyPretrainer:
             stage = Stage(model.stack, k, recipe, self.seed, val)
             stage.pixel_range = model.pixel_range
             if stage.phase in phases:
-                its = partial(self._inputs_of_stage, inputs, k)
+                its = partial(self._inputs_of_stage, inputs, stage, train)
                 results.append(self._train(phases[stage.phase], stage, model.stack, its))
         inputs.forget()
         return results
 
     @staticmethod
     def _inputs_of_stage(
-        inputs: StageInputs, k: int, device: torch.device
+        inputs: StageInputs, stage: Stage, images: TensorLoader, device: torch.device
     ) -> tuple[TensorLoader, TensorLoader]:
-        """What stage ``k`` trains on; a stage on codes gets initial weights that fit them."""
+        """What a stage trains on; one that trains on codes gets initial weights that fit them."""
+        k = len(stage.below)
         train, val = inputs.of(k, device)
         if k > 0:
             some = torch.cat(list(train.sample(START_SAMPLES).whole()))
             inputs.stack[k].fit_start(some.cpu(), train.survey().mean)
-        return train, val
+        return (train.beside(images.x) if stage.rebuilds_pixels else train), val
 
     def _train(
         self,
@@ -325,7 +326,8 @@ class GreedyPretrainer:
             )
         seconds = started.seconds + time.perf_counter() - start
         with placed(module, device):
-            health = check(module.net, phase.recipe, val)
+            net, seen = _to_check(module, stack, val)
+            health = check(net, phase.recipe, seen)
         best = _best_weights(trainer)
         result = PhaseResult(
             phase=phase,
@@ -359,6 +361,15 @@ def _loss_that_goes_on(
     else:
         loss = trainer.callback_metrics.get(names[0])
     return None if loss is None else float(loss)
+
+
+def _to_check(
+    module: ReconstructionModule, stack: Stack, val: TensorLoader
+) -> tuple[Autoencoder, TensorLoader]:
+    """What was trained with its inputs; where it was to rebuild images, the path down to them."""
+    if module.rebuilds_pixels and module.val_images is not None:
+        return stack.below(len(module.below) + 1), module.val_images
+    return module.net, val
 
 
 def plain_trainer(phase: Phase, module: ReconstructionModule) -> Trainer:

@@ -13,6 +13,7 @@ from sae.sparsity import Sparsity
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "one_cycle", "cosine")
+TARGETS = ("input", "pixels")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class Recipe:
             never.
         corruption: Noise on the input, with the clean input as target; null for none.
         sparsity: Penalty on the mean activity of the code's units; null for none.
+        target: What is to be rebuilt. input: what the training is given, which are codes above the
+            first stage. pixels: the image, through the frozen decoders below; it takes longer, and
+            helps narrow stages. For the first stage and the fine-tuning both are the same.
 
     Raises:
         InputError: A value lies outside its range.
@@ -43,6 +47,7 @@ class Recipe:
     patience: int | None = None
     corruption: Corruption | None = None
     sparsity: Sparsity | None = None
+    target: str = "input"
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.epochs, 0, "give the number of passes over the data")
@@ -51,6 +56,7 @@ class Recipe:
         )
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("target", self.target, TARGETS)
         check_number(
             "weight_decay", self.weight_decay, 0.0, float("inf"), "give 0 or a little more"
         )

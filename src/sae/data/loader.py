@@ -151,7 +151,7 @@ class Survey:
 
 
 class TensorLoader:
-    """Batches (x,) or (x, y), or bursts of them.
+    """Batches (x,) or (x, y), with images also (x, images) or (x, y, images); or bursts of them.
 
     Args:
         x: Samples, (n, features), in memory or elsewhere (:mod:`sae.data.rows`); uint8 is scaled
@@ -166,6 +166,8 @@ class TensorLoader:
     Attributes:
         burst: Batches in a burst; 1 gives them as they are.
         device: Where batches are sent; None leaves them where the samples are. See :meth:`on`.
+        images: The images of the same samples, (n, pixels), where x are their codes and a stage is
+            to rebuild images; else None.
     """
 
     batch_sampler = None  # the Trainer looks for it wherever there is a `sampler`
@@ -180,6 +182,7 @@ class TensorLoader:
     ) -> None:
         self.x, self.y, self.batch_size, self.burst = x, y, batch_size, 1
         self.device: torch.device | None = None
+        self.images: Tensor | Rows | None = None
         self._seen: Survey | None = None
         self.sampler = _EpochOrder(len(x), shuffle, seed, getattr(x, "block", None))
 
@@ -200,7 +203,7 @@ class TensorLoader:
         batches = self._batches()
         if self.device is not None:
             batches = sent_ahead(batches, self.device)
-        batches = ((scale(x), *labels) for x, *labels in batches)
+        batches = (self._scaled(batch) for batch in batches)
         if self.burst == 1:
             yield from batches
             return
@@ -226,18 +229,19 @@ class TensorLoader:
         done = yield
         while True:
             while hinted < done + WINDOW_BLOCKS * block and (k := next(queue, None)) is not None:
-                if isinstance(self.x, Rows):
-                    self.x.will_need(k * block, min((k + 1) * block, len(self.x)))
+                for rows in (self.x, self.images):
+                    if isinstance(rows, Rows):
+                        rows.will_need(k * block, min((k + 1) * block, len(self.x)))
                 hinted += block
             done = yield
 
     def batch(self, batch_idx: int) -> Batch:
         """This process's share of a batch in stored order."""
         first, rows = batch_idx * self.batch_size, self.share(batch_idx).rows
-        x, *labels = self._stored(slice(first + rows.start, first + rows.stop))
+        batch = self._stored(slice(first + rows.start, first + rows.stop))
         if self.device is not None:
-            x, *labels = (send(part, self.device) for part in (x, *labels))
-        return (scale(x), *labels)
+            batch = tuple(send(part, self.device) for part in batch)
+        return self._scaled(batch)
 
     def share(self, batch_idx: int) -> Share:
         """What of batch ``batch_idx`` falls to this process; known without asking the others.
@@ -254,8 +258,15 @@ class TensorLoader:
         return Share(rows, stop - start, n_batch, world, self.n_full)
 
     def _stored(self, index: Tensor | slice) -> Batch:
-        x = take(self.x, index)
-        return (x,) if self.y is None else (x, take(self.y, index))
+        parts = [part for part in (self.x, self.y, self.images) if part is not None]
+        return tuple(take(part, index) for part in parts)
+
+    def _scaled(self, batch: Batch) -> Batch:
+        """The same with x and images in [0, 1] where they are stored as bytes."""
+        x, *others = batch
+        if self.images is not None:
+            others[-1] = scale(others[-1])
+        return (scale(x), *others)
 
     def chunks(self) -> Iterator[tuple[int, int]]:
         """First row of each chunk of a pass through all x, and the row after its last."""
@@ -330,18 +341,30 @@ class TensorLoader:
         """
         if device.type == "cpu":
             return self
-        if isinstance(self.x, Tensor) and self.x.nbytes <= free_memory(device) / 4:
-            other = self.of(self.x.to(device))
-            other.y = None if self.y is None else self.y.to(device)
-        else:
-            other = self.of(self.x)
+        parts = [part for part in (self.x, self.images) if part is not None]
+        tensors = [part for part in parts if isinstance(part, Tensor)]
+        fits = sum(tensor.nbytes for tensor in tensors) <= free_memory(device) / 4
+        if len(tensors) < len(parts) or not fits:
+            other = self._again(self.x, self.images)
             other.device = device
+            return other
+        other = self._again(*(tensor.to(device) for tensor in tensors))
+        other.y = None if self.y is None else self.y.to(device)
         return other
 
     def reseeded(self, seed: int) -> TensorLoader:
         """The same samples in another order."""
-        other = self.of(self.x)
+        other = self._again(self.x, self.images)
         other.sampler.seed = seed
+        return other
+
+    def beside(self, images: Tensor | Rows) -> TensorLoader:
+        """The same with the images of the samples, (n, pixels), in each batch."""
+        return self._again(self.x, images)
+
+    def _again(self, x: Tensor | Rows, images: Tensor | Rows | None = None) -> TensorLoader:
+        other = self.of(x)
+        other.images = images
         return other
 
 

@@ -189,18 +189,19 @@ class ReconstructionModule(LightningModule):
         """Loss of one batch; of a burst of batches all that is done at a step, for each.
 
         Args:
-            batch: x, (batch, features), and labels, which are not looked at; or several such.
+            batch: x, (batch, features); labels, which are not looked at; and images, (batch,
+                pixels), where these are to be rebuilt. Or several such.
             batch_idx: Number of the batch in the epoch; of a burst, its own.
 
         Returns:
             The loss, for the Trainer to minimise; None where the steps have been taken here.
         """
         if not isinstance(batch, Burst):
-            return self.training_loss(batch[0], batch_idx)
+            return self.training_loss(batch, batch_idx)
         optimizer, schedule = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer)
-        for step, (x, *_) in enumerate(batch, batch.first):
-            loss = self.training_loss(x, step)
+        for step, single in enumerate(batch, batch.first):
+            loss = self.training_loss(single, step)
             optimizer.zero_grad()
             with torch.autocast(self.device.type, enabled=False):  # it is for the forward pass
                 loss.backward()
@@ -209,12 +210,14 @@ class ReconstructionModule(LightningModule):
                 schedule.step()
         return None
 
-    def training_loss(self, x: Tensor, batch_idx: int) -> Tensor:
+    def training_loss(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """Loss of one batch, per image; weighted so that DDP's mean is that of all samples."""
+        x = batch[0]
+        images = batch[-1] if self.rebuilds_pixels else None
         share = self._share(x, batch_idx)
         # The 0 stands where the rank once did, so that seeds keep their noise.
         x_tilde = self.corrupt(x, self.current_epoch, batch_idx, 0, share=share)
-        losses = self._losses(self.net.encode(x_tilde), x, share)
+        losses = self._losses(self.net.encode(x_tilde), x, images, share)
         self._means["train"].add(losses, share.n)
         self._check_finite(losses["loss"], share, batch_idx)
         return losses["loss"] * share.weight
@@ -264,14 +267,17 @@ class ReconstructionModule(LightningModule):
         h_tilde = h
         if self.recipe.corruption is not None:
             h_tilde = self.net.encode(self.corrupt(x, "val", batch_idx, share=share))
-        values = {"loss": self.net.reconstruction_loss(h_tilde, x)}
-        if h_tilde is h and self.net.loss == "mse":
+        images = None
+        if self.val_images is not None:
+            images = send(self.val_images.batch(batch_idx)[0], x.device)
+        target = images if self.rebuilds_pixels else None
+        values = {"loss": self._reconstruction_loss(h_tilde, x, target)}
+        if h_tilde is h and self.net.loss == "mse" and target is None:
             values["sse"] = values["loss"]
         else:
             values["sse"] = squared_error(self.net.decode(h), x)
         values["image_sse"] = values["sse"]
-        if self.val_images is not None:
-            images = send(self.val_images.batch(batch_idx)[0], x.device)
+        if images is not None:
             values["image_sse"] = squared_error(self.below.decode(self.net.decode(h)), images)
         if self.recipe.sparsity is not None:
             values["activity"] = self.recipe.sparsity.activity(h_tilde.float(), self.net.activation)
@@ -286,9 +292,22 @@ class ReconstructionModule(LightningModule):
             name: mean for name, mean in means.items() if name not in ("loss", "activity")
         }
 
-    def _losses(self, h: Tensor, x: Tensor, share: Share) -> dict[str, Tensor]:
+    @property
+    def rebuilds_pixels(self) -> bool:
+        """Whether the loss compares images, through the frozen decoders below, and not codes."""
+        return self.recipe.target == "pixels" and len(self.below) > 0
+
+    def _reconstruction_loss(self, h: Tensor, x: Tensor, images: Tensor | None) -> Tensor:
+        """Of a code, per image: against the clean inputs, or against ``images`` where given."""
+        if images is None:
+            return self.net.reconstruction_loss(h, x)
+        return self.below.reconstruction_loss(self.net.decode(h), images)
+
+    def _losses(
+        self, h: Tensor, x: Tensor, images: Tensor | None, share: Share
+    ) -> dict[str, Tensor]:
         """``loss``, what to minimise; under a penalty also its parts and the mean activity."""
-        loss = self.net.reconstruction_loss(h, x)
+        loss = self._reconstruction_loss(h, x, images)
         if self.recipe.sparsity is None:
             return {"loss": loss}
         rho_hat = self._activity(h, share)
@@ -364,9 +383,11 @@ class ReconstructionModule(LightningModule):
     @property
     def loss_unit(self) -> str:
         """What a loss is counted in: ``SSE per image``, or per code where codes are rebuilt."""
-        error = "nats" if self.net.loss == "bce" else "SSE"
+        of_codes = len(self.below) > 0 and not self.rebuilds_pixels
+        loss = self.below.loss if self.rebuilds_pixels else self.net.loss
+        error = "nats" if loss == "bce" else "SSE"
         penalty = "" if self.recipe.sparsity is None else " + penalty"
-        return f"{error} per {'code' if len(self.below) else 'image'}{penalty}"
+        return f"{error} per {'code' if of_codes else 'image'}{penalty}"
 
     def _log_means(self, split: str) -> None:
         if not self._means[split].sums:  # a step of a subclass's own has added nothing

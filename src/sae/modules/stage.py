@@ -12,15 +12,15 @@ class Stage(ReconstructionModule):
     """Train layer ``index`` of a stack on the code of the layers below it.
 
     A batch is what the layers below make of images: (batch, n_in) of this layer. Those layers are
-    frozen; they serve only to go down to pixels in pictures.
+    frozen; they serve to go down to pixels, in pictures, and in the loss where the recipe's target
+    is ``pixels``: then the images themselves, (batch, pixels), come last in each batch.
 
     Args:
         stack: The stack to which the layer belongs; its layers are shared, not copied.
         index: Which layer, from 0.
         recipe: How it is trained.
         seed: Seed of the run.
-        val_images: Validation images, of which the error in pixels is logged, too: the loss of a
-            stage above the first is counted on codes.
+        val_images: Validation images, of which the error in pixels is logged, too.
 
     Source: Bengio et al. (2007), "Greedy Layer-Wise Training of Deep Networks"; with corruption
     Vincent et al. (2010), "Stacked Denoising Autoencoders".
