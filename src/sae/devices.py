@@ -47,10 +47,10 @@ def placed(net: nn.Module, device: torch.device | str | None) -> Iterator[None]:
     if device is None or before is None or before == torch.device(device):
         yield
         return
-    net.to(device)
     try:
+        net.to(device)
         yield
-    finally:
+    finally:  # also where there is no room for all of it
         net.to(before)
 
 
