@@ -44,7 +44,7 @@ class _Means:
         self.n_samples += n_samples
 
     def compute(self, strategy: Strategy) -> dict[str, Tensor]:
-        """The means over all processes; how many samples each had matters not."""
+        """The means over the samples of all processes."""
         totals = torch.stack([*self.sums.values()])
         count = torch.full_like(totals[:1], self.n_samples)
         totals = strategy.reduce(torch.cat([totals, count]), reduce_op="sum")
