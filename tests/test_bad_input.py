@@ -280,9 +280,21 @@ def test_early_stopping_on_a_metric_that_does_not_exist(capsys):
         fit("--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val_los")
     assert end.value.code == 2
     error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: trainer.callbacks: expected a monitor that is logged (train/lo")
+    assert "val_los" in error
+    assert not Path("lightning_logs").exists()
+
+
+def test_early_stopping_on_a_metric_that_a_callback_does_not_log(capsys):
+    """One of the user's might: it shows after the first epoch."""
+    stop = {"class_path": "EarlyStopping", "init_args": {"monitor": "val_los"}}
+    with pytest.raises(SystemExit) as end:
+        with_callbacks([stop, {"class_path": "helpers.CountEpochs"}])
+    assert end.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: trainer.callbacks: expected metrics that there are, found")
     assert "val_los" in error
-    assert "stage1/val/loss" in error
+    assert "`val/loss`" in error
 
 
 def test_a_manifest_of_something_else_beside_a_checkpoint(finished, tmp_path, capsys):

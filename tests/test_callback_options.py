@@ -133,6 +133,9 @@ def test_a_monitor_is_to_hold_in_each_phase(capsys):
         pass
 
     check_kinds([EarlyStopping("mine"), LogsMore()])
+    in_one_phase = EarlyStopping("stage1/val/loss", strict=False)
+    check_kinds([in_one_phase])
+    check_callbacks([in_one_phase])
 
 
 def test_a_checkpoints_name_makes_no_folders_and_takes_none_of_ours(capsys):

@@ -6,7 +6,12 @@ import pytest
 import torch
 from helpers import clone_state, loader, same_state, tiny_model
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+)
 
 from sae.callbacks import BestWeights
 from sae.codes import CodesInMemory
@@ -282,6 +287,22 @@ def test_the_loss_told_is_that_of_the_weights_that_went_on(loads, tmp_path):
         sse = (model(loader().x) - loader().x).square().sum(dim=1).mean().item()
     assert results[-1].loss == pytest.approx(sse, rel=1e-5)
     assert (results[-1].checkpoint is None) == (not loads)
+
+
+@pytest.mark.parametrize("kind", [EMAWeightAveraging, StochasticWeightAveraging])
+def test_averaged_weights_are_told_their_own_loss_or_none(kind):
+    model, data = tiny_model(), loader(n=24, shuffle=True)
+    options = {"decay": 0.5} if kind is EMAWeightAveraging else {"swa_lrs": 0.05}
+
+    def own(phase, module):
+        quiet = {"logger": False, "enable_checkpointing": False}
+        return Trainer(max_epochs=4, callbacks=[kind(**options)], **quiet)
+
+    results = GreedyPretrainer([Recipe(epochs=0)] * 2, RECIPE, own).fit(model, data, loader())
+    with torch.no_grad():
+        sse = (model(loader().x) - loader().x).square().sum(dim=1).mean().item()
+    told = pytest.approx(sse, rel=1e-5) if kind is EMAWeightAveraging else None
+    assert results[-1].loss == told
 
 
 @pytest.mark.parametrize("monitor", ["stage2/val/loss", "finetune/val/loss"])

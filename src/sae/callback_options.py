@@ -115,7 +115,9 @@ def check_device_stats(callbacks: Iterable[Callback], device: str) -> None:
 
 
 def _check_monitor(callback: Callback, phase: str | None) -> None:
-    """A name that one phase alone has would be missed in the next one."""
+    """A name that one phase alone has would be missed in the next one, unless that is allowed."""
+    if getattr(callback, "strict", True) is False:
+        return
     monitor = getattr(callback, "monitor", None)
     match = _OF_A_PHASE.fullmatch(monitor) if isinstance(monitor, str) else None
     if match and match.group(1) != phase:
@@ -128,6 +130,8 @@ def _check_monitor(callback: Callback, phase: str | None) -> None:
 def _check_monitors_exist(callbacks: Iterable[Callback]) -> None:
     """Say before the first epoch what Lightning says after it."""
     for callback in callbacks:
+        if getattr(callback, "strict", True) is False:
+            continue
         monitor = getattr(callback, "monitor", None)
         of_a_phase = isinstance(monitor, str) and _OF_A_PHASE.fullmatch(monitor)
         counted = isinstance(callback, ModelCheckpoint) and monitor in ("epoch", "step")

@@ -1,4 +1,4 @@
-"""What libraries do again and again, and need not do where it is of no use."""
+"""Work that libraries repeat at each step, left out where it has no effect."""
 
 from __future__ import annotations
 

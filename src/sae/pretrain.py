@@ -10,10 +10,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+)
 
 from sae.callback_options import check_callbacks
 from sae.codes import Codes, CodesInMemory, StageInputs
@@ -347,19 +352,24 @@ def _best_weights(trainer: Trainer) -> ModelCheckpoint | None:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set from afar
     keeper = trainer.checkpoint_callback
     loaded = any(getattr(each, "loads_best_weights", False) for each in callbacks)
-    kept = isinstance(keeper, ModelCheckpoint) and bool(keeper.best_model_path)
-    return keeper if loaded and kept and isinstance(keeper, ModelCheckpoint) else None
+    if loaded and isinstance(keeper, ModelCheckpoint) and keeper.best_model_path:
+        return keeper
+    return None
 
 
 def _loss_that_goes_on(
     trainer: Trainer, best: ModelCheckpoint | None, phase: Phase
 ) -> float | None:
     """The validation loss of the best weights, where they went on, else the last one."""
-    names = (f"{phase.name}/val/loss", "val/loss")
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set from afar
+    loss: Any
     if best is not None:
-        loss = best.best_model_score if best.monitor in names else None
+        validated = (best.monitor or "").startswith((f"{phase.name}/val/", "val/"))
+        loss = best.best_model_score if validated else None
+    elif any(isinstance(each, StochasticWeightAveraging) for each in callbacks):
+        loss = None  # its average comes after the last validation
     else:
-        loss = trainer.callback_metrics.get(names[0])
+        loss = trainer.callback_metrics.get(f"{phase.name}/val/loss")
     return None if loss is None else float(loss)
 
 
