@@ -199,6 +199,7 @@ def test_nothing_grows_over_two_hundred_epochs(tmp_path):
         patch.setattr("test_phase_pictures.PhasePictures", Watch)
         fit(tmp_path, 1, epochs=201)
     assert len(resident) == 4
-    assert resident[-1] - resident[0] < 20e6, [f"{r / 1e6:.0f} MB" for r in resident]
+    # A picture that is kept takes half a megabyte and more; a large process wavers by 40 MB.
+    assert resident[-1] - resident[0] < 75e6, [f"{r / 1e6:.0f} MB" for r in resident]
     gc.collect()
     assert not [thing for thing in gc.get_objects() if type(thing) is Figure]

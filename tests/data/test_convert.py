@@ -84,7 +84,7 @@ def test_all_samples_come_in_single_precision_and_flat(data, labels):
 
 def test_pixels_stay_pixels():
     x = torch.arange(24, dtype=torch.uint8).reshape(2, 12)
-    assert torch.equal(next(iter(as_loader(x, "val", 12, shuffle=False)))[0], x / 255)
+    assert torch.equal(next(iter(as_loader(x, "val", 12, shuffle=False)))[0], x.float() * (1 / 255))
 
 
 def test_batch_size_and_shuffling_are_those_of_the_loader():
