@@ -41,7 +41,7 @@ def beside(processes: int) -> Iterator[None]:
 def one_round(options: argparse.Namespace) -> dict[str, float]:
     """Milliseconds of a step, by who waits how beside how many."""
     found = {}
-    for processes in BUSY:
+    for processes in options.beside:
         for way, words in WAYS.items():
             with beside(processes):
                 told = figures(
@@ -71,8 +71,9 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="does it work? The figures say little")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    options.beside = BUSY
     if options.smoke:
-        options.runs, options.seconds = 1, 0.1
+        options.runs, options.seconds, options.beside = 1, 0.1, (0, 1)
 
     def measure(_: Path) -> dict[str, Any]:
         print(machine(options.threads), flush=True)

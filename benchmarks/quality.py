@@ -22,7 +22,7 @@ from processes import figures, machine, measure_aside
 
 # Name -> script, what it is told, and numbers of epochs: of each stage, and of the fine-tuning.
 CONTESTANTS: dict[str, tuple[str, list[str], list[tuple[int, int]]]] = {
-    "sae": ("sae_cli.py", ["--stacked"], [(1, 2), (2, 4), (3, 6), (5, 10), (10, 20)]),
+    "sae": ("sae_cli.py", ["--stacked"], [(1, 2), (1, 4), (2, 8), (3, 15), (5, 30)]),
     "bare": ("bare.py", [], [(3, 1000)]),
     "clustpy": ("clustpy_stack.py", ["--own_units"], [(3, 1000)]),
     "dataloader": ("dataloader.py", [], [(3, 1000)]),

@@ -203,7 +203,7 @@ def _note_what_waits(
 def install() -> None:
     """Register the device with torch and with Lightning."""
     from lightning.pytorch.accelerators import AcceleratorRegistry
-    from lightning.pytorch.strategies import StrategyRegistry
+    from lightning.pytorch.strategies import SingleDeviceStrategy, StrategyRegistry
 
     class Backend(backend_registration._DummyBackendModule):
         memory = 2**30  # bytes that it has left
@@ -220,9 +220,11 @@ def install() -> None:
     install.library = library  # type: ignore[attr-defined]  # it lives as long as this is held
     torch.Generator = Generator  # type: ignore[misc]  # hooks in Python cannot make one
     torch.tensor, torch.as_tensor = _by_way_of_the_cpu(torch.tensor, torch.as_tensor)
-    accelerator, strategy = _of_lightning()
-    AcceleratorRegistry.register(NAME, accelerator, description="a device that does not exist")
-    StrategyRegistry.register(NAME, strategy, description="a device that does not exist")
+    accelerator, described = _accelerator(), {"description": "a device that does not exist"}
+    AcceleratorRegistry.register(NAME, accelerator, **described)
+    # Lightning's own strategy for one device, so that steps are taken as on a GPU.
+    of_it = {"device": torch.device(NAME, 0), "accelerator": accelerator()}
+    StrategyRegistry.register(NAME, SingleDeviceStrategy, **described, **of_it)
 
 
 def _by_way_of_the_cpu(*makers: Callable[..., torch.Tensor]) -> Iterator[Callable]:
@@ -236,10 +238,9 @@ def _by_way_of_the_cpu(*makers: Callable[..., torch.Tensor]) -> Iterator[Callabl
     return (partial(there, make) for make in makers)
 
 
-def _of_lightning() -> tuple[type, type]:
-    """The accelerator and the strategy by which a Trainer uses the device."""
+def _accelerator() -> type:
+    """The accelerator by which a Trainer uses the device."""
     from lightning.pytorch.accelerators import Accelerator
-    from lightning.pytorch.strategies import SingleDeviceStrategy
 
     class PretendAccelerator(Accelerator):
         def setup_device(self, device: torch.device) -> None:
@@ -269,11 +270,7 @@ def _of_lightning() -> tuple[type, type]:
         def name() -> str:
             return NAME
 
-    class PretendStrategy(SingleDeviceStrategy):
-        def __init__(self) -> None:
-            super().__init__(torch.device(NAME, 0), PretendAccelerator())
-
-    return PretendAccelerator, PretendStrategy
+    return PretendAccelerator
 
 
 @contextmanager

@@ -158,11 +158,11 @@ def test_what_is_no_fault_of_the_machine_is_none():
 def test_a_loss_that_is_not_finite_stops_at_its_step(capsys, monkeypatch):
     step, seen = ReconstructionModule.training_loss, []
 
-    def infinite(self, x, batch_idx):
+    def infinite(self, batch, batch_idx):
         seen.append((self.phase, self.current_epoch, batch_idx))
         if (self.phase, self.current_epoch, batch_idx) == ("stage2", 1, 7):
-            x = x * float("inf")
-        return step(self, x, batch_idx)
+            batch = (batch[0] * float("inf"), *batch[1:])
+        return step(self, batch, batch_idx)
 
     monkeypatch.setattr(ReconstructionModule, "training_loss", infinite)
     message = fault(capsys, 2)

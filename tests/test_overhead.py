@@ -97,11 +97,13 @@ def test_weights_are_those_of_single_steps_bit_for_bit(recipe, precision, monkey
         data = loader(n=83, shuffle=True)  # 11 batches of 8
         results = GreedyPretrainer([recipe] * 2, recipe, plain, seed=3).fit(model, data, loader(9))
         steps = [each.global_step for each in trainers]
+        # By these the learning rates are logged.
+        steps += [each.fit_loop.epoch_loop._batches_that_stepped for each in trainers]
         rates = [each.optimizers[0].param_groups[0]["lr"] for each in trainers]
         found.append((clone_state(model), [r.loss for r in results], steps, rates))
     assert same_state(found[0][0], found[1][0])
     assert found[0][1:] == found[1][1:]
-    assert found[0][2] == [11 * recipe.epochs] * 3
+    assert found[0][2] == [11 * recipe.epochs] * 6
 
 
 def test_a_module_that_was_trained_so_trains_on_in_any_trainer():

@@ -375,7 +375,7 @@ def test_early_stopping_and_the_best_weights_go_on(tmp_path):
 @pytest.mark.parametrize("moved", [False, True])
 def test_the_best_weights_go_on_also_after_the_last_epoch(moved, tmp_path):
     """The run is killed when nothing is left to do but to load them."""
-    wild = [*CONFIG, "--finetune.epochs", "4", "--finetune.lr", "3"]
+    wild = [*CONFIG, "--finetune.epochs", "4", "--finetune.lr", "1"]
     wild += ["--finetune.schedule", "constant"]
     assert run(wild, tmp_path / "whole") == 0
     wanted = outcome(tmp_path / "whole" / FOLDER)

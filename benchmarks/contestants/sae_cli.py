@@ -35,13 +35,13 @@ STACKED = Path(__file__).parents[2] / "configs" / "stacked.yaml"
 
 def config(job: argparse.Namespace) -> dict[str, Any]:
     """The job as it stands in a config."""
-    recipes = {"pretrain": {"lr": LR}, "finetune": {"lr": LR}}
+    recipes = {"model": {}, "pretrain": {"lr": LR}, "finetune": {"lr": LR}}
     if job.stacked:
         recipes = yaml.safe_load(STACKED.read_text(encoding="utf-8"))
     data = {"root": job.root, "samples": job.samples, "batch_size": job.batch_size}
     return {
         "seed_everything": SEED,
-        "model": {"sizes": list(SIZES)},
+        "model": {**recipes["model"], "sizes": list(SIZES)},
         "pretrain": {**recipes["pretrain"], "epochs": job.epochs},
         "finetune": {**recipes["finetune"], "epochs": job.finetune_epochs},
         "data": {"class_path": "images.JobData", "init_args": data},
@@ -113,7 +113,7 @@ def options() -> argparse.ArgumentParser:
     own.add_argument("--all_on", action="store_true", help="TensorBoard and pictures")
     own.add_argument("--job_alone", action="store_true", help="no validation, no checkpoints")
     own.add_argument("--precision", default="32-true", help="of the Trainer")
-    own.add_argument("--stacked", action="store_true", help="rates as in stacked.yaml")
+    own.add_argument("--stacked", action="store_true", help="units and rates as in stacked.yaml")
     return own
 
 

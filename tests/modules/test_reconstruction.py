@@ -126,7 +126,7 @@ def test_a_sparse_recipe_adds_the_penalty():
     stage = Stage(tiny_stack(), 0, Recipe(sparsity=Sparsity(0.1, weight=2)))
     x = torch.rand(8, 12)
     h = stage.encode(x)
-    losses = stage._losses(h, x, Share.equal(len(x)))
+    losses = stage._losses(h, x, None, Share.equal(len(x)))
     torch.testing.assert_close(losses["reconstruction"], stage.net.reconstruction_loss(h, x))
     penalty = Sparsity(0.1, weight=2)(h.mean(dim=0))
     torch.testing.assert_close(losses["loss"], losses["reconstruction"] + penalty)
@@ -143,7 +143,9 @@ def penalties(n: int, batch_size: int = 16) -> list[tuple[float, float]]:
     found = []
     for step, (x,) in enumerate(data):
         with torch.no_grad():
-            added = stage.training_loss(x, step) - stage.net.reconstruction_loss(stage.encode(x), x)
+            added = stage.training_loss((x,), step) - stage.net.reconstruction_loss(
+                stage.encode(x), x
+            )
             found.append((added.item(), sparsity(stage.encode(x).mean(dim=0)).item()))
     return found
 

@@ -208,6 +208,8 @@ class ReconstructionModule(LightningModule):
                 optimizer.step()
             if isinstance(schedule, LRScheduler):
                 schedule.step()
+        # Loggers and LearningRateMonitor count steps by this; the Trainer adds the burst as one.
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped += step - batch.first
         return None
 
     def training_loss(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
