@@ -3,7 +3,7 @@
     python benchmarks/gpu.py [--runs 5] [--json FILE]
     python benchmarks/gpu.py --device cpu --smoke   (no GPU: only to see that it works)
 
-The job of speed.py, then configs/stacked.yaml's own (5 epochs a stage, 30 of fine-tuning, one
+The job of speed.py, then configs/stacked.yaml's own (5 epochs a stage, 45 of fine-tuning, one
 cycle) in full. In turns, each in a process of its own; ratios are taken within a round.
 """
 
@@ -24,7 +24,7 @@ CONTESTANTS: dict[str, tuple[str, list[str]]] = {
     "sae": ("sae_cli.py", []),
     "sae_bf16": ("sae_cli.py", ["--precision", "bf16-mixed"]),
 }
-STACKED = ["--stacked", "--epochs", "5", "--finetune_epochs", "30"]
+STACKED = ["--stacked", "--epochs", "5", "--finetune_epochs", "45"]
 
 
 def gpu_name() -> str | None:

@@ -22,7 +22,7 @@ from processes import figures, machine, measure_aside
 
 # Name -> script, what it is told, and numbers of epochs: of each stage, and of the fine-tuning.
 CONTESTANTS: dict[str, tuple[str, list[str], list[tuple[int, int]]]] = {
-    "sae": ("sae_cli.py", ["--stacked"], [(1, 2), (1, 4), (2, 8), (3, 15), (5, 30)]),
+    "sae": ("sae_cli.py", ["--stacked"], [(1, 2), (1, 4), (2, 8), (3, 15), (5, 45)]),
     "bare": ("bare.py", [], [(3, 1000)]),
     "clustpy": ("clustpy_stack.py", ["--own_units"], [(3, 1000)]),
     "dataloader": ("dataloader.py", [], [(3, 1000)]),
