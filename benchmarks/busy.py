@@ -3,8 +3,9 @@
     python benchmarks/busy.py [--runs 5] [--threads 2] [--json FILE]
 
 A step of 784-256-784 at batch 256 (contestants/steps.py), alone, and beside one and two processes
-that compute all the time. Ratios are to torch's own waiting, alone, in the same round. Nothing else
-may run: it would be one more busy process.
+that compute all the time. Ratios are to torch's own waiting, alone, in the same round; alone, both
+ways are also compared in turns within one process. Nothing else may run: it would be one more busy
+process.
 """
 
 from __future__ import annotations
@@ -48,18 +49,23 @@ def one_round(options: argparse.Namespace) -> dict[str, float]:
                     "steps.py", [*words, "--seconds", str(options.seconds)], options.threads
                 )
             found[f"{way} {processes}"] = told["ms"]
+    words = ["--turns", "--seconds", str(options.seconds)]
+    found["turns"] = figures("steps.py", words, options.threads)["ratio"]
     return found
 
 
 def table(runs: list[dict[str, float]]) -> str:
     """Median milliseconds, and the ratio to torch alone: median (least–most)."""
     lines = [f"{'waits as':<9} {'beside':>6}  {'ms a step':>9}  ratio to torch alone"]
-    for name in runs[0]:
+    for name in (name for name in runs[0] if name != "turns"):
         way, processes = name.split()
         ratios = [run[name] / run["torch 0"] for run in runs]
         ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
         ms = statistics.median(run[name] for run in runs)
         lines.append(f"{way:<9} {processes:>6}  {ms:9.2f}  {ratio}")
+    turns = [run["turns"] for run in runs]
+    between = f"{statistics.median(turns):.2f} ({min(turns):.2f}–{max(turns):.2f})"
+    lines.append(f"alone, in turns within one process, sae to torch: {between}")
     return "\n".join(lines)
 
 
