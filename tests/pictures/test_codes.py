@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import randomised, tiny_scene
+from matplotlib.figure import Figure
 
 from sae.pictures import codes
 
@@ -111,3 +112,22 @@ def test_a_collapsed_code_is_drawn_too():
     with torch.no_grad():
         scene.stack[1].weight.zero_()
     assert codes.draw(codes.numbers(scene)).axes
+
+
+def test_a_few_points_far_out_do_not_hide_the_others():
+    """The view is that of most; how many lie outside of it is said."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-1, 1, (500, 2)).astype(np.float32)
+    figure = Figure()
+    axis = figure.subplots()
+    assert codes._zoom(axis, points) == 0
+    points[:3] = [[400, 0], [0, -300], [500, 900]]
+    axis.plot(*points.T, "o")
+    assert codes._zoom(axis, points) == 3
+    assert max(map(abs, (*axis.get_xlim(), *axis.get_ylim()))) < 1.5
+
+
+def test_a_collapsed_code_with_a_few_points_elsewhere_is_shown_whole():
+    points = np.zeros((500, 2), dtype=np.float32)
+    points[0] = [5, 5]
+    assert codes._zoom(Figure().subplots(), points) == 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -124,6 +125,20 @@ def _principal(points: Array, shares: Array) -> tuple[Array, tuple[str, str]]:
     return points, (f"PC1 ({first:.0f} % of variance)", f"PC2 ({second:.0f} %)")
 
 
+def _zoom(axis: Axes, points: Array) -> int:
+    """Show what most of the points span, where a few lie far out; how many are left out."""
+    low, high = np.percentile(points, [1, 99], axis=0)
+    span = high - low
+    if (np.ptp(points, axis=0) <= 2 * span).all():
+        return 0
+    low, high = low - 0.1 * span, high + 0.1 * span
+    for k, limit in enumerate((axis.set_xlim, axis.set_ylim)):
+        if span[k] > 0:
+            limit(low[k], high[k])
+    inside = ((points >= low) & (points <= high)) | (span <= 0)
+    return int((~inside.all(axis=1)).sum())
+
+
 def _turned(plane: Plane, before: Plane) -> Plane:
     """Give components, whose sign means nothing, that of the plane to the left."""
     dots = (plane.points * before.points).sum(axis=0)
@@ -159,11 +174,13 @@ def draw(numbers: Numbers) -> Figure:
         for place, name in enumerate(classes):
             x, y = points[labels == name].T
             axis.plot(x, y, "o", ms=size, mew=0, color=colours(place), label=short(name))
+        out = _zoom(axis, points)
         axis.locator_params(nbins=4)
         percent = numbers["accuracy"][k]
         voted = "" if np.isnan(percent) else f": 5-NN in this plane {percent:.0f} %"
         label(figure, box.left, top - 0.12, f"{numbers['planes'][k]}{voted}")
-        name_axes(figure, box, axis, *map(str, axes))
+        beyond = f" · {out} of {len(points):,} lie outside" if out else ""
+        name_axes(figure, box, axis, f"{axes[0]}{beyond}", str(axes[1]))
     bar = np.arange(len(classes))[::-1, None]
     show(figure, Box(right, top, 0.14, SIDE), bar, cmap=colours, high=len(classes) - 1)
     few = np.unique(np.linspace(0, len(classes) - 1, MOST_LEGEND).astype(int))
