@@ -32,12 +32,12 @@ SIDE, GAP = 5.4, 0.85
 def numbers(scene: Scene) -> Numbers | None:
     """The decoder's answer on a grid, (rows, columns, height, width), and the images' own codes.
 
-    None for a code that is no plane. The grid spans the 1st to 99th percentile of the codes.
+    None for a code that is no plane. The grid spans the 5th to the 95th percentile of the codes.
     """
     if scene.path[-1].n_code != 2:
         return None
     codes = scene.codes()
-    low, high = np.percentile(codes, [1, 99], axis=0)
+    low, high = np.percentile(codes, [5, 95], axis=0)
     high = np.where(high > low, high, low + 1)
     xs, ys = (np.linspace(low[k], high[k], STEPS) for k in range(2))
     corners = np.stack(np.meshgrid(xs, ys[::-1]), axis=-1).reshape(-1, 2)
