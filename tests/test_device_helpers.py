@@ -140,12 +140,19 @@ def test_codes_that_are_not_kept_do_not_move_their_layer_for_each_batch(monkeypa
 # TF32
 
 
+def as_torch_starts() -> None:
+    """No precision chosen, by either way."""
+    torch.set_float32_matmul_precision("highest")
+    for way in (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul):
+        way.fp32_precision = "none"
+
+
 @pytest.fixture
 def untouched():
     """Precision as torch has it at its start."""
-    torch.set_float32_matmul_precision("highest")
+    as_torch_starts()
     yield
-    torch.set_float32_matmul_precision("highest")
+    as_torch_starts()
 
 
 @pytest.fixture
@@ -179,15 +186,20 @@ def test_a_precision_that_was_chosen_stays(untouched):
     with fast_products():
         assert precision() == "medium"
     assert precision() == "medium"
-    torch.set_float32_matmul_precision("highest")
     of_torch = torch.backends.cuda.matmul
-    of_torch.fp32_precision = "tf32"  # torch's newer way, which does not go together with the older
-    try:
+    for chosen in ("tf32", "ieee"):  # torch's newer way, which does not go with the older
+        as_torch_starts()
+        of_torch.fp32_precision = chosen
         with fast_products():
-            assert of_torch.fp32_precision == "tf32"
-        assert of_torch.fp32_precision == "tf32"
-    finally:
-        of_torch.fp32_precision = "ieee"
+            assert of_torch.fp32_precision == chosen
+        assert of_torch.fp32_precision == chosen
+
+
+def test_a_second_fit_finds_what_the_first_one_found(untouched):
+    for _ in range(2):
+        with fast_products():
+            assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+        assert torch.backends.cuda.matmul.fp32_precision == "none"
 
 
 # What a manifest says

@@ -337,3 +337,11 @@ def test_shuffled_validation_inputs_do_not_lose_their_images():
         )
         errors.append(float(recorder.trainers[1].callback_metrics["stage2/val/image_sse"]))
     assert errors[0] == pytest.approx(errors[1], rel=1e-5)
+
+
+@pytest.mark.parametrize(("value", "found"), [(float("nan"), "not"), (255.0, "255")])
+def test_validation_samples_that_cannot_be_rebuilt_are_named_before_training(value, found):
+    val = loader()
+    val.x[3, 2] = value
+    with pytest.raises(InputError, match=f"{found}.* the validation samples"):
+        GreedyPretrainer([RECIPE] * 2, RECIPE).fit(tiny_model(), loader(), val)

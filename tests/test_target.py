@@ -11,7 +11,7 @@ from sae.data.loader import TensorLoader
 from sae.errors import InputError
 from sae.losses import cross_entropy, squared_error
 from sae.modules import Stage
-from sae.pretrain import GreedyPretrainer, plain_trainer
+from sae.pretrain import GreedyPretrainer, Phase, plain_trainer
 from sae.recipe import Recipe, recipe
 
 PIXELS = Recipe(epochs=2, lr=0.05, target="pixels")
@@ -136,3 +136,9 @@ def test_the_command_line_takes_it_with_each_cache_and_the_weights_are_the_same(
     assert found[0] == found[1] == found[2]
     entry = read(folder, "manifest.json")["phases"][1]
     assert entry["unit"] == "SSE per image"
+
+
+def test_codes_without_their_images_are_refused():
+    stage = Stage(tiny_model().stack, 1, PIXELS)
+    with pytest.raises(InputError, match="target: expected a loader with the images of its codes"):
+        plain_trainer(Phase("stage2", "", PIXELS, 0, 2), stage).fit(stage, loader(features=6))

@@ -185,7 +185,11 @@ def test_summed_gradients_have_one_step_loss(tmp_path):
     (path,) = Path("x").rglob(CSVLogger("y").experiment.NAME_METRICS_FILE)
     rows = [row.split(",") for row in path.read_text().splitlines()]
     column = rows[0].index("stage1/train/step_loss")
-    assert len([row for row in rows[1:] if row[column]]) == 4
+    losses = [float(row[column]) for row in rows[1:] if row[column]]
+    assert len(losses) == 4
+    means = [float(row[rows[0].index("stage1/train/loss")] or "nan") for row in rows[1:]]
+    means = [mean for mean in means if mean == mean]
+    assert all(0.7 * min(means) < loss < 1.3 * max(means) for loss in losses)  # not their half
 
 
 CPU = torch.device("cpu")

@@ -46,7 +46,12 @@ def test_a_process_that_is_launched_by_ours_adapts_as_well(before_torch):
 
 
 @pytest.mark.parametrize(
-    "own", [{"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}], ids=lambda own: next(iter(own))
+    "own",
+    [
+        *({"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}),
+        *({"OMP_WAIT_POLICY": "passive"}, {"GOMP_SPINCOUNT": "300000"}),  # ours, but not both
+    ],
+    ids=str,
 )
 def test_a_users_own_settings_win(own, before_torch, monkeypatch):
     (name, value), *_ = own.items()
@@ -104,7 +109,7 @@ class FakeLoad:
 
 
 class FakeCrowd:
-    def __init__(self, gomp: object = None) -> None:
+    def __init__(self, gomp: object, threads: int) -> None:
         self.is_there, self.told = False, []
 
     def gather(self) -> None:
@@ -144,7 +149,7 @@ def test_what_others_take_of_spare_processors_is_theirs(monkeypatch):
 def test_the_crowd_comes_and_goes_and_changes_no_bit(monkeypatch):
     found = []
     threads = [len(os.listdir("/proc/self/task"))]
-    crowd = waiting._Crowd(waiting._gomp())
+    crowd = waiting._Crowd(waiting._gomp(), 2)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -161,8 +166,44 @@ def test_the_crowd_comes_and_goes_and_changes_no_bit(monkeypatch):
         crowd.leave()
         torch.set_num_threads(before)
     assert same_state(*found)
-    assert threads[2] - threads[1] > os.cpu_count()
+    more = threads[2] - threads[1]
+    assert 2 + more > len(os.sched_getaffinity(0))
     assert threads[3] == threads[1]
+
+
+def test_where_no_more_threads_can_be_started_nobody_gathers_and_the_training_goes_on(monkeypatch):
+    def refuse(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+    crowd = waiting._Crowd(None, 2)  # it would break on None
+    with monkeypatch.context() as patch:
+        patch.setattr(waiting.threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            crowd.gather()
+        crowd.leave()
+    monkeypatch.setattr(waiting, "_prepared", True)
+    monkeypatch.setattr(waiting, "_gomp", lambda: object())
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(waiting._Watch, "start", refuse)
+    with waiting.adapted():
+        pass
+
+
+def test_a_watch_that_cannot_read_leaves_no_crowd_behind(monkeypatch):
+    class Unreadable(FakeLoad):
+        def others(self) -> float:
+            if len(self.taken) == 1:
+                raise OSError("no more files")
+            return super().others()
+
+    load = Unreadable(1.0, 1.0)
+    monkeypatch.setattr(waiting, "_INTERVAL", 0.001)
+    monkeypatch.setattr(waiting, "Load", lambda: load)
+    monkeypatch.setattr(waiting, "_Crowd", FakeCrowd)
+    watch = waiting._Watch(None, 2)
+    watch.start()
+    watch.join()
+    assert watch._crowd.told == ["gather", "leave"]
 
 
 @needs_gomp

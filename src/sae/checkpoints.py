@@ -160,7 +160,7 @@ def load_checkpoint(path: str | None, model: nn.Module) -> str:
     expected = "a checkpoint of a stack"
     try:
         content = read_checkpoint(Path(path))
-        if not {"hyper_parameters", "pixel_range", "pytorch-lightning_version"} <= content.keys():
+        if not {"hyper_parameters", "pytorch-lightning_version"} <= content.keys():
             raise UnreadableError("something else")
         found = {name: tuple(tensor.shape) for name, tensor in content["state_dict"].items()}
     except (UnreadableError, AttributeError) as error:

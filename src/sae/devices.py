@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -100,8 +101,10 @@ def fast_products() -> Iterator[None]:
 
     Whoever has chosen a precision, by either of torch's two ways, keeps it.
     """
+    newer: list[Any] = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]  # type: ignore[attr-defined]
+    chosen = [way.fp32_precision for way in newer]
     try:
-        untouched = torch.get_float32_matmul_precision() == "highest"
+        untouched = torch.get_float32_matmul_precision() == "highest" and chosen[0] == "none"
     except RuntimeError:  # torch's own word for: chosen by the newer way
         untouched = False
     if not untouched:
@@ -112,6 +115,8 @@ def fast_products() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision("highest")
+        for way, precision in zip(newer, chosen, strict=True):
+            way.fp32_precision = precision
 
 
 def about(device: torch.device) -> dict[str, str]:

@@ -247,6 +247,7 @@ class GreedyPretrainer:
             layer.reset_parameters(derive_generator(self.seed, "init", k))
         seen = train.survey()
         check_values(model.stack, seen, "training samples")
+        check_values(model.stack, val.survey(), "validation samples")
         model.stack[0].start_at_mean(seen.mean)
         model.pixel_range = seen.pixel_range
         phases = {phase.name: phase for phase in self.plan(model)}

@@ -37,12 +37,14 @@ _prepared = False
 def prepare() -> None:
     """Set how long OpenMP's threads spin; without effect once torch is imported.
 
-    A user's own settings win: then nothing is set, and :func:`adapted` does nothing.
+    A user's own settings win: then nothing is set, and :func:`adapted` does nothing. Likewise
+    elsewhere than on Linux, where torch comes with GNU's OpenMP.
     """
     global _prepared
-    # Processes that this one launches find our settings, not the user's.
-    ours = all(os.environ.get(name, value) == value for name, value in _SETTINGS.items())
-    if "torch" not in sys.modules and ours:
+    found = [os.environ.get(name) for name in _SETTINGS]
+    # Processes that this one launches find our settings, both of them.
+    ours = found in ([None] * len(found), [*_SETTINGS.values()])
+    if sys.platform == "linux" and "torch" not in sys.modules and ours:
         os.environ.update(_SETTINGS)
         _prepared = True
 
@@ -51,8 +53,8 @@ def prepare() -> None:
 def adapted() -> Iterator[None]:
     """Have threads sleep while they wait, whenever others need the processors.
 
-    Does nothing where that cannot be: no Linux, another OpenMP than GNU's, one thread, or a user's
-    own settings.
+    Does nothing where that cannot be: no Linux, another OpenMP than GNU's, one thread, a user's own
+    settings, or no room for more threads.
     """
     import torch
 
@@ -61,7 +63,11 @@ def adapted() -> Iterator[None]:
         yield
         return
     watch = _Watch(gomp, torch.get_num_threads())
-    watch.start()
+    try:
+        watch.start()
+    except RuntimeError:  # no more threads: the training goes on as it would without
+        yield
+        return
     try:
         yield
     finally:
@@ -108,11 +114,19 @@ class _Watch(threading.Thread):
 
     def __init__(self, gomp: ctypes.CDLL, threads: int) -> None:
         super().__init__(name="sae-waiting", daemon=True)
-        self._crowd = _Crowd(gomp)
+        self._crowd = _Crowd(gomp, threads)
         self._threads = threads
         self._ended = threading.Event()
 
     def run(self) -> None:
+        try:
+            self._look()
+        except (OSError, ValueError, RuntimeError):
+            pass  # nothing to read, or no more threads: they spin, as they would without us
+        finally:
+            self._crowd.leave()
+
+    def _look(self) -> None:
         load, calm = Load(), 0
         while not self._ended.wait(_INTERVAL):
             left = len(load.processors) - load.others()
@@ -121,7 +135,6 @@ class _Watch(threading.Thread):
                 self._crowd.gather()
             elif calm >= _CALM_LOOKS:
                 self._crowd.leave()
-        self._crowd.leave()
 
     def end(self) -> None:
         """Look no more; threads spin again."""
@@ -130,20 +143,28 @@ class _Watch(threading.Thread):
 
 
 class _Crowd:
-    """More sleeping OpenMP threads than there are processors.
+    """So many sleeping OpenMP threads that, with those at work, there are more than processors.
 
     Args:
         gomp: GNU's OpenMP.
+        threads: Those at work.
     """
 
-    def __init__(self, gomp: ctypes.CDLL) -> None:
+    def __init__(self, gomp: ctypes.CDLL, threads: int) -> None:
         self._gomp = gomp
+        # The thread that gathers them is one of a team, and OpenMP counts the others.
+        self._size = max(2, len(os.sched_getaffinity(0)) - threads + 2)
         self._thread: threading.Thread | None = None
         self._leave = threading.Event()
 
     def gather(self) -> None:
-        """Be there."""
+        """Be there.
+
+        Raises:
+            RuntimeError: So many threads cannot be started. OpenMP would end the process.
+        """
         if self._thread is None:
+            _try_to_start(self._size)
             self._leave.clear()
             self._thread = threading.Thread(target=self._be_there, name="sae-crowd", daemon=True)
             self._thread.start()
@@ -156,8 +177,22 @@ class _Crowd:
             self._thread = None
 
     def _be_there(self) -> None:
-        self._gomp.GOMP_parallel(_NOTHING, None, (os.cpu_count() or 1) + 1, 0)
+        self._gomp.GOMP_parallel(_NOTHING, None, self._size, 0)
         self._leave.wait()
+
+
+def _try_to_start(threads: int) -> None:
+    """Start so many threads and end them; raise RuntimeError where that cannot be."""
+    end, started = threading.Event(), []
+    try:
+        for _ in range(threads):
+            thread = threading.Thread(target=end.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    finally:
+        end.set()
+        for thread in started:
+            thread.join()
 
 
 _NOTHING = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)

@@ -135,3 +135,8 @@ def test_a_dataloader_trains_as_a_tensor_loader_does():
         found.append(clone_state(model))
     assert same_state(found[0], found[1])
     assert same_state(found[0], found[2])
+
+
+def test_a_target_of_its_own_is_not_dropped_in_silence():
+    with pytest.raises(InputError, match="found pairs of an input and another target"):
+        train(TensorDataset(X + 0.1, X))

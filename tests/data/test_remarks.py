@@ -10,7 +10,8 @@ from helpers import ROOT
 
 from sae.cli import main
 from sae.data import ArrayDataModule, DigitsDataModule, TensorLoader
-from sae.data.remarks import too_fast
+from sae.data.loader import Survey
+from sae.data.remarks import remarks, too_fast
 from sae.modules import StackedAutoencoder
 from sae.pretrain import GreedyPretrainer, PhaseResult
 from sae.recipe import Recipe
@@ -168,3 +169,11 @@ def test_the_survey_knows_each_columns_deviation_and_is_taken_once():
     np.testing.assert_allclose(seen.std, rows.std(axis=0), rtol=1e-5, atol=1e-9)
     np.testing.assert_allclose(seen.mean, rows.mean(axis=0), rtol=1e-6)
     assert loader.survey() is seen
+
+
+def test_twelve_bits_in_sixteen_are_pointed_out():
+    seen = Survey(torch.rand(3), 0.0, 4095 / 65535, std=torch.rand(3))
+    (line,) = remarks(seen, lambda x, before: x, "uint16")
+    assert "uint16 is divided by 65,535, but the greatest value is 4095" in line
+    assert line.endswith("divide by 4095 yourself: x / 4095")
+    assert not list(remarks(Survey(torch.rand(3), 0.0, 0.9, std=torch.ones(3)), str, "uint16"))

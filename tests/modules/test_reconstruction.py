@@ -324,6 +324,39 @@ def test_the_last_epoch_is_always_validated(epochs, validated):
     assert trainer.check_val_every_n_epoch == 3
 
 
+def test_a_fit_that_breaks_off_leaves_the_rhythm_of_the_next_one():
+    class BreaksOff(Callback):
+        def on_validation_end(self, trainer, pl_module):
+            raise ArithmeticError
+
+    stage, data, seen = Stage(tiny_stack(), 0, Recipe()), loader(), []
+    often = {"check_val_every_n_epoch": 3, "num_sanity_val_steps": 0, **QUIET}
+    with pytest.raises(ArithmeticError):
+        Trainer(max_epochs=2, callbacks=[BreaksOff()], **often).fit(stage, data, data)
+
+    class Note(Callback):
+        def on_validation_end(self, trainer, pl_module):
+            seen.append(trainer.current_epoch + 1)
+
+    trainer = Trainer(max_epochs=4, callbacks=[Note()], **often)
+    trainer.fit(stage, data, data)
+    assert seen == [3, 4]
+    assert trainer.check_val_every_n_epoch == 3
+
+
+def test_a_subclass_need_not_keep_what_its_base_keeps(tmp_path):
+    class KeepsNothing(StackedAutoencoder):
+        def on_save_checkpoint(self, checkpoint):
+            checkpoint["mine"] = 1
+
+    model = KeepsNothing([12, 6, 3])
+    trainer = Trainer(max_epochs=1, **QUIET)
+    trainer.fit(model, loader(), loader())
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    again = KeepsNothing.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    assert same_state(clone_state(again), clone_state(model))
+
+
 def test_salt_and_pepper_on_pixels_takes_the_range_of_the_samples():
     stage = Stage(tiny_stack(output="linear"), 0, Recipe(corruption=Corruption(SALT, 0.9)))
     x = torch.full((50, 12), 0.5)

@@ -28,9 +28,10 @@ class MetricsCSV(Callback):
     """Append a row to ``metrics.csv`` after each epoch; metrics a phase does not have stay empty.
 
     Losses are per image (see :mod:`sae.losses`), counted on the input of the phase: pixels for
-    stage 1 and the fine-tuning, codes of the stage below for the others; ``val/image_sse`` is in
-    pixels throughout, through all layers and back. Where a phase trains with noise, ``val/loss`` is
-    that of restoring corrupted inputs, and the squared errors are those of clean ones.
+    stage 1 and the fine-tuning, codes of the stage below for the others (images, where these are
+    its target); ``val/image_sse`` is in pixels throughout, through all layers and back. Where a
+    phase trains with noise, ``val/loss`` is that of restoring corrupted inputs, and the squared
+    errors are those of clean ones.
 
     Args:
         path: The file; it gets its header with its first row.

@@ -12,7 +12,9 @@ from sae.modules import ReconstructionModule
 
 
 class StepLosses(Callback):
-    """Log ``<phase>/train/step_loss``, of one batch, after every so many steps of the optimiser.
+    """Log ``<phase>/train/step_loss`` after every so many steps of the optimiser.
+
+    It is the loss of one batch, per image: the last one, where a step sums up several.
 
     It looks at single steps, so that the Trainer takes one at a time: small networks train more
     slowly than without.
@@ -40,6 +42,7 @@ class StepLosses(Callback):
             return
         assert isinstance(pl_module, ReconstructionModule)
         self._logged = step  # batches whose gradients are summed up have a step in common
-        loss = trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean")
+        loss = outputs["loss"].detach() * trainer.accumulate_grad_batches  # the Trainer divided it
+        loss = trainer.strategy.reduce(loss, reduce_op="mean")
         for logger in trainer.loggers:
             logger.log_metrics({f"{pl_module.phase}/train/step_loss": float(loss)}, step - 1)

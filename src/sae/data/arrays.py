@@ -100,7 +100,7 @@ class ArrayDataModule(ImageDataModule):
         """What whole numbers are divided by, and what the others have to say."""
         dtype = self.files[0].dtype.name
         divided = [f"data: {dtype}, divided by {DIVISORS[dtype]:,}"] if dtype in DIVISORS else []
-        return divided + list(remarks(seen, self._rescaling))
+        return divided + list(remarks(seen, self._rescaling, dtype))
 
     def _rescaling(self, x: str, before: str) -> str:
         paths = self.files[0].paths

@@ -106,6 +106,10 @@ def _x_and_y(batch: Any, key: str) -> tuple[Tensor, Tensor | None]:
         expected, found = "samples x, or (x, label)", f"batches that are a {type(batch).__name__}"
         raise InputError(key, expected, found, "have the Dataset give these")
     y = parts[1] if len(parts) > 1 else None
+    is_target = isinstance(y, Tensor) and y.shape == parts[0].shape and y.is_floating_point()
+    if is_target and not torch.equal(torch.as_tensor(y), parts[0]):
+        found, remedy = "pairs of an input and another target", "give x alone, or noise by a recipe"
+        raise InputError(key, "samples that are their own target", found, remedy)
     is_label = isinstance(y, Tensor) and y.ndim == 1 and not y.dtype.is_floating_point
     return parts[0], y if is_label else None
 

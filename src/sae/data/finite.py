@@ -38,10 +38,11 @@ def not_finite(rows: FileRows) -> InputError | None:
     if spoilt:
         names = ", ".join(map(str, spoilt[:MOST_SHOWN])) + ", …" * (len(spoilt) > MOST_SHOWN)
         found = f"none in any row of column{'s' * (len(spoilt) > 1)} {names}"
-        remedy = f"leave what is empty out: numpy.delete({flat}, {spoilt[:MOST_SHOWN]}, axis=1)"
+        remedy = f"leave what is empty out: numpy.delete({flat}, {spoilt}, axis=1)"
         return InputError(str(path), "finite numbers", found, remedy)
     listed = [_shown(place, rows) for place in places if place[0] == path]
-    found = f"{total:,} that are not: {', '.join(listed)}" + ", …" * (total > len(listed))
+    of_all = " in all files" if len(rows.paths) > 1 else ""
+    found = f"{total:,} that are not{of_all}: {', '.join(listed)}" + ", …" * (total > len(listed))
     remedy = f"fill them in, or leave their rows out: x[numpy.isfinite({flat}).all(axis=1)]"
     return InputError(str(path), "finite numbers", found, remedy)
 

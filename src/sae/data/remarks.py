@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 
 from sae.data.loader import Survey
+from sae.data.npy import DIVISORS
 
-# Pixels that fill less than half of their range were hardly meant to be divided by 255.
-LEAST_PEAK = 128
+# Whole numbers that fill less of their type's range were hardly meant to be divided by all of it.
+LEAST_SHARE = 0.5
 # Of values in [0, 1], or standardised ones, no column has a root mean square near this.
 MOST_MAGNITUDE = 10.0
 MOST_RATIO = 100.0
@@ -20,20 +21,23 @@ MOST_REACH, GOOD_REACH = 5.0, 2.0
 Rescale = Callable[[str, str], str]
 
 
-def remarks(seen: Survey, rescale: Rescale) -> Iterator[str]:
+def remarks(seen: Survey, rescale: Rescale, dtype: str = "uint8") -> Iterator[str]:
     """Warnings, each with what to do.
 
     Args:
         seen: What is known of all training samples.
         rescale: How a user of these data scales them.
+        dtype: How they are stored.
     """
-    if seen.peak is not None and seen.peak < LEAST_PEAK:
-        peak = max(1, int(seen.peak))
-        only = " (a mask of 0 and 1?)" if peak == 1 else ""
+    divisor = DIVISORS.get(dtype)
+    peak = round(seen.high * divisor) if seen.peak is None and divisor else seen.peak
+    if divisor and peak is not None and peak < LEAST_SHARE * divisor:
+        by = max(1, int(peak))
+        only = " (a mask of 0 and 1?)" if by == 1 else ""
         yield (
-            f"warning: data: uint8 is divided by 255, but the greatest value is {seen.peak:g}{only}"
-            f", so that all inputs lie in [0, {seen.peak / 255:.2g}]; divide by {peak} yourself: "
-            f"{rescale('x' if peak == 1 else f'x / {peak}', '')}"
+            f"warning: data: {dtype} is divided by {divisor:,}, but the greatest value is {peak:g}"
+            f"{only}, so that all inputs lie in [0, {peak / divisor:.2g}]; divide by {by} "
+            f"yourself: {rescale('x' if by == 1 else f'x / {by}', '')}"
         )
     elif seen.std is not None and (odd := _unscaled(seen.mean, seen.std)):
         before = "m, s = x.mean(0, dtype=float), x.std(0, dtype=float); "

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from sae.data.loader import Burst, Share, TensorLoader
 from sae.devices import beside, send
-from sae.errors import DivergedError
+from sae.errors import DivergedError, InputError
 from sae.layers import PIXELS, Autoencoder, Stack
 from sae.losses import squared_error
 from sae.recipe import Recipe
@@ -145,7 +145,7 @@ class ReconstructionModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it up."""
-        found = checkpoint["pixel_range"]
+        found = checkpoint.get("pixel_range")
         self.pixel_range = found and (found[0], found[1])
 
     def _noise_on(self, device: torch.device) -> torch.Generator:
@@ -336,7 +336,12 @@ class ReconstructionModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Look at the loader: between which values its pixels lie, and whether it may shuffle."""
+        self._every_n_epochs = None  # a fit that was broken off has not given it back
         loader, corruption = self.trainer.train_dataloader, self.recipe.corruption
+        if self.rebuilds_pixels and None in (getattr(loader, "images", None), self.val_images):
+            expected, found = "a loader with the images of its codes", "one without"
+            remedy = "leave it to GreedyPretrainer, which knows them, or choose input"
+            raise InputError("target", expected, found, remedy)
         if not isinstance(loader, TensorLoader):
             return
         asks = corruption is not None and corruption.kind == "salt_and_pepper"

@@ -134,9 +134,10 @@ def _zoom(axis: Axes, points: Array) -> int:
     if (np.ptp(points, axis=0) <= FAR * span).all():
         return 0
     low, high = low - 0.25 * span, high + 0.25 * span
-    for k, limit in enumerate((axis.set_xlim, axis.set_ylim)):
-        if span[k] > 0:
-            limit(low[k], high[k])
+    if span[0] > 0:
+        axis.set_xlim(low[0], high[0])
+    if span[1] > 0:
+        axis.set_ylim(low[1], high[1])
     inside = ((points >= low) & (points <= high)) | (span <= 0)
     return int((~inside.all(axis=1)).sum())
 
