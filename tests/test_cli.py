@@ -324,7 +324,7 @@ def test_print_config_is_a_config(capsys):
     with pytest.raises(SystemExit):
         main(["fit", "--config", str(ROOT / "configs" / "sparse.yaml"), "--print_config"])
     config = yaml.safe_load(capsys.readouterr().out)
-    assert config["pretrain"]["sparsity"] == {"rho": 0.05, "weight": 2.0}
+    assert config["pretrain"]["sparsity"] == {"rho": 0.05, "weight": 1.5}
 
 
 @pytest.mark.slow

@@ -44,8 +44,8 @@ def numbers(scene: Scene) -> Numbers | None:
     places = beside(scene.path, torch.from_numpy(corners).float())
     with torch.no_grad():
         answers = scene.path.decode(places)
-    cell = np.floor((codes - low) / (high - low) * APART).astype(int)
-    inside = ((cell >= 0) & (cell < APART)).all(axis=1)
+    inside = ((codes >= low) & (codes <= high)).all(axis=1)
+    cell = np.floor((codes - low) / (high - low) * APART).clip(0, APART - 1).astype(int)
     _, first = np.unique(cell[inside], axis=0, return_index=True)
     apart = inside.nonzero()[0][np.sort(first)]
     return {
