@@ -24,6 +24,8 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_flatten, tree_map
 
+import sae
+
 try:
     from torch.utils import backend_registration
     from torch.utils.backend_registration import _setup_privateuseone_for_python_backend as register
@@ -34,6 +36,7 @@ except ImportError:
 
 NAME = "pretend"
 # For the command line.
+PACKAGE = f"{Path(sae.__file__).parent}/"
 TRAINER = ["--trainer.accelerator", NAME, "--trainer.strategy", NAME]
 
 aten = torch.ops.aten
@@ -77,7 +80,7 @@ _in_step = [False]
 
 def _note(kind: str) -> None:
     codes = (frame.f_code for frame, _ in traceback.walk_stack(sys._getframe()))
-    ours = (code for code in codes if "/sae/" in code.co_filename)
+    ours = (code for code in codes if code.co_filename.startswith(PACKAGE))
     where = tuple(f"{Path(code.co_filename).name}:{code.co_name}" for code in ours)
     events.append(Event(kind, where, _in_step[0]))
 

@@ -161,6 +161,10 @@ def test_the_crowd_comes_and_goes_and_changes_no_bit(monkeypatch):
             threads.append(len(os.listdir("/proc/self/task")))
             found.append(clone_state(model))
         crowd.leave()
+        for _ in range(100):  # its team ends a moment after it
+            time.sleep(0.02)
+            if len(os.listdir("/proc/self/task")) == threads[1]:
+                break
         threads.append(len(os.listdir("/proc/self/task")))
     finally:
         crowd.leave()
