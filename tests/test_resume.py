@@ -39,6 +39,7 @@ def unbroken(tmp_path_factory) -> Path:
 def killed(tmp_path_factory) -> Path:
     where = tmp_path_factory.mktemp("killed")
     assert run(CONFIG, where, at_call(WholeFileIO, "save_checkpoint", 12)) == -signal.SIGKILL
+    time.sleep(1)  # event files are read by their names, which count seconds: the next one is later
     return where / FOLDER
 
 
