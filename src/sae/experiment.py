@@ -219,7 +219,7 @@ class Experiment:
         quiet: dict[str, Any] = {"callbacks": [], "enable_progress_bar": False, "profiler": None}
         val_sse = validation_sse(self._trainer(logger=False, **quiet), self.model, self.data)
         trainer = self._trainer(logger=[], **quiet)
-        # The other processes compare nothing: they need not fit it.
+        # The other processes compare nothing: they do not fit it.
         main = trainer.is_global_zero
         pca = self.probe.pca if main and self.probe is not None else None
         figures = figures_on_test(trainer, self.model, self.data, pca=pca)

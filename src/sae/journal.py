@@ -165,7 +165,7 @@ class RunJournal(Journal):
         return ""
 
     def _read_last(self, phase: Phase, path: Path) -> dict[str, Any] | None:
-        """What a phase's last checkpoint says of itself; None where it is of no use."""
+        """What a phase's last checkpoint says of itself; None where it cannot be used."""
         if not path.exists():
             return None
         try:

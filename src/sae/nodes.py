@@ -52,8 +52,8 @@ def _started() -> tuple[str, int, int] | None:
         told = [os.environ.get(name, "") for name in names]
         if not all(number.isdecimal() for number in told):
             continue
-        # Of one task of srun Lightning makes as many processes as it is asked for, and in a shell
-        # that SLURM has opened it heeds nothing of it.
+        # With one task of srun Lightning starts as many processes as it is asked for itself. In a
+        # shell that SLURM has opened it ignores what SLURM says.
         if who == "srun" and (told[0] == "1" or not SLURMEnvironment.detect()):
             continue
         return who, int(told[0]), int(told[1])
@@ -61,7 +61,7 @@ def _started() -> tuple[str, int, int] | None:
 
 
 def leave() -> None:
-    """Take leave of the other processes, before this one ends.
+    """Leave the group of processes, before this one ends.
 
     One that ends while the threads of gloo still run is now and then aborted in the middle of it,
     and its exit code is lost.
