@@ -27,9 +27,9 @@ def clocked(words: list[str]) -> None:
     import sae.callbacks.pictures
     import sae.experiment
     from sae.callbacks import MetricsCSV, RunBoard, WholePath
-    from sae.cli import main
-    from sae.modules import ReconstructionModule
+    from sae.cli.command import main
     from sae.pictures.scene import Probe
+    from sae.training.module import TrainingModule
 
     seconds = {"pictures": 0.0, "pca": 0.0, "logging": 0.0}
 
@@ -51,7 +51,7 @@ def clocked(words: list[str]) -> None:
     clock(Probe.pca, "func", "pca")
     clock(MetricsCSV, "on_train_epoch_end", "logging")
     clock(WholePath, "on_validation_end", "logging")
-    clock(ReconstructionModule, "_log", "logging")
+    clock(TrainingModule, "_log", "logging")
     clock(RunBoard, "begin", "logging")
     clock(RunBoard, "end", "logging")
     main(["fit", *words])

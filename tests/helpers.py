@@ -11,13 +11,14 @@ import torch
 import torch.distributed as dist
 from lightning import Callback
 
-from sae.cli import main
+from sae.cli.command import main
 from sae.data import ImageDataModule, TensorLoader
 from sae.data.base import Samples
-from sae.modules import StackedAutoencoder, Stage
-from sae.modules.stack import build_stack
+from sae.nets.build import build_stack
 from sae.pictures import Probe, Scene
-from sae.recipe import Recipe
+from sae.training.recipe import Recipe
+from sae.training.stacked import StackedAutoencoder
+from sae.training.stage import Stage
 
 ROOT = Path(__file__).parents[1]
 SHORT = ["--pretrain.epochs", "2", "--finetune.epochs", "2", "--model.sizes", "[784, 12, 4]"]

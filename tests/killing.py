@@ -18,7 +18,7 @@ from pathlib import Path
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sae.callbacks import MetricsCSV
-from sae.checkpoints import read_weights
+from sae.run.checkpoints import read_weights
 
 # Of an outcome: those that are compared piece by piece.
 PARTS = ("weights", "curves", "images", "files")
@@ -50,7 +50,7 @@ def run(args: list[str], folder: Path, plan: Plan | None = None, after: float | 
 
 
 def _child(args: list[str], folder: Path, plan: Plan | None) -> None:
-    from sae.cli import main
+    from sae.cli.command import main
 
     code = 99
     try:

@@ -187,7 +187,7 @@ def _free_port_of_a_job() -> int:
 
 def _keep(folder: Path) -> None:
     """Have this process's files of codes noted and copied."""
-    from sae import codes
+    from sae.training import handover as codes
 
     write, forget, close = codes.write_npy, codes.CodesOnDisk.forget, codes.CodesOnDisk.close
 
@@ -209,7 +209,7 @@ def _keep(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    from sae.cli import main
+    from sae.cli.command import main
 
     if KEPT in os.environ:
         _keep(Path(os.environ[KEPT]))

@@ -308,7 +308,9 @@ def run(do: Callable[..., Any], folder: Path, *args: Any, **kwargs: Any) -> Any:
     counts the devices of its backward pass once, at the first.
     """
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["pretend", "sae.cli", "sklearn.neighbors", "sklearn.datasets"])
+    server.set_forkserver_preload(
+        ["pretend", "sae.cli.command", "sklearn.neighbors", "sklearn.datasets"]
+    )
     with ProcessPoolExecutor(1, mp_context=server) as pool:
         return pool.submit(_with_device, do, folder, args, kwargs).result()
 

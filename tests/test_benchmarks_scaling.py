@@ -13,7 +13,7 @@ from scaling_model import Model, Network, gradient_bytes
 
 
 def test_the_bytes_of_a_gradient_are_those_of_its_parameters():
-    from sae.modules.stack import build_stack
+    from sae.nets.build import build_stack
 
     stack = build_stack([784, 256, 128])
     layers = [sum(p.numel() for p in layer.parameters()) for layer in stack]

@@ -9,17 +9,19 @@ import pytest
 import torch
 from helpers import loader, tiny_data, tiny_model, tiny_stack
 
-from sae import codes as codes_module
-from sae import devices, run
-from sae.cli import main
+from sae import devices
+from sae.cli.command import main
 from sae.data import TensorLoader
 from sae.data import loader as loader_module
 from sae.data.rows import EncodedRows
 from sae.devices import about, beside, device_of, fast_products, placed, sent_ahead
-from sae.layers import AutoencoderLayer, Stack
-from sae.modules import ReconstructionModule
-from sae.pretrain import GreedyPretrainer, plain_trainer
-from sae.recipe import Recipe
+from sae.nets.dense import Dense
+from sae.nets.stack import Stack
+from sae.run import folder as run
+from sae.training import handover as codes_module
+from sae.training.module import TrainingModule
+from sae.training.pretrain import GreedyPretrainer, plain_trainer
+from sae.training.recipe import Recipe
 
 META, CUDA = torch.device("meta"), torch.device("cuda", 0)
 precision = torch.get_float32_matmul_precision
@@ -130,7 +132,7 @@ def test_codes_are_exchanged_chunk_by_chunk(monkeypatch):
 
 
 def test_codes_that_are_not_kept_do_not_move_their_layer_for_each_batch(monkeypatch):
-    layer, moves = AutoencoderLayer(12, 3), []
+    layer, moves = Dense(12, 3), []
     rows = EncodedRows(torch.rand(10, 12), layer, "cpu")
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, device: moves.append(device))
     assert rows[0:3].shape == (3, 3)
@@ -158,9 +160,9 @@ def untouched():
 @pytest.fixture
 def seen(untouched, monkeypatch) -> list[str]:
     """The precision of each step."""
-    found, step = [], ReconstructionModule.training_loss
+    found, step = [], TrainingModule.training_loss
     monkeypatch.setattr(
-        ReconstructionModule,
+        TrainingModule,
         "training_loss",
         lambda self, *args: found.append(precision()) or step(self, *args),
     )

@@ -18,17 +18,18 @@ from killing import at_call, differences, outcome
 from lightning import Trainer
 from torch.optim import Adam
 
-from sae.checkpoints import WholeFileIO
-from sae.cli import main
-from sae.codes import CodesInMemory, CodesNotKept
-from sae.corruption import Corruption
+from sae.cli.command import main
 from sae.data import DigitsDataModule, TensorLoader
 from sae.data.rows import EncodedRows
-from sae.layers import AutoencoderLayer
-from sae.modules import StackedAutoencoder, reconstruction
-from sae.pretrain import GreedyPretrainer
-from sae.recipe import Recipe
-from sae.sparsity import Sparsity
+from sae.nets.dense import Dense
+from sae.run.checkpoints import WholeFileIO
+from sae.terms.corruption import Corruption
+from sae.terms.sparsity import Sparsity
+from sae.training import module as reconstruction
+from sae.training.handover import CodesInMemory, CodesNotKept
+from sae.training.pretrain import GreedyPretrainer
+from sae.training.recipe import Recipe
+from sae.training.stacked import StackedAutoencoder
 
 there = pytest.mark.skipif(bool(pretend.MISSING), reason=pretend.MISSING or "there is one")
 
@@ -232,7 +233,7 @@ def test_fits_from_python_on_a_device_leave_nothing_there(memory, tmp_path):
 
 def surveyed() -> list[bool]:
     """Whether figures of codes that are computed on the device are those of the CPU."""
-    x, layer = torch.rand(300, 12), AutoencoderLayer(12, 3)
+    x, layer = torch.rand(300, 12), Dense(12, 3)
     here, on_device = (TensorLoader(EncodedRows(x, layer, d)) for d in ("cpu", pretend.NAME))
     ours, theirs = here.survey(), on_device.survey()
     whole = (torch.cat([part.cpu() for part in loader.whole()]) for loader in (here, on_device))

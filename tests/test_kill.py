@@ -18,8 +18,8 @@ from killing import at_call, differences, half_a_row, outcome, run, where, while
 
 from sae import experiment
 from sae.callbacks import BestWeights, MetricsCSV, RunBoard, Snapshot, pictures
-from sae.codes import CodesInMemory
-from sae.modules import ReconstructionModule
+from sae.training.handover import CodesInMemory
+from sae.training.module import TrainingModule
 
 FOLDER = Path("lightning_logs/digits/version_0")
 # All that has a state: noise, a schedule, sparsity, patience, pictures under way.
@@ -33,12 +33,12 @@ FEW = {
     "half of last.ckpt is written, in stage 2": while_writing("last.ckpt", 5),
     "between the stages": at_call(CodesInMemory, "hand_on", 1),
     "in the middle of an epoch of fine-tuning": at_call(
-        ReconstructionModule, "training_loss", 6 * STEPS + 2 * STEPS + 5
+        TrainingModule, "training_loss", 6 * STEPS + 2 * STEPS + 5
     ),
 }
 MANY = {
     **{
-        f"step {step} of the run": at_call(ReconstructionModule, "training_loss", step)
+        f"step {step} of the run": at_call(TrainingModule, "training_loss", step)
         for step in (1, 7, STEPS, STEPS + 1, 3 * STEPS, 4 * STEPS + 3, 6 * STEPS, 10 * STEPS)
     },
     **{
@@ -65,7 +65,7 @@ MANY = {
         for k in (1, 4, 9)
     },
     **{f"snapshot {k}": at_call(Snapshot, "on_save_checkpoint", k) for k in (2, 9, 17)},
-    **{f"validation step {k}": at_call(ReconstructionModule, "validation_step", k) for k in (1, 9)},
+    **{f"validation step {k}": at_call(TrainingModule, "validation_step", k) for k in (1, 9)},
     **{f"a phase ends, {k}": at_call(BestWeights, "on_fit_end", k) for k in (1, 2, 3)},
     **{f"a picture is drawn, {k}": at_call(pictures, "render", k) for k in (1, 4, 12, 21)},
     **{f"a picture is shown, {k}": at_call(pictures, "show", k) for k in (2, 5, 14)},

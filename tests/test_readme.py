@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 
-from sae.cli import main
-from sae.pretrain import check_recipes
+from sae.cli.command import main
+from sae.training.pretrain import check_recipes
 
 ROOT = Path(__file__).parents[1]
 ENGLISH, CHINESE = (ROOT / name for name in ("README.md", "README.zh-CN.md"))
@@ -49,7 +49,7 @@ def test_the_experiment_of_the_readme_trains(monkeypatch):
     config["data"] = "DigitsDataModule"
     Path("mine.yaml").write_text(yaml.safe_dump(config))
     seen = {}
-    monkeypatch.setattr("sae.cli.Experiment.start", lambda self: seen.update(run=self))
+    monkeypatch.setattr("sae.cli.command.Experiment.start", lambda self: seen.update(run=self))
     main(["fit", "--config", "mine.yaml"])
     experiment = seen["run"]
     stages = experiment.pretrainer.stages

@@ -14,7 +14,7 @@ import pytest
 from board import addresses_asked, browsing, images_of, serving
 from helpers import fit, read
 
-from sae.cli import main
+from sae.cli.command import main
 from sae.data import DigitsDataModule
 from sae.pictures import OF_PHASES, OF_THE_STACK
 from sae.pictures.captions import CAPTIONS

@@ -20,12 +20,14 @@ import yaml
 from job import LR, SEED, SIZES, Clock, ReachedError, begin, parser, report
 from lightning import Callback, Trainer
 
-import sae.cli
+import sae.cli.command
 import sae.experiment
 from sae.data import TensorLoader
 from sae.experiment import Experiment
-from sae.modules import ReconstructionModule, StackedAutoencoder
-from sae.pretrain import GreedyPretrainer, PhaseResult
+from sae.training.module import TrainingModule
+from sae.training.plan import PhaseResult
+from sae.training.pretrain import GreedyPretrainer
+from sae.training.stacked import StackedAutoencoder
 
 QUIET = ["--pictures_every", "-1", "--trainer.logger", "false"]
 NOTHING_ELSE = ["--trainer.enable_checkpointing", "false"]
@@ -73,7 +75,7 @@ class Looks(Callback):
     def __init__(self, job: argparse.Namespace) -> None:
         self.job = job
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: ReconstructionModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: TrainingModule) -> None:
         if pl_module.phase == "finetune":
             with suppress(ReachedError):  # a run with a schedule goes to its end
                 ClockedPretrainer.clock.look(pl_module.net, self.job)
@@ -92,7 +94,7 @@ def fit(job: argparse.Namespace, words: list[str]) -> None:
     """Do the job by the command line."""
     if job.goal is not None:
         LookingExperiment.job = job
-        sae.cli.Experiment = LookingExperiment  # type: ignore[misc]
+        sae.cli.command.Experiment = LookingExperiment  # type: ignore[misc]
     fit_clocked(config(job), words)
 
 
@@ -103,7 +105,7 @@ def fit_clocked(settings: dict[str, Any], words: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         Path("job.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-        sae.cli.main(["fit", "--config", "job.yaml", *words])
+        sae.cli.command.main(["fit", "--config", "job.yaml", *words])
         os.chdir(before)
 
 

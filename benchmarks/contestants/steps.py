@@ -22,7 +22,7 @@ def main() -> None:
     options = parser.parse_args()
     adapted = nullcontext
     if not options.as_torch_waits:
-        from sae.waiting import adapted  # type: ignore[assignment]  # before torch, as in cli.py
+        from sae.training.waiting import adapted  # type: ignore[assignment]  # before torch, as in cli.py
 
     step = steps()
     if options.turns:

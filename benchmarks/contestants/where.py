@@ -16,7 +16,7 @@ from lightning import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loops.evaluation_loop import _EvaluationLoop
 
-import sae.pretrain
+import sae.training.pretrain
 from sae.callbacks import (
     BestWeights,
     MetricsCSV,
@@ -26,11 +26,10 @@ from sae.callbacks import (
     WholePath,
 )
 from sae.callbacks.checkpoints import PhaseCheckpoint
-from sae.codes import CodesInMemory
 from sae.data import TensorLoader
-from sae.journal import RunJournal
-from sae.modules import ReconstructionModule
-from sae.modules.reconstruction import _Means
+from sae.run.journal import RunJournal
+from sae.training.handover import CodesInMemory
+from sae.training.module import TrainingModule, _Means
 
 REST = "Lightning and the rest"
 HAND_OVER = "hand-over of codes, mean, health"
@@ -113,9 +112,9 @@ def instrument(meter: Meter) -> None:
             yield batch
 
     TensorLoader._batches = metered_batches  # type: ignore[method-assign]
-    meter.wrap(ReconstructionModule, "forward", "training_loss")
+    meter.wrap(TrainingModule, "forward", "training_loss")
     meter.wrap(_Means, MEANS, "add")
-    meter.wrap(ReconstructionModule, MEANS, "_check_finite")
+    meter.wrap(TrainingModule, MEANS, "_check_finite")
     meter.wrap(torch.Tensor, "backward", "backward")
     step = torch.optim.Adam.step
 
@@ -133,14 +132,14 @@ def instrument(meter: Meter) -> None:
     meter.wrap(RunJournal, KEPT, "recall", "begin", "note")
     meter.wrap_hooks(MetricsCSV, LOGS)
     meter.wrap_hooks(WholePath, LOGS)
-    meter.wrap(ReconstructionModule, LOGS, "_log")
+    meter.wrap(TrainingModule, LOGS, "_log")
     methods = ("log_metrics", "log_hyperparams", "log_graph", "save", "finalize")
     meter.wrap(TensorBoardLogger, LOGS, *methods)
     meter.wrap_hooks(StageProgressBar, "progress bar")
     meter.wrap_hooks(PhasePictures, "pictures")
     meter.wrap(TensorLoader, HAND_OVER, "survey")
     meter.wrap(CodesInMemory, HAND_OVER, "hand_on")
-    meter.wrap(sae.pretrain, HAND_OVER, "check")
+    meter.wrap(sae.training.pretrain, HAND_OVER, "check")
 
 
 def main() -> None:

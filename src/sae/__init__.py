@@ -13,23 +13,25 @@ Example::
 """
 
 # ruff: noqa: E402  # before torch is imported
-from sae import waiting
+from sae.training import waiting
 
 waiting.prepare()
 
-from sae.corruption import Corruption
 from sae.data import ArrayDataModule, DigitsDataModule, MNISTDataModule
 from sae.errors import InputError
-from sae.layers import AutoencoderLayer, Stack
-from sae.modules import StackedAutoencoder, Stage
-from sae.pretrain import GreedyPretrainer
-from sae.recipe import Recipe
-from sae.sparsity import Sparsity
+from sae.nets.dense import Dense
+from sae.nets.stack import Stack
+from sae.terms.corruption import Corruption
+from sae.terms.sparsity import Sparsity
+from sae.training.pretrain import GreedyPretrainer
+from sae.training.recipe import Recipe
+from sae.training.stacked import StackedAutoencoder
+from sae.training.stage import Stage
 
 __all__ = [
     "ArrayDataModule",
-    "AutoencoderLayer",
     "Corruption",
+    "Dense",
     "DigitsDataModule",
     "GreedyPretrainer",
     "InputError",

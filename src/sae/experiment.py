@@ -15,7 +15,6 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from sae import summary
 from sae.callbacks import (
     BestWeights,
     MetricsCSV,
@@ -29,19 +28,22 @@ from sae.callbacks import (
     phase_checkpoints,
 )
 from sae.callbacks.pictures import draw, show, when, write
-from sae.codes import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
 from sae.data import ImageDataModule
 from sae.data.remarks import too_fast
 from sae.errors import DivergedError
-from sae.evaluate import figures_on_test, validation_sse
-from sae.journal import METRICS, RunJournal
-from sae.modules import ReconstructionModule, StackedAutoencoder
-from sae.pca import pca_sse
+from sae.look.evaluate import figures_on_test, validation_sse
+from sae.look.pca import pca_sse
 from sae.pictures import OF_PHASES, OF_THE_STACK, Picture, Probe, Scene, losses
 from sae.pictures.style import render
-from sae.pretrain import GreedyPretrainer, Phase, PhaseResult
-from sae.recipe import Recipe
-from sae.run import Run, this_process
+from sae.run import summary
+from sae.run.folder import Run, this_process
+from sae.run.journal import METRICS, RunJournal
+from sae.training.handover import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
+from sae.training.module import TrainingModule
+from sae.training.plan import Phase, PhaseResult
+from sae.training.pretrain import GreedyPretrainer
+from sae.training.recipe import Recipe
+from sae.training.stacked import StackedAutoencoder
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class Experiment:
 
     # A Trainer for each phase
 
-    def _phase_trainer(self, phase: Phase, module: ReconstructionModule) -> Trainer:
+    def _phase_trainer(self, phase: Phase, module: TrainingModule) -> Trainer:
         """A fresh Trainer with fresh callbacks."""
         loggers = self._loggers(phase.name)
         folder = self.run.phase_folder(phase.name) / "checkpoints"
@@ -183,7 +185,7 @@ class Experiment:
         return self.journal.snapshot(phase, epochs, seconds)
 
     def _watching_callbacks(
-        self, phase: Phase, module: ReconstructionModule, loggers: list[Logger]
+        self, phase: Phase, module: TrainingModule, loggers: list[Logger]
     ) -> list[Callback]:
         """Those that only look on."""
         callbacks: list[Callback] = [MetricsCSV(self.run.folder / METRICS)]
@@ -206,7 +208,7 @@ class Experiment:
     def _loggers(self, phase: str) -> list[Logger]:
         return [RunLogger(self.run.phase_folder(phase))] if self.extras.tensorboard else []
 
-    def _scene(self, probe: Probe, module: ReconstructionModule, title: str) -> Scene:
+    def _scene(self, probe: Probe, module: TrainingModule, title: str) -> Scene:
         """What the pictures of a phase look at; the stages below it that were trained are part."""
         below = len(module.below) or len(self.model.stack) * (module is self.model)
         trained = [k for k in range(1, below + 1) if self.pretrainer.stages[k - 1].epochs > 0]

@@ -16,11 +16,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sae.callbacks import PhasePictures
 from sae.callbacks import pictures as drawing
-from sae.modules import Stage
 from sae.pictures import OF_PHASES, Probe, Scene, reconstructions
 from sae.pictures.numbers import load
 from sae.pictures.style import render
-from sae.recipe import Recipe
+from sae.training.recipe import Recipe
+from sae.training.stage import Stage
 
 ACTIVITY = next(picture for picture in OF_PHASES if picture.name == "activity")
 AT_THE_END = {"stage1/reconstructions", "stage1/features", "stage1/activity", "stage1/codes"}

@@ -8,9 +8,9 @@ from lightning import Trainer
 
 from sae.callbacks import MetricsCSV, StageProgressBar
 from sae.callbacks.metrics_csv import COLUMNS
-from sae.modules import Stage
-from sae.recipe import Recipe
-from sae.sparsity import Sparsity
+from sae.terms.sparsity import Sparsity
+from sae.training.recipe import Recipe
+from sae.training.stage import Stage
 
 PLAIN = Recipe(lr=0.01)
 

@@ -11,13 +11,14 @@ import torch
 from helpers import same_state
 from safetensors.torch import load_file
 
-from sae.cli import main
+from sae.callbacks.codes_csv import CodesCSV
+from sae.cli.command import main
 from sae.data import ArrayDataModule
 from sae.data.rows import FileRows, WithoutRows
 from sae.errors import InputError
-from sae.journal import RunJournal
-from sae.modules import StackedAutoencoder, Stage
-from sae.predictions import CodesCSV
+from sae.run.journal import RunJournal
+from sae.training.stacked import StackedAutoencoder
+from sae.training.stage import Stage
 
 
 @pytest.fixture

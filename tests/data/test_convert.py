@@ -18,8 +18,8 @@ from torch.utils.data import (
 from sae.data import TensorLoader
 from sae.data.convert import BATCH_SIZE, as_loader
 from sae.errors import InputError
-from sae.pretrain import GreedyPretrainer
-from sae.recipe import Recipe
+from sae.training.pretrain import GreedyPretrainer
+from sae.training.recipe import Recipe
 
 X = loader(n=40).x
 Y = torch.arange(40) % 3

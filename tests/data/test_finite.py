@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sae.cli import main
+from sae.cli.command import main
 
 X = np.random.default_rng(0).random((600, 36)).astype(np.float32)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers import verb
 
-from sae.cli import main
+from sae.cli.command import main
 from sae.data import ArrayDataModule
 from sae.errors import InputError
 from sae.pictures import Probe

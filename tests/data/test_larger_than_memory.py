@@ -16,10 +16,10 @@ import torch
 from helpers import ROOT
 from killing import at_call, differences, outcome, run
 
-from sae import evaluate
-from sae.cli import main
-from sae.codes import CodesOnDisk
+from sae.cli.command import main
 from sae.data.rows import FileRows, WithoutRows
+from sae.look import evaluate
+from sae.training.handover import CodesOnDisk
 
 SHARDS = 4
 RUN = Path("lightning_logs/large/version_0")

@@ -8,13 +8,14 @@ import torch
 import yaml
 from helpers import ROOT
 
-from sae.cli import main
+from sae.cli.command import main
 from sae.data import ArrayDataModule, DigitsDataModule, TensorLoader
 from sae.data.loader import Survey
 from sae.data.remarks import remarks, too_fast
-from sae.modules import StackedAutoencoder
-from sae.pretrain import GreedyPretrainer, PhaseResult
-from sae.recipe import Recipe
+from sae.training.plan import PhaseResult
+from sae.training.pretrain import GreedyPretrainer
+from sae.training.recipe import Recipe
+from sae.training.stacked import StackedAutoencoder
 
 R = np.random.default_rng(0)
 X = R.random((600, 36))

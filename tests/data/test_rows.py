@@ -16,7 +16,7 @@ from sae.data import loader as loader_module
 from sae.data.npy import map_npy
 from sae.data.rows import EncodedRows, FileRows, WithoutRows, encode_rows, scale, take
 from sae.errors import InputError
-from sae.layers import AutoencoderLayer
+from sae.nets.dense import Dense
 
 N, SIZES = 23, (5, 1, 10, 7)
 
@@ -80,7 +80,7 @@ def test_hints_name_the_very_bytes(array, files, monkeypatch):
 
 @pytest.mark.parametrize("sizes", [(784, 100), (12, 10), (100, 10), (33, 7), (8, 2)])
 def test_codes_of_few_rows_have_the_bits_of_those_of_many(sizes):
-    layer, x = AutoencoderLayer(*sizes), torch.rand(4096, sizes[0])
+    layer, x = Dense(*sizes), torch.rand(4096, sizes[0])
     whole = encode_rows(layer, x)
     torch.testing.assert_close(whole, layer.encode(x).detach())
     for n in (1, 7, 100, 257, 300, 1000):
@@ -91,20 +91,18 @@ def test_codes_of_few_rows_have_the_bits_of_those_of_many(sizes):
 
 def test_on_a_gpu_products_are_of_one_shape_however_many_rows_there_are(monkeypatch):
     """Its libraries choose by the shape how to multiply."""
-    shapes, layer = [], AutoencoderLayer(12, 20).to("meta")
-    encode = AutoencoderLayer.encode
-    monkeypatch.setattr(
-        AutoencoderLayer, "encode", lambda self, x: shapes.append(x.shape) or encode(self, x)
-    )
+    shapes, layer = [], Dense(12, 20).to("meta")
+    encode = Dense.encode
+    monkeypatch.setattr(Dense, "encode", lambda self, x: shapes.append(x.shape) or encode(self, x))
     for n in (1, 256, 1000, 4096):
         assert encode_rows(layer, torch.zeros(n, 12, device="meta")).shape == (n, 20)
     assert set(shapes) == {(256, 12)}
-    few = AutoencoderLayer(12, 3).to("meta")
+    few = Dense(12, 3).to("meta")
     assert encode_rows(few, torch.zeros(600, 12, device="meta")).shape == (600, 3)
 
 
 def test_nothing_is_kept_of_codes_computed_when_asked_for():
-    layer, x = AutoencoderLayer(4, 2), torch.rand(10, 4)
+    layer, x = Dense(4, 2), torch.rand(10, 4)
     rows = EncodedRows(x, layer, "cpu")
     before = rows[0:3]
     with torch.no_grad():

@@ -12,16 +12,16 @@ from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
-from sae.corruption import Corruption
 from sae.data.base import Samples
-from sae.modules import StackedAutoencoder
 from sae.pictures import OF_PHASES, OF_THE_STACK, Probe, Scene, losses
 from sae.pictures.captions import CAPTIONS
 from sae.pictures.numbers import load, save
 from sae.pictures.style import CLASSES, render
-from sae.recipe import Recipe
-from sae.sparsity import Sparsity
-from sae.summary import chain
+from sae.terms.corruption import Corruption
+from sae.terms.sparsity import Sparsity
+from sae.text import chain
+from sae.training.recipe import Recipe
+from sae.training.stacked import StackedAutoencoder
 
 EVERYTHING = Recipe(corruption=Corruption("masking", 0.3), sparsity=Sparsity(0.2))
 ALL = {picture.name: picture for picture in (*OF_PHASES, *OF_THE_STACK)}

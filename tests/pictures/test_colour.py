@@ -8,14 +8,14 @@ import pytest
 import torch
 from helpers import TinyDataModule, randomised
 
-from sae.corruption import Corruption
 from sae.data import ArrayDataModule
 from sae.data.base import Samples
 from sae.errors import InputError
-from sae.modules import StackedAutoencoder
 from sae.pictures import OF_PHASES, OF_THE_STACK, Probe, Scene
 from sae.pictures.style import render
-from sae.recipe import Recipe
+from sae.terms.corruption import Corruption
+from sae.training.recipe import Recipe
+from sae.training.stacked import StackedAutoencoder
 
 PICTURES = {picture.name: picture for picture in (*OF_PHASES, *OF_THE_STACK)}
 RED, BLUE = (255, 0, 0), (0, 0, 255)

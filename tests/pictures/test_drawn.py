@@ -9,7 +9,6 @@ from matplotlib.colors import to_rgba
 from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
 
-from sae.corruption import Corruption
 from sae.pictures import (
     activity,
     codes,
@@ -21,8 +20,9 @@ from sae.pictures import (
     plane,
 )
 from sae.pictures.style import CLASSES, grid
-from sae.recipe import Recipe
-from sae.sparsity import Sparsity
+from sae.terms.corruption import Corruption
+from sae.terms.sparsity import Sparsity
+from sae.training.recipe import Recipe
 
 
 def images(figure) -> list[BboxImage]:

@@ -7,10 +7,10 @@ from helpers import tiny_scene
 from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
 
-from sae.health import check
+from sae.look.health import check
 from sae.pictures import activity, features
-from sae.recipe import Recipe
-from sae.sparsity import Sparsity
+from sae.terms.sparsity import Sparsity
+from sae.training.recipe import Recipe
 
 
 def kill(layer, unit: int) -> None:

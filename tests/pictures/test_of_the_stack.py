@@ -6,10 +6,10 @@ import torch
 from helpers import tiny_data, tiny_scene
 from matplotlib.image import BboxImage
 
-from sae.corruption import Corruption
 from sae.pictures import Probe, denoising, interpolation, losses, neighbours, plane
 from sae.pictures.style import CLASSES
-from sae.recipe import Recipe
+from sae.terms.corruption import Corruption
+from sae.training.recipe import Recipe
 
 # The plane of a 2-D code
 

@@ -7,10 +7,10 @@ from helpers import randomised, tiny_scene
 from matplotlib.image import BboxImage
 from torchvision.utils import make_grid
 
-from sae.corruption import Corruption
-from sae.pca import fit_pca
+from sae.look.pca import fit_pca
 from sae.pictures import reconstructions
-from sae.recipe import Recipe
+from sae.terms.corruption import Corruption
+from sae.training.recipe import Recipe
 
 NOISY = Recipe(corruption=Corruption("gaussian", 0.2))
 

@@ -10,10 +10,10 @@ import torch
 from helpers import tiny_data, tiny_scene
 from matplotlib.image import BboxImage
 
-from sae.corruption import Corruption
 from sae.data.base import Samples
 from sae.pictures import Probe, denoising, features, reconstructions
-from sae.recipe import Recipe
+from sae.terms.corruption import Corruption
+from sae.training.recipe import Recipe
 
 
 def probe_of(low: float, high: float) -> Probe:

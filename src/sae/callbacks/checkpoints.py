@@ -12,7 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from sae.checkpoints import read_checkpoint
+from sae.run.checkpoints import read_checkpoint
 
 
 def phase_checkpoints(folder: Path, monitor: str) -> tuple[Callback, Callback]:
@@ -30,7 +30,7 @@ def phase_checkpoints(folder: Path, monitor: str) -> tuple[Callback, Callback]:
 class PhaseCheckpoint(ModelCheckpoint):
     """A ModelCheckpoint whose folder may be moved between a run and its going on."""
 
-    looks_at_epochs_only = True  # see sae.overhead
+    looks_at_epochs_only = True  # see sae.training.steps
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Read the state, with its files looked for where the folder lies now."""
@@ -49,10 +49,10 @@ class Snapshot(Callback):
 
     Args:
         make: Makes the entry ``sae`` of a checkpoint from epochs and seconds done; see
-            :meth:`sae.journal.RunJournal.snapshot`.
+            :meth:`sae.run.journal.RunJournal.snapshot`.
     """
 
-    looks_at_epochs_only = True  # see sae.overhead
+    looks_at_epochs_only = True  # see sae.training.steps
 
     def __init__(self, make: Callable[[int, float], dict[str, Any]]) -> None:
         self.make = make
@@ -104,8 +104,8 @@ class BestWeights(Callback):
     that of ``fit``: a training that goes on after its last epoch has no ``on_train_end``.
     """
 
-    looks_at_epochs_only = True  # see sae.overhead
-    loads_best_weights = True  # see sae.pretrain
+    looks_at_epochs_only = True  # see sae.training.steps
+    loads_best_weights = True  # see sae.training.pretrain
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Load them, where the Trainer keeps checkpoints."""

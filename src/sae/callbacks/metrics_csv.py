@@ -8,7 +8,7 @@ from pathlib import Path
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from sae.modules import ReconstructionModule
+from sae.training.module import TrainingModule
 
 COLUMNS = [
     "phase",
@@ -27,7 +27,7 @@ COLUMNS = [
 class MetricsCSV(Callback):
     """Append a row to ``metrics.csv`` after each epoch; metrics a phase does not have stay empty.
 
-    Losses are per image (see :mod:`sae.losses`), counted on the input of the phase: pixels for
+    Losses are per image (see :mod:`sae.nets.losses`), counted on the input of the phase: pixels for
     stage 1 and the fine-tuning, codes of the stage below for the others (images, where these are
     its target); ``val/image_sse`` is in pixels throughout, through all layers and back. Where a
     phase trains with noise, ``val/loss`` is that of restoring corrupted inputs, and the squared
@@ -37,7 +37,7 @@ class MetricsCSV(Callback):
         path: The file; it gets its header with its first row.
     """
 
-    looks_at_epochs_only = True  # see sae.overhead
+    looks_at_epochs_only = True  # see sae.training.steps
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
@@ -50,7 +50,7 @@ class MetricsCSV(Callback):
     @rank_zero_only
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Append this epoch's row."""
-        assert isinstance(pl_module, ReconstructionModule)
+        assert isinstance(pl_module, TrainingModule)
         metrics = trainer.callback_metrics
         row: dict[str, str | int] = {
             "phase": pl_module.phase,

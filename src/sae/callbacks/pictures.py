@@ -15,10 +15,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from sae.modules import ReconstructionModule
 from sae.pictures import OF_PHASES, Picture, Scene, codes
 from sae.pictures.numbers import Numbers, save
 from sae.pictures.style import PNG, render
+from sae.training.module import TrainingModule
 
 
 class PhasePictures(Callback):
@@ -33,7 +33,7 @@ class PhasePictures(Callback):
         every_n_epochs: Draw after every so many epochs; 0 at the end only.
     """
 
-    looks_at_epochs_only = True  # see sae.overhead
+    looks_at_epochs_only = True  # see sae.training.steps
 
     def __init__(self, scene: Scene, folder: Path, every_n_epochs: int = 10) -> None:
         self.scene, self.folder, self.every_n_epochs = scene, Path(folder), every_n_epochs
@@ -68,7 +68,7 @@ class PhasePictures(Callback):
 
 
 @contextmanager
-def looking(module: ReconstructionModule) -> Iterator[None]:
+def looking(module: TrainingModule) -> Iterator[None]:
     """Have a network in eval mode and without gradients; it gets its mode back."""
     training = module.training
     module.eval()

@@ -21,7 +21,7 @@ class StageProgressBar(TQDMProgressBar):
         epochs_overall: Epochs of the whole run.
     """
 
-    looks_at_epochs_only = True  # see sae.overhead
+    looks_at_epochs_only = True  # see sae.training.steps
 
     BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 

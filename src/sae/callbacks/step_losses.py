@@ -8,7 +8,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from sae.modules import ReconstructionModule
+from sae.training.module import TrainingModule
 
 
 class StepLosses(Callback):
@@ -40,7 +40,7 @@ class StepLosses(Callback):
         due = step % self.every_n_steps == 0 and step != self._logged
         if not due or not isinstance(outputs, Mapping):
             return
-        assert isinstance(pl_module, ReconstructionModule)
+        assert isinstance(pl_module, TrainingModule)
         self._logged = step  # batches whose gradients are summed up have a step in common
         loss = outputs["loss"].detach() * trainer.accumulate_grad_batches  # the Trainer divided it
         loss = trainer.strategy.reduce(loss, reduce_op="mean")

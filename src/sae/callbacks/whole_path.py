@@ -5,7 +5,7 @@ from __future__ import annotations
 from lightning import Callback, LightningModule, Trainer
 
 from sae.callbacks.pictures import tensorboards
-from sae.modules import ReconstructionModule
+from sae.training.module import TrainingModule
 
 TAG = "path/val/image_sse"
 
@@ -20,14 +20,14 @@ class WholePath(Callback):
         epochs_before: Epochs of the phases before.
     """
 
-    looks_at_epochs_only = True  # see sae.overhead
+    looks_at_epochs_only = True  # see sae.training.steps
 
     def __init__(self, epochs_before: int) -> None:
         self.epochs_before = epochs_before
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log it."""
-        assert isinstance(pl_module, ReconstructionModule)
+        assert isinstance(pl_module, TrainingModule)
         value = trainer.callback_metrics.get(f"{pl_module.phase}/val/image_sse")
         if value is None or trainer.sanity_checking:
             return

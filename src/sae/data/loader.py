@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sae.data.rows import BLOCK_BYTES, TILE_ROWS, Rows, are_pixels, scale, take
 from sae.devices import Batch, free_memory, send, sent_ahead
-from sae.layers import PIXELS
+from sae.nets.activations import PIXELS
 from sae.seeding import derive_generator
 
 # Rows on disk are put into a new order block by block, and row by row within so many blocks: a

@@ -22,7 +22,9 @@ from torch import Tensor
 from sae.data.npy import DIVISORS, check_array, map_npy
 from sae.devices import placed, send
 from sae.errors import InputError
-from sae.layers import ACTIVATIONS, Autoencoder, AutoencoderLayer
+from sae.nets.activations import ACTIVATIONS
+from sae.nets.dense import Dense
+from sae.nets.layer import Autoencoder
 
 # What is read from a disk together: rows of one block lie side by side.
 BLOCK_BYTES = 2**20
@@ -297,7 +299,7 @@ def encode_rows(net: Autoencoder, x: Tensor) -> Tensor:
 
 def _encode_tiles(net: Autoencoder, x: Tensor) -> Tensor:
     """The codes of whole tiles."""
-    if isinstance(net, AutoencoderLayer) and (few := LEAST_UNITS - net.n_code) > 0:
+    if isinstance(net, Dense) and (few := LEAST_UNITS - net.n_code) > 0:
         logits = F.linear(x, F.pad(net.weight, (0, 0, 0, few)), F.pad(net.bias, (0, few)))
         return ACTIVATIONS[net.activation](logits)[:, : net.n_code].contiguous()
     return net.encode(x)

@@ -14,7 +14,7 @@ from sae.pictures.style import FIRST, HEAD, INK, SECOND, SMALL, TEXT, Box, label
 def numbers(scene: Scene) -> Numbers:
     """Mean activity of each unit over the validation images, (units,), and which are dead.
 
-    The activity is that of :class:`~sae.sparsity.Sparsity`; for codes that have none, the mean.
+    The activity is that of :class:`~sae.terms.sparsity.Sparsity`; of codes without one, the mean.
     """
     units = scene.units(scene.path)
     known = units.activity is not None

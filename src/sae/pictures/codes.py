@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sae.evaluate import N_NEIGHBOURS
-from sae.pca import fit_pca
+from sae.callbacks.codes_csv import cell
+from sae.look.evaluate import N_NEIGHBOURS
+from sae.look.pca import fit_pca
 from sae.pictures.numbers import Numbers, texts
 from sae.pictures.scene import Probe, Scene
 from sae.pictures.style import (
@@ -26,7 +27,6 @@ from sae.pictures.style import (
     short,
     show,
 )
-from sae.predictions import cell
 
 Array = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]

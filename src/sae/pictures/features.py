@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from sae.layers import Stack
+from sae.nets.stack import Stack
 from sae.pictures.numbers import Numbers, texts
 from sae.pictures.scene import Scene
 from sae.pictures.style import (

@@ -15,11 +15,11 @@ from torch import Tensor
 from sae.data import ImageDataModule
 from sae.data.rows import scale, take
 from sae.devices import beside
-from sae.evaluate import to_compare
-from sae.layers import Stack
-from sae.modules import ReconstructionModule
-from sae.pca import PCA, fit_pca
-from sae.units import Units, UnitSums
+from sae.look.evaluate import to_compare
+from sae.look.pca import PCA, fit_pca
+from sae.look.units import Units, UnitSums
+from sae.nets.stack import Stack
+from sae.training.module import TrainingModule
 
 T = TypeVar("T")
 N_IMAGES = 2000
@@ -116,7 +116,7 @@ class Scene:
 
     def __init__(
         self,
-        module: ReconstructionModule,
+        module: TrainingModule,
         stack: Stack,
         probe: Probe,
         title: str,

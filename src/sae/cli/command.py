@@ -1,0 +1,347 @@
+"""``fit`` trains the whole path; ``validate``, ``test`` and ``predict`` work on what it left."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unicodedata import category
+
+import yaml
+from jsonargparse import Namespace
+from lightning import Trainer
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from sae.callbacks.codes_csv import CodesCSV
+from sae.cli import faults
+from sae.cli.config_text import written
+from sae.cli.options import VERBS, OptionsCLI, as_list, report_parser, trainer_error
+from sae.cli.usage import OneSentenceParser, check_words
+from sae.cli.utf8 import print_whatever_comes, restart_in_utf8
+from sae.data import ImageDataModule
+from sae.devices import fast_products
+from sae.errors import InputError, exit_with, show
+from sae.experiment import Experiment, Extras
+from sae.look.evaluate import figures_on_test, validation_sse
+from sae.run import report, resume, summary
+from sae.run.checkpoints import WholeFileIO, check_same_data, load_checkpoint
+from sae.run.folder import Run, new_version, surroundings
+from sae.run.nodes import leave
+from sae.text import shown_path, typed_path
+from sae.training.stacked import StackedAutoencoder
+from sae.training.steps import imports_set_aside
+
+
+class SAECLI(OptionsCLI):
+    """The command line of sae: its verbs."""
+
+    def fit(self, model: StackedAutoencoder, datamodule: ImageDataModule) -> None:
+        """Train the stages, fine-tune the stack, test it, and say how it went."""
+        with imports_set_aside():
+            self._fit(model)
+
+    def _fit(self, model: StackedAutoencoder) -> None:
+        data = self._load_data()
+        self._resolve_data(data)
+        run: Run | None = None
+        try:
+            with faults.signals_interrupt():
+                run = Run.claim(self.trainer, lambda: self._open_run(data))
+                with self._all_processes_end():
+                    self._experiment(model, data, run).start()
+        except faults.Interrupted as error:
+            self._say_how_to_go_on(run)
+            sys.exit(128 + error.signum)
+        except MisconfigurationException as error:
+            if run is not None:
+                run.discard_if_untouched()
+            raise trainer_error(error) from None
+        except InputError:
+            if run is not None:
+                run.discard_if_untouched()
+            raise
+        except Exception as error:
+            folder = self._option("resume") or "auto" if run is None else typed_path(run.folder)
+            fault = faults.as_fault(error, folder)
+            if fault is None and "conditioned on metric" in str(error):
+                raise _metric_error(error) from None
+            if fault is None:
+                self._say_how_to_go_on(run)
+                raise
+            raise fault from None
+        finally:
+            if run is not None:
+                run.release()
+
+    def _open_run(self, data: ImageDataModule) -> Run:
+        """The run to go on with, or a new one."""
+        root, name = Path(self.trainer.default_root_dir), self._run_name()
+        named = self.config.fit.pop("resume")
+        self.config.fit.name = name
+        config = written(self._parser("fit"), self.config.fit)
+        settings = resume.settings(yaml.safe_load(config))
+        run = None
+        about = data.summary()
+        if named is not None:
+            run = resume.open_run(named, root, name, settings, about)
+        if run is None:
+            run = Run.create(root, name)
+            if named is not None:
+                line = f"resume: no unfinished run of {name!r} and this config; this is a new one"
+                print(line, flush=True)
+            run.update_manifest(
+                status="running",
+                name=name,
+                data=about,
+                settings=settings,
+                surroundings=surroundings(self.trainer),
+                phases=[],
+            )
+            run.write_text("config.yaml", config)
+        else:
+            print(f"resume: {shown_path(run.folder)}", flush=True)
+            if not (run.folder / "config.yaml").exists():  # it was broken off that early
+                run.write_text("config.yaml", config)
+            changed = resume.changed_surroundings(run, surroundings(self.trainer))
+            if changed:
+                print(f"resume: {changed}: the last bits of the weights may differ", flush=True)
+        return run
+
+    @contextmanager
+    def _all_processes_end(self) -> Iterator[None]:
+        """Where this process fails, end those that Lightning launched: they would wait for it."""
+        try:
+            yield
+        except BaseException:
+            for launcher in self._launchers:
+                launcher.kill(signal.SIGTERM)
+            raise
+
+    @rank_zero_only
+    def _say_how_to_go_on(self, run: Run | None) -> None:
+        line = "broken off"
+        if run is not None and _can_go_on(run):
+            line += f"; go on with: python cli.py fit --resume {typed_path(run.folder)}"
+        print(f"\n{line}", file=sys.stderr, flush=True)
+
+    def _experiment(self, model: StackedAutoencoder, data: ImageDataModule, run: Run) -> Experiment:
+        options = self._option("trainer")
+        dry = bool(options.fast_dev_run)
+        extras = Extras(
+            pictures_every=self._option("pictures_every"),
+            # A bar among the user's callbacks takes the place of ours: a Trainer has but one.
+            progress_bar=options.enable_progress_bar is not False
+            and not any(isinstance(each, ProgressBar) for each in as_list(options.callbacks)),
+            checkpoints=options.enable_checkpointing is not False and not dry,
+            tensorboard=options.logger is not False and not dry,
+            projector=self._option("projector"),
+            step_losses_every=options.log_every_n_steps or 0,
+            cache=self._option("pretrain").cache,
+        )
+        return Experiment(
+            model,
+            data,
+            self.stages,
+            self.finetune,
+            self.seed,
+            run,
+            self._run_trainer,
+            extras,
+        )
+
+    def _resolve_data(self, data: ImageDataModule) -> None:
+        """Have the config name the data really used: $SAE_DATA may point elsewhere tomorrow."""
+        named = self.config.fit.data
+        init_args = named.get("init_args", Namespace()).as_dict()
+        class_path, init_args = data.resolved(named.class_path, init_args)
+        self.config.fit.data = Namespace(class_path=class_path, init_args=Namespace(init_args))
+
+    def _run_trainer(self, logger: Any, **kwargs: Any) -> Trainer:
+        """A Trainer of a run: whatever loggers the config names log beside ours."""
+        plugins = as_list(self._option("trainer").plugins)
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            plugins = [*plugins, WholeFileIO()]
+        named = self._option("trainer").logger
+        if logger is not False and named not in (None, True, False):
+            logger = [*logger, *as_list(named)]
+        return self.instantiate_trainer(logger=logger, plugins=plugins, **kwargs)
+
+    def _run_name(self) -> str:
+        name = self._option("name")
+        if name is None:
+            configs = self._get(self.config, "config") or []
+            name = Path(str(configs[-1])).stem if configs else "sae"
+        # A file system counts bytes, and a line break in a path breaks the lines that show it.
+        odd = len(os.fsencode(name)) > 200 or any(category(letter) == "Cc" for letter in name)
+        if Path(name).name != name or name in ("", ".", "..") or odd:
+            remedy = "leave out slashes and line breaks, and stay below 200 bytes"
+            raise InputError("name", "the name of a folder", show(name), remedy)
+        return name
+
+    def validate(
+        self, model: StackedAutoencoder, datamodule: ImageDataModule, ckpt_path: str | None = None
+    ) -> None:
+        """Figures of a finished run on the validation images."""
+        checkpoint, data = self._finished_run(ckpt_path)
+        sse = validation_sse(self._verb_trainer(), model, data, checkpoint)
+        self._print_figures(data, {"val_sse": sse})
+
+    def test(
+        self, model: StackedAutoencoder, datamodule: ImageDataModule, ckpt_path: str | None = None
+    ) -> None:
+        """Figures of a finished run on the test images: those that fit printed."""
+        checkpoint, data = self._finished_run(ckpt_path)
+        self._print_figures(data, figures_on_test(self._verb_trainer(), model, data, checkpoint))
+
+    def predict(
+        self, model: StackedAutoencoder, datamodule: ImageDataModule, ckpt_path: str | None = None
+    ) -> None:
+        """Codes of the test images as CSV, with the squared error of each."""
+        checkpoint, data = self._finished_run(ckpt_path)
+        if self.trainer.world_size > 1:
+            remedy, found = "add --trainer.devices 1", str(self.trainer.world_size)
+            raise InputError("trainer.devices", "1 for predict", found, remedy)
+        logs = Path(self.trainer.default_root_dir) / "lightning_logs"
+        table = CodesCSV(new_version(logs / self._run_name() / "predict"), data.class_names)
+        self._verb_trainer(callbacks=[table]).predict(
+            model,
+            data.predict_dataloader(),
+            return_predictions=False,
+            ckpt_path=checkpoint,
+            weights_only=True,
+        )
+        self._print_figures(data, table.figures(data.n_features))
+        print(f"codes: {shown_path(table.path)}", flush=True)
+
+    def _finished_run(self, ckpt_path: str | None) -> tuple[str, ImageDataModule]:
+        """A checkpoint that fits the model, and the data its run trained on."""
+        checkpoint = load_checkpoint(ckpt_path, self.model)
+        data = self._load_data()
+        check_same_data(checkpoint, data.name)
+        return checkpoint, data
+
+    def _verb_trainer(self, **kwargs: Any) -> Trainer:
+        return self.instantiate_trainer(logger=False, enable_progress_bar=False, **kwargs)
+
+    @rank_zero_only
+    def _print_figures(self, data: ImageDataModule, figures: dict[str, float]) -> None:
+        sizes = self.model.sizes
+        heading = summary.heading(data.description, sizes, self.seed)
+        print(summary.table(heading, sizes[-1], figures), flush=True)
+
+
+def _with_config_of_run(words: list[str]) -> list[str]:
+    """``fit --resume FOLDER`` alone means the config.yaml of that run."""
+    if words[:1] != ["fit"] or any(word.split("=")[0] in ("--config", "-c") for word in words):
+        return words
+    for k, word in enumerate(words):
+        option, _, folder = word.partition("=")
+        folder = folder or next(iter(words[k + 1 :]), "")
+        if option == "--resume" and folder not in ("", resume.AUTO):
+            return ["fit", "--config", str(Path(folder) / "config.yaml"), *words[1:]]
+    return words
+
+
+def _report(words: list[str]) -> None:
+    """``report --run FOLDER``."""
+    check_words(words)
+    options = report_parser().parse_args(words)
+    print(f"report: {shown_path(report.write(Path(options.run)))}", flush=True)
+
+
+def _can_go_on(run: Run) -> bool:
+    """Whether a run has left anything to go on from: a finished phase, or a phase's last state."""
+    kept = any(entry["weights"] is not None for entry in run.manifest.get("phases", []))
+    return kept or any(run.folder.glob("*/checkpoints/last.ckpt"))
+
+
+def _metric_error(error: Exception) -> InputError:
+    """An EarlyStopping of the config's own, on a metric that this phase does not log."""
+    remedy = "take one of these, or set pretrain.patience and finetune.patience instead"
+    found = " ".join(str(error).split())
+    return InputError("trainer.callbacks", "metrics that there are", found, remedy)
+
+
+def _parser_kwargs() -> dict[str, Any]:
+    kwargs: dict[str, Any] = {
+        "description": "Stacked autoencoders: pretrain layer by layer, stack, fine-tune.",
+        "usage": "python cli.py {fit,validate,test,predict} --config CONFIG [--OPTION VALUE ...]\n"
+        "       python cli.py report --run FOLDER",
+    }
+    for verb, description in VERBS.items():
+        checkpoint = "" if verb == "fit" else " --ckpt_path CHECKPOINT"
+        usage = f"python cli.py {verb} --config CONFIG{checkpoint} [--OPTION VALUE ...]"
+        kwargs[verb] = {"description": description, "usage": usage}
+    return kwargs
+
+
+# What Lightning warns of and we mean, with the reason.
+_EXPECTED_WARNINGS = [
+    (".*in eval mode at the start of training.*", "the frozen layers below a stage are"),
+    (".*isinstance.treespec, LeafSpec.* is deprecated.*", "Lightning's own use of torch"),
+    (".*nn.functional.all_gather is deprecated.*", "likewise"),
+    (".*smaller than the logging interval.*", "metrics are logged once an epoch"),
+    (".*Be aware that when using `ckpt_path`, callbacks.*", "only the weights are read"),
+    (".*args parameter is intended to run from within Python.*", "main has seen to the words"),
+    (".*could not find the monitored key in the returned metrics.*", "not every epoch validates"),
+    (".*but loading a checkpoint outside the 'fit' stage.*", "it holds the averaged weights"),
+    (".*Checkpoint directory.*exists and is not empty.*", "the phase's folder is ours"),
+]
+
+
+def _quiet() -> None:
+    """Leave the screen to the run: Lightning would greet us once for every Trainer.
+
+    Its callbacks and profilers say nothing unless they are asked to.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("lightning.pytorch.callbacks", "lightning.pytorch.profilers"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    for message, _reason in _EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+
+
+@fast_products()
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    Args:
+        args: Its words; None takes those the program was started with.
+    """
+    if args is None:
+        restart_in_utf8()
+    print_whatever_comes()
+    _quiet()
+    words = list(sys.argv[1:] if args is None else args)
+    try:
+        if words[:1] == ["report"]:
+            _report(words[1:])
+            return
+        SAECLI(
+            StackedAutoencoder,
+            ImageDataModule,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            save_config_callback=None,
+            seed_everything_default=0,
+            parser_class=OneSentenceParser,
+            parser_kwargs=_parser_kwargs(),
+            args=_with_config_of_run(words),
+        )
+    except KeyboardInterrupt:
+        print("\nbroken off; nothing was changed", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except InputError as error:
+        exit_with(error, error.exit_code)
+    finally:
+        leave()

@@ -1,0 +1,324 @@
+"""What the command line takes, and what of it is refused before any work is done.
+
+A LightningCLI: every option of the model, the data and the Trainer is an option here, and one YAML
+file holds an experiment.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from sae.cli.usage import OneSentenceParser, check_words
+from sae.data import ImageDataModule
+from sae.data.rows import are_pixels
+from sae.errors import InputError, check_choice, check_integer, error_prefix, show
+from sae.terms.corruption import Corruption
+from sae.terms.sparsity import Sparsity
+from sae.training.callback_options import check_callbacks, check_device_stats, check_kinds
+from sae.training.handover import CACHES
+from sae.training.pretrain import check_recipes, check_values
+from sae.training.recipe import PretrainRecipe, Recipe, recipe, stage_recipes
+from sae.training.stacked import StackedAutoencoder
+from sae.training.trainer_options import check_trainer, check_trainer_options
+
+VERBS = {
+    "fit": "Train the stages, fine-tune the stack, test it and draw it.",
+    "validate": "Figures of a finished run on the validation images.",
+    "test": "Figures of a finished run on the test images.",
+    "predict": "Codes of the test images, as CSV.",
+}
+
+REPORT = "Write report.html: figures, pictures, health and config of a run on one page."
+
+
+class OptionsCLI(LightningCLI):
+    """The options of all verbs; :class:`sae.cli.command.SAECLI` has the verbs themselves."""
+
+    model: StackedAutoencoder
+    datamodule: ImageDataModule
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._words = list(sys.argv[1:] if kwargs.get("args") is None else kwargs["args"])
+        super().__init__(*args, **kwargs)
+
+    # The options
+
+    def add_core_arguments_to_parser(self, parser: Any) -> None:
+        """The options, ours first: the Trainer's fill pages."""
+        parser.add_argument(
+            "--name",
+            type=str | None,
+            default=None,
+            help="Name of the run, its folder in lightning_logs; null: that of the config file.",
+        )
+        if self._verb == "fit":
+            parser.add_argument(
+                "--resume",
+                type=str | None,
+                default=None,
+                help="Go on with a run that was broken off: its folder, or auto for the newest "
+                "unfinished run of this name. It must have begun with this very config, but for "
+                "device, logging and pictures. auto starts a new run where there is none.",
+            )
+        parser.add_argument(
+            "--pictures_every",
+            type=int,
+            default=10,
+            help="Draw pictures into TensorBoard after every so many epochs, and at the end of "
+            "each phase; 0 at the end only, -1 never.",
+        )
+        parser.add_argument(
+            "--projector",
+            type=bool,
+            default=False,
+            help="Put the codes of 2,000 validation images into TensorBoard's projector, each with "
+            "its class and image.",
+        )
+        parser.add_lightning_class_args(self._model_class, "model")
+        parser.add_class_arguments(PretrainRecipe, "pretrain", instantiate=False)
+        parser.add_class_arguments(Recipe, "finetune", instantiate=False)
+        parser.add_lightning_class_args(self._datamodule_class, "data", subclass_mode=True)
+        parser.add_lightning_class_args(self.trainer_class, "trainer")
+        # A summary would come once a phase, and the data are checked before.
+        defaults = {"enable_model_summary": False, "num_sanity_val_steps": 0}
+        parser.set_defaults({f"trainer.{key}": value for key, value in defaults.items()})
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> Any:
+        self._verb = subcommand  # whose options come next
+        if self._needs_options(subcommand):
+            return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        self._subcommand_method_arguments[subcommand] = []
+        return self.init_parser(**kwargs)
+
+    def _needs_options(self, verb: str) -> bool:
+        """Whether anybody asks for the options of a verb: to collect all takes a while."""
+        named = [word for word in self._words if word in VERBS]
+        if not named:  # a config may name it
+            return self._words not in ([], ["--help"], ["-h"])
+        return verb in named
+
+    def setup_parser(self, *args: Any, **kwargs: Any) -> None:
+        """Say in the list of verbs what they do here, not what the Trainer's methods do."""
+        super().setup_parser(*args, **kwargs)
+        verbs: Any = self.parser._subcommands_action
+        verbs.add_subcommand("report", report_parser(), help=REPORT)
+        for action in self.parser._actions:
+            for verb in getattr(action, "_choices_actions", []):
+                verb.help = VERBS.get(verb.dest, REPORT)
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The verbs, and what they do not take of the Trainer's methods."""
+        loaders = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
+        return {
+            # A run is several trainings: no single checkpoint can resume it.
+            "fit": loaders | {"ckpt_path", "weights_only"},
+            "validate": loaders | {"weights_only", "verbose"},
+            "test": loaders | {"weights_only", "verbose"},
+            "predict": loaders | {"weights_only", "return_predictions"},
+        }
+
+    def _option(self, key: str) -> Any:
+        return self._get(self.config_init, key)
+
+    # Everything is checked before any work is done
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the config alone: LightningCLI lets a checkpoint's values beat the YAML's."""
+
+    def _set_seed(self) -> None:
+        """Seed the run: with a number, so that it can be repeated, and gone on with."""
+        seed = self._get(self.config, "seed_everything")
+        if seed is None or isinstance(seed, bool) or not 0 <= seed < 2**32:
+            remedy = "give such a number"
+            raise InputError("seed_everything", "an integer in [0, 2^32)", show(seed), remedy)
+        super()._set_seed()
+
+    def before_instantiate_classes(self) -> None:
+        """Have wrong values name their group of options."""
+        for key, kind in (("model", StackedAutoencoder), ("data", LightningDataModule)):
+            self.parser.add_instantiator(self._instantiator(key), kind, subclasses=True)
+        # These stay plain settings until their recipe, which knows their place, is built.
+        for plain in (Corruption, Sparsity):
+            self.parser.add_instantiator(_as_mapping, plain)
+
+    def instantiate_classes(self) -> None:
+        """Build what the options describe; a wrong value ends here, before any training."""
+        for key in ("model", "data", "pretrain", "finetune", "trainer"):
+            group = self._get(self.config, key)
+            if not isinstance(group, Namespace):
+                remedy = f"write options below `{key}:`, or take it out"
+                raise InputError(key, "a group of options", show(group), remedy)
+        self._launchers: list[Any] = []  # of processes, by the Trainers
+        check_trainer_options(self._get(self.config, "trainer"))
+        self._wrong: Exception | None = None
+        try:
+            super().instantiate_classes()
+        except Exception as error:
+            # What our class said is buried in the parser's report of all the types it tried. The
+            # rest comes from what the Trainer's options build: callbacks, loggers, the Trainer.
+            wrong = self._wrong or (
+                error if isinstance(error, InputError) else trainer_error(error)
+            )
+            raise wrong from None
+        check_integer("pictures_every", self._option("pictures_every"), -1, "give epochs, 0 or -1")
+        self._check_callbacks()
+        self._check_projector()
+        self._read_recipes()
+
+    def _check_callbacks(self) -> None:
+        check_trainer(self.trainer)
+        named = as_list(self._option("trainer").callbacks)
+        check_kinds(named)
+        check_callbacks(named)
+        if self.subcommand == "fit":
+            check_device_stats(named, self.trainer.strategy.root_device.type)
+
+    def _check_projector(self) -> None:
+        """Refuse what would silently do nothing."""
+        logger = self._option("trainer").logger
+        if self._option("projector") and (logger is False or self._option("pictures_every") < 0):
+            remedy = "leave out --trainer.logger false and --pictures_every -1, or the projector"
+            expected = "TensorBoard and pictures to be on"
+            raise InputError("projector", expected, "one of them switched off", remedy)
+
+    def _instantiator(self, key: str) -> Any:
+        def make(kind: type, /, *args: Any, **kwargs: Any) -> Any:
+            try:
+                with error_prefix(key):
+                    _check_arguments(kind, *args, **kwargs)
+                    return kind(*args, **kwargs)
+            except Exception as error:
+                self._wrong = error
+                raise
+
+        return make
+
+    def parse_arguments(self, parser: Any, args: Any) -> None:
+        """Read command line and config."""
+        check_words(sys.argv[1:] if args is None else args)
+        try:
+            super().parse_arguments(parser, args)
+        except UnicodeDecodeError as error:
+            found = f"other bytes ({error.reason}, byte {error.start + 1})"
+            raise InputError("config", "a file in UTF-8", found, "save it as UTF-8") from None
+
+    def _read_recipes(self) -> None:
+        self.seed: int = self._option("seed_everything")
+        with error_prefix("pretrain"):
+            options = self._option("pretrain").as_dict()
+            check_choice("cache", options.get("cache"), CACHES)
+            self.stages = stage_recipes(options, len(self.model.stack))
+        with error_prefix("finetune"):
+            self.finetune = recipe(self._option("finetune").as_dict())
+        check_recipes(self.model.stack, self.stages, self.finetune)
+        self.model.recipe, self.model.seed = self.finetune, self.seed
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A Trainer of the options and ``kwargs``, with fresh copies of the user's callbacks.
+
+        A callback that has seen one training is spent: a shared EarlyStopping would end the next
+        one after its first epoch. So is a profiler, or a strategy. What the Trainer finds wrong is
+        wrong in the options.
+        """
+        named = as_list(self._option("trainer").callbacks)
+        if kwargs.get("enable_progress_bar") is False:
+            named = [each for each in named if not isinstance(each, ProgressBar)]
+        for key in ("profiler", "strategy"):
+            kwargs.setdefault(key, copy.deepcopy(self._option("trainer")[key]))
+        closing = kwargs.pop("closing", [])
+        callbacks = [*kwargs.pop("callbacks", []), *copy.deepcopy(named), *closing]
+        try:
+            trainer = super().instantiate_trainer(callbacks=callbacks, **kwargs)
+        except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+            raise trainer_error(error) from None
+        if trainer.strategy.launcher is not None:
+            self._launchers.append(trainer.strategy.launcher)
+        return trainer
+
+    def _load_data(self) -> ImageDataModule:
+        """The data, read and split, and known to fit the model."""
+        data = self.datamodule
+        data.prepare_data()
+        with error_prefix("data"):
+            data.setup()
+        if data.n_features != self.model.sizes[0]:
+            raise InputError(
+                "model.sizes",
+                f"{data.n_features} first, the pixels of an image of {data.name}",
+                str(self.model.sizes[0]),
+                f"write [{data.n_features}, …]",
+            )
+        self._check_range(data)
+        return data
+
+    def _check_range(self, data: ImageDataModule) -> None:
+        """A sigmoid cannot rebuild what lies outside [0, 1]. Training samples are seen later."""
+        loaders = {"validation": data.val_dataloader(), "test": data.test_dataloader()}
+        for part, loader in loaders.items():
+            if not are_pixels(loader.x):
+                seen = loader.survey()
+                data.check_finite(seen)
+                check_values(self.model.stack, seen, f"{part} samples of {data.name}")
+
+
+def report_parser() -> OneSentenceParser:
+    """The options of ``report``, which needs no model and no data."""
+    usage = "python cli.py report --run FOLDER"
+    parser = OneSentenceParser(usage=usage, description=REPORT)
+    parser.add_argument("--run", type=str, required=True, help="The run's folder.")
+    return parser
+
+
+def as_list(value: Any) -> list[Any]:
+    """An option that may be nothing, one or several, as a list."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, Sequence) else [value]
+
+
+def trainer_error(error: Exception) -> InputError:
+    """What the Trainer finds wrong, as a sentence on its options."""
+    if (missing := _missing_package(str(error))) is not None:
+        return missing
+    found = f"a clash ({' '.join(str(error).split())})"
+    remedy = "mend the trainer options"
+    return InputError("trainer", "options that fit each other and this machine", found, remedy)
+
+
+def _missing_package(message: str) -> InputError | None:
+    """What to install for a class that needs more than this project does, if that is what is wrong.
+
+    Lightning says it in the midst of all the types that its parser has tried.
+    """
+    wanted = re.search(r"pip install (?:-U )?['\"]?([\w.-]+(?:[<>=!~]=?[\w.]+)?)", message)
+    module = wanted or re.search(r"No module named '(\w+)", message)
+    if module is None:
+        return None
+    package, path = module.group(1), re.search(r"class_path '[\w.]*?(\w+)'", message)
+    expected = f"the package {package}" + (f", which {path.group(1)} needs" if path else "")
+    return InputError("trainer", expected, "none", f"run: pip install '{package}'")
+
+
+def _check_arguments(kind: type, /, *args: Any, **kwargs: Any) -> None:
+    """Refuse what a class does not take; jsonargparse lets ``dict_kwargs`` pass."""
+    try:
+        inspect.signature(kind).bind(*args, **kwargs)
+    except TypeError as error:
+        expected, found = f"options of {kind.__name__}", f"others ({error})"
+        raise InputError("dict_kwargs", expected, found, "write them below init_args") from None
+
+
+def _as_mapping(_: type, /, **kwargs: Any) -> dict[str, Any]:
+    return kwargs

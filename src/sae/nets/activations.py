@@ -1,0 +1,75 @@
+"""Activations of units, and between which values they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "leaky_relu": F.leaky_relu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "identity": _identity,
+}
+
+# Where the curve of a unit that falls and then rises is lowest: it rises from there on.
+_LOWEST = {"gelu": -0.7517915, "silu": -1.2784645}
+
+
+def inverse_activation(name: str, values: Tensor) -> Tensor:
+    """The z with ACTIVATIONS[name](z) = values, where that is not at an end of the unit's range.
+
+    Near a flat end, where z would be huge, the value is moved inwards by 1 % of the range; below
+    the least value of gelu and silu, z is where they have it.
+
+    Args:
+        name: Of the activation.
+        values: What it is to give, any shape.
+
+    Returns:
+        A tensor of the shape of ``values``.
+    """
+    if name == "sigmoid":
+        return values.clamp(0.01, 0.99).logit()
+    if name == "tanh":
+        return values.clamp(-0.98, 0.98).atanh()
+    if name == "leaky_relu":
+        return torch.where(values < 0, values / 0.01, values)
+    if name not in _LOWEST:  # relu gives means of 0 or more; identity gives any
+        return values.clone()
+    # No formula: halve the interval until double precision ends.
+    wanted = values.double()
+    low = torch.full_like(wanted, _LOWEST[name])
+    high = wanted.clamp(min=0) + 2.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = ACTIVATIONS[name](middle) < wanted
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    return low.to(values.dtype)
+
+
+_INF = float("inf")
+
+# Least and greatest value that a pixel, and that a unit, can take.
+PIXELS = (0.0, 1.0)
+
+RANGES: dict[str, tuple[float, float]] = {
+    "sigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "relu": (0.0, _INF),
+    "leaky_relu": (-_INF, _INF),
+    "gelu": (-_INF, _INF),
+    "silu": (-_INF, _INF),
+    "identity": (-_INF, _INF),
+}

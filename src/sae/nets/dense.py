@@ -1,0 +1,138 @@
+"""The autoencoder layer h = f(W x + b), x^ = g(W' h + b')."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sae.nets.activations import ACTIVATIONS, inverse_activation
+from sae.nets.layer import Autoencoder
+
+# Of W (x - mean) at the start of a stage: activations are close to straight lines there.
+START_SPREAD = 0.25
+
+
+class Dense(Autoencoder):
+    """One autoencoder: h = f(W x + b), x^ = g(W' h + b').
+
+    Args:
+        n_in: Features of the input.
+        n_code: Units of the code.
+        activation: f.
+        output: g.
+        loss: ``"mse"`` or ``"bce"``.
+        tied: W' = Wᵀ, one parameter for both.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_code: int,
+        activation: str = "sigmoid",
+        output: str = "sigmoid",
+        loss: str = "mse",
+        tied: bool = False,
+    ) -> None:
+        super().__init__()
+        self.activation, self.output, self.loss = activation, output, loss
+        self.weight = nn.Parameter(torch.empty(n_code, n_in))  # W
+        self.bias = nn.Parameter(torch.empty(n_code))  # b
+        # W', or None where tied: then there is no second tensor that could drift away.
+        self.decoder_weight = None if tied else nn.Parameter(torch.empty(n_in, n_code))
+        self.decoder_bias = nn.Parameter(torch.empty(n_in))  # b'
+        self.reset_parameters()
+
+    @property
+    def n_features(self) -> int:
+        """Features of the input."""
+        return self.n_in
+
+    @property
+    def n_in(self) -> int:
+        """Features of the input."""
+        return self.weight.shape[1]
+
+    @property
+    def n_code(self) -> int:
+        """Units of the code."""
+        return self.weight.shape[0]
+
+    @property
+    def tied(self) -> bool:
+        """Whether the decoder uses the encoder's weights, transposed."""
+        return self.decoder_weight is None
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw new weights; biases are zero.
+
+        Weights are uniform with variance gain² · 2 / (n_in + n_code) (Glorot & Bengio 2010).
+        The gain is sqrt(2) for the ReLU family and 2 for the sigmoid, whose slope at zero is 1/4
+        (the paper's own 4 starts saturated on inputs as bright as pixels).
+        """
+        gains = {"sigmoid": 2.0, "tanh": 1.0, "identity": 1.0}
+        for weight, unit in ((self.weight, self.activation), (self.decoder_weight, self.output)):
+            if weight is not None:
+                gain = gains.get(unit, math.sqrt(2))
+                nn.init.xavier_uniform_(weight, gain=gain, generator=generator)
+        nn.init.zeros_(self.bias)
+        nn.init.zeros_(self.decoder_bias)
+
+    @torch.no_grad()
+    def start_at_mean(self, mean: Tensor) -> None:
+        """Set b' so that no code at all gives the mean of the inputs: g(b') = mean.
+
+        What is left to learn is what differs from it: a pixel that is nearly always black does not
+        have to be driven there, and stuck there, by large weights; and a unit below that is on most
+        of the time is rebuilt so from the first step. For a sigmoid b' is the logit, as Hinton
+        (2010), "A Practical Guide to Training Restricted Boltzmann Machines", section 8, has it.
+
+        Args:
+            mean: Of the inputs, (n_in,), in the range of the output unit.
+        """
+        self.decoder_bias.copy_(inverse_activation(self.output, mean))
+
+    @torch.no_grad()
+    def fit_start(self, x: Tensor, mean: Tensor) -> None:
+        """Fit the scale and the biases of the initial weights to what is to be learnt.
+
+        Weights are drawn for inputs of about the size of pixels. Codes are of any size: those of
+        SiLU lie around 3, and the units above them would start far out, where they are flat or
+        linear. Here W (x - mean) gets a standard deviation of ``START_SPREAD`` over all units, near
+        the middle of any activation; b takes off the mean; and b' adds what is missing to the mean
+        of the inputs.
+
+        In the manner of Mishkin & Matas (2016), "All you need is a good init", and Krähenbühl et
+        al. (2016), "Data-dependent initializations of convolutional neural networks".
+
+        Args:
+            x: Some of the inputs, (n, n_in).
+            mean: Of all inputs, (n_in,), in the range of the output unit.
+        """
+        spread = F.linear(x - mean, self.weight).std(correction=0)
+        if spread > 0:  # else the inputs do not vary
+            self.weight.mul_(START_SPREAD / spread)
+        self.bias.copy_(-F.linear(mean, self.weight))
+        self.start_at_mean(mean)
+        code = self.encode(x).mean(dim=0)
+        self.decoder_bias.sub_(F.linear(code, self._decoder_weight()))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """f(W x + b): (batch, n_in) -> (batch, n_code)."""
+        return ACTIVATIONS[self.activation](F.linear(x, self.weight, self.bias))
+
+    def decode_logits(self, h: Tensor) -> Tensor:
+        """W' h + b': (batch, n_code) -> (batch, n_in)."""
+        return F.linear(h, self._decoder_weight(), self.decoder_bias)
+
+    def _decoder_weight(self) -> Tensor:
+        """W', (n_in, n_code)."""
+        return self.weight.t() if self.decoder_weight is None else self.decoder_weight
+
+    def extra_repr(self) -> str:
+        """Sizes, units and loss, for ``print(layer)``."""
+        tied = ", tied" if self.tied else ""
+        return f"{self.n_in}→{self.n_code}, {self.activation}/{self.output}, {self.loss}{tied}"

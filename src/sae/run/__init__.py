@@ -1,0 +1,1 @@
+"""The folder of a run: what lies in it, who is at work on it, and how it goes on."""

@@ -1,0 +1,1 @@
+"""What is added to a loss, or to an input: penalties on the code, and noise."""

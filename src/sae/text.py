@@ -1,0 +1,33 @@
+"""Numbers, networks and paths as people read and type them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def chain(sizes: Sequence[int]) -> str:
+    """``784→128→784`` from [784, 128]."""
+    return "→".join(str(size) for size in [*sizes, *reversed(sizes[:-1])])
+
+
+def shown_path(path: Path) -> str:
+    """A path as one would type it here: relative where it lies below the current folder."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def typed_path(path: Path) -> str:
+    """The same for a command line: quoted where it must be."""
+    return shlex.quote(shown_path(path))
+
+
+def megabytes(n_bytes: float) -> str:
+    """A size for people."""
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if n_bytes < 1000 or unit == "TB":
+            return f"{n_bytes:.0f} {unit}" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    raise AssertionError

@@ -1,0 +1,162 @@
+"""How one network is trained: the settings of a stage, and of the fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sae.errors import InputError, check_choice, check_integer, check_number, error_prefix, show
+from sae.nets.layer import Autoencoder
+from sae.terms.corruption import Corruption
+from sae.terms.sparsity import Sparsity
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "one_cycle", "cosine")
+TARGETS = ("input", "pixels")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one autoencoder is trained. Without corruption and sparsity it is a plain one.
+
+    Args:
+        epochs: Passes over the training data; 0 leaves this training out.
+        lr: Learning rate; under one_cycle and cosine the highest one. Above 0.
+        optimizer: adam, adamw or sgd (with momentum 0.9).
+        schedule: constant; one_cycle (rises for 30 % of the steps, then falls to nearly zero);
+            cosine (falls to zero).
+        weight_decay: Weight decay of the optimiser, 0 or more.
+        patience: Stop early after this many validations, one an epoch, without a lower loss; null
+            never.
+        corruption: Noise on the input, with the clean input as target; null for none.
+        sparsity: Penalty on the mean activity of the code's units; null for none.
+        target: What is to be rebuilt. input: what the training is given, which are codes above the
+            first stage. pixels: the image, through the frozen decoders below; it takes longer, and
+            helps narrow stages. For the first stage and the fine-tuning both are the same.
+
+    Raises:
+        InputError: A value lies outside its range.
+    """
+
+    epochs: int = 10
+    lr: float = 0.001
+    optimizer: str = "adam"
+    schedule: str = "constant"
+    weight_decay: float = 0.0
+    patience: int | None = None
+    corruption: Corruption | None = None
+    sparsity: Sparsity | None = None
+    target: str = "input"
+
+    def __post_init__(self) -> None:
+        check_integer("epochs", self.epochs, 0, "give the number of passes over the data")
+        check_number(
+            "lr", self.lr, 0.0, float("inf"), "give a learning rate such as 0.001", low_open=True
+        )
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("target", self.target, TARGETS)
+        check_number(
+            "weight_decay", self.weight_decay, 0.0, float("inf"), "give 0 or a little more"
+        )
+        if self.patience is not None:
+            check_integer("patience", self.patience, 1, "give a number of epochs, or null")
+
+    def check_fits(self, net: Autoencoder, input_range: tuple[float, float]) -> None:
+        """Raise :class:`InputError` if the noise or the penalty is not defined on ``net``.
+
+        Args:
+            net: What is to be trained.
+            input_range: Least and greatest value of its inputs.
+        """
+        if self.corruption is not None:
+            with error_prefix("corruption"):
+                self.corruption.check_input(input_range)
+        if self.sparsity is not None:
+            self.sparsity.check_activation(net.activation)
+
+
+@dataclass(frozen=True)
+class PretrainRecipe(Recipe):
+    """How the stages are trained, one after another; the settings hold for every stage.
+
+    Args:
+        stages: Settings that differ, a mapping for each stage in order: the first one's first.
+            An empty mapping ({}) keeps the settings above. null keeps them for all stages.
+        cache: Where the codes are kept on which the next stage trains: memory; disk (in the run's
+            folder, deleted when they are no longer needed) where they are larger than memory; none
+            (computed anew for each batch). The weights come out the same.
+    """
+
+    # This class only names the options; :func:`stage_recipes` reads what they are set to.
+    stages: list[dict[str, Any]] | None = None
+    cache: str = "memory"
+
+
+def recipe(settings: Mapping[str, Any], defaults: Recipe | None = None) -> Recipe:
+    """Build a recipe from plain settings, as they stand in YAML.
+
+    Args:
+        settings: Field names to values; ``corruption`` and ``sparsity`` as mappings.
+        defaults: Where the fields come from that ``settings`` does not name.
+
+    Raises:
+        InputError: An unknown field, or a value outside its range.
+    """
+    names = [field.name for field in fields(Recipe)]
+    for key in settings:
+        if key not in names:
+            remedy = "mend the name or take it out"
+            raise InputError(str(key), f"one of {', '.join(names)}", "this name", remedy)
+    values = {name: getattr(defaults or Recipe(), name) for name in names} | dict(settings)
+    values["corruption"] = _build(Corruption, "corruption", values["corruption"])
+    values["sparsity"] = _build(Sparsity, "sparsity", values["sparsity"])
+    return Recipe(**values)
+
+
+def stage_recipes(settings: Mapping[str, Any], n_stages: int) -> list[Recipe]:
+    """The recipe of each stage from plain settings, as they stand in YAML.
+
+    Args:
+        settings: Those of all stages, as in :func:`recipe`, ``stages``, those that differ, and
+            ``cache``.
+        n_stages: How many there are.
+
+    Raises:
+        InputError: ``stages`` is given for another number of stages, or a setting is wrong.
+    """
+    settings = dict(settings)
+    settings.pop("cache", None)  # it says nothing about a stage; see sae.training.handover
+    overrides = settings.pop("stages", None)
+    shared = recipe(settings)
+    if overrides is None:
+        return [shared] * n_stages
+    if not isinstance(overrides, list) or len(overrides) != n_stages:
+        expected = f"a list of {n_stages} mappings, one for each layer of model.sizes"
+        found = f"{len(overrides)}" if isinstance(overrides, list) else show(overrides)
+        raise InputError("stages", expected, found, "write {} for a stage without changes")
+    recipes = []
+    for k, override in enumerate(overrides):
+        if not isinstance(override, Mapping):
+            raise InputError(f"stages[{k}]", "a mapping", show(override), "write {key: value}")
+        with error_prefix(f"stages[{k}]"):
+            recipes.append(recipe(override, shared))
+    return recipes
+
+
+def _build(cls: type, key: str, value: Any) -> Any:
+    """An instance of ``cls`` from a mapping of its fields, or None."""
+    if value is None or isinstance(value, cls):
+        return value
+    names = [field.name for field in fields(cls)]
+    if not isinstance(value, Mapping) or not set(value) <= set(names):
+        remedy = f"write {{{', '.join(f'{name}: …' for name in names)}}}"
+        raise InputError(key, f"a mapping with the keys {', '.join(names)}", show(value), remedy)
+    try:
+        with error_prefix(key):
+            return cls(**value)
+    except TypeError:
+        remedy = "give all of them"
+        found = f"only {', '.join(value) or 'an empty mapping'}"
+        raise InputError(key, f"the keys {', '.join(names)}", found, remedy) from None

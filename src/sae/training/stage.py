@@ -1,0 +1,47 @@
+"""One stage of greedy pretraining: AEk, on the codes of the frozen stages below."""
+
+from __future__ import annotations
+
+from sae.data.loader import TensorLoader
+from sae.nets.stack import Stack
+from sae.training.module import TrainingModule
+from sae.training.recipe import Recipe
+
+
+class Stage(TrainingModule):
+    """Train layer ``index`` of a stack on the code of the layers below it.
+
+    A batch is what the layers below make of images: (batch, n_in) of this layer. Those layers are
+    frozen; they serve to go down to pixels, in pictures, and in the loss where the recipe's target
+    is ``pixels``: then the images themselves, (batch, pixels), come last in each batch.
+
+    Args:
+        stack: The stack to which the layer belongs; its layers are shared, not copied.
+        index: Which layer, from 0.
+        recipe: How it is trained.
+        seed: Seed of the run.
+        val_images: Validation images, of which the error in pixels is logged, too.
+
+    Source: Bengio et al. (2007), "Greedy Layer-Wise Training of Deep Networks"; with corruption
+    Vincent et al. (2010), "Stacked Denoising Autoencoders".
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        index: int,
+        recipe: Recipe,
+        seed: int = 0,
+        val_images: TensorLoader | None = None,
+    ) -> None:
+        below = stack.below(index)
+        below.requires_grad_(False).eval()
+        super().__init__(stack[index], below, recipe, phase=f"stage{index + 1}", seed=seed)
+        self.net.requires_grad_(True)
+        self.val_images = val_images if index > 0 else None
+
+    def train(self, mode: bool = True) -> Stage:
+        """Set the mode of the layer; the layers below stay in eval mode."""
+        super().train(mode)
+        self.below.eval()
+        return self

@@ -1,0 +1,410 @@
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+from typing import ClassVar
+
+import pytest
+import torch
+from helpers import clone_state, loader, same_state, tiny_model, tiny_stack
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.loggers import CSVLogger
+from torch.nn import functional
+
+from sae.data.loader import Share
+from sae.errors import InputError
+from sae.seeding import derive_generator
+from sae.terms.corruption import Corruption
+from sae.terms.sparsity import Sparsity
+from sae.training.callback_options import MEASURED, PENALISED
+from sae.training.handover import CodesInMemory
+from sae.training.module import _Means
+from sae.training.recipe import Recipe
+from sae.training.stacked import StackedAutoencoder
+from sae.training.stage import Stage
+
+SALT = "salt_and_pepper"
+QUIET = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+
+
+def fit(module, train, epochs=2):
+    trainer = Trainer(max_epochs=epochs, **QUIET)
+    trainer.fit(module, train, train)
+    return trainer
+
+
+def test_training_a_stage_leaves_the_stages_below_as_they_are():
+    """Contract 3."""
+    stack = tiny_stack()
+    below, own = clone_state(stack[0]), clone_state(stack[1])
+    stage = Stage(stack, 1, Recipe(lr=0.1, corruption=Corruption("gaussian", 0.1)))
+    fit(stage, loader(features=6))
+    assert same_state(clone_state(stack[0]), below)
+    assert not same_state(clone_state(stack[1]), own)
+
+
+def test_a_stage_trains_the_layer_of_the_stack_itself():
+    stack = tiny_stack()
+    assert Stage(stack, 0, Recipe()).net is stack[0]
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_encode_and_forward_never_see_noise(mode):
+    """Contract 1."""
+    clean = tiny_model()
+    noisy = tiny_model()
+    noisy.recipe = Recipe(corruption=Corruption("masking", 0.9))
+    noisy.train(mode)
+    x = torch.rand(4, 12)
+    assert torch.equal(noisy.encode(x), clean.encode(x))
+    assert torch.equal(noisy(x), clean(x))
+    assert torch.equal(noisy.predict_step((x,), 0)["code"], clean.encode(x))
+
+
+def test_a_training_step_corrupts_the_input_and_keeps_the_target_clean(monkeypatch):
+    stage = Stage(tiny_stack(), 0, Recipe(corruption=Corruption("masking", 0.5)))
+    seen = {}
+    net = type(stage.net)
+    encode, loss = net.encode, net.reconstruction_loss
+
+    def watched_encode(self, x):
+        seen.setdefault("input", x)
+        return encode(self, x)
+
+    def watched_loss(self, h, x):
+        seen.setdefault("target", x)
+        return loss(self, h, x)
+
+    monkeypatch.setattr(net, "encode", watched_encode)
+    monkeypatch.setattr(net, "reconstruction_loss", watched_loss)
+    trainer = Trainer(max_steps=1, limit_val_batches=0, **QUIET)
+    data = loader(n=8)
+    trainer.fit(stage, data)
+    assert torch.equal(seen["target"], data.x)
+    masked = seen["input"] == 0
+    assert 0.2 < masked.float().mean() < 0.8
+    assert torch.equal(seen["input"][~masked], data.x[~masked])
+
+
+def test_noise_is_a_function_of_seed_phase_epoch_and_step():
+    x = torch.rand(4, 12)
+    recipe = Recipe(corruption=Corruption("gaussian", 0.3))
+
+    def noisy(seed=0, index=0, place=(0, 0)):
+        return Stage(tiny_stack(sizes=[12, 12, 3]), index, recipe, seed).corrupt(x, *place)
+
+    assert torch.equal(noisy(), noisy())
+    for other in (noisy(seed=1), noisy(index=1), noisy(place=(1, 0)), noisy(place=(0, 1))):
+        assert not torch.equal(noisy(), other)
+
+
+def test_noise_is_that_of_a_new_generator_drawn_from_one_that_is_kept(monkeypatch):
+    x, corruption, made = torch.rand(4, 12), Corruption("gaussian", 0.3), []
+    stage = Stage(tiny_stack(), 0, Recipe(corruption=corruption), seed=5)
+    new = [derive_generator(5, "noise", "stage1", 0, step) for step in range(3)]
+    generator = torch.Generator
+    monkeypatch.setattr(torch, "Generator", lambda device: made.append(1) or generator(device))
+    monkeypatch.setattr(functional, "pad", None)  # the batch is whole already
+    for step in range(3):
+        assert torch.equal(stage.corrupt(x, 0, step), corruption(x, new[step]))
+    assert len(made) == 1
+    assert torch.equal(copy.deepcopy(stage).corrupt(x, 0, 2), stage.corrupt(x, 0, 2))
+
+
+def test_salt_and_pepper_on_tanh_codes_hits_minus_one_and_one():
+    stack = tiny_stack(activation=["tanh", "sigmoid"])
+    stage = Stage(stack, 1, Recipe(corruption=Corruption("salt_and_pepper", 0.9)))
+    assert {-1.0, 1.0} <= set(stage.corrupt(torch.full((50, 6), 0.5)).unique().tolist())
+
+
+def test_a_sparse_recipe_adds_the_penalty():
+    stage = Stage(tiny_stack(), 0, Recipe(sparsity=Sparsity(0.1, weight=2)))
+    x = torch.rand(8, 12)
+    h = stage.encode(x)
+    losses = stage._losses(h, x, None, Share.equal(len(x)))
+    torch.testing.assert_close(losses["reconstruction"], stage.net.reconstruction_loss(h, x))
+    penalty = Sparsity(0.1, weight=2)(h.mean(dim=0))
+    torch.testing.assert_close(losses["loss"], losses["reconstruction"] + penalty)
+    torch.testing.assert_close(losses["activity"], h.mean())
+
+
+def penalties(n: int, batch_size: int = 16) -> list[tuple[float, float]]:
+    """Of each batch of n samples: the penalty that was added, and that of its mean activity."""
+    sparsity = Sparsity(0.1, weight=2)
+    stage, data = Stage(tiny_stack(), 0, Recipe(sparsity=sparsity)), loader(n, 12, batch_size)
+    stage._trainer = SimpleNamespace(
+        world_size=1, training=True, train_dataloader=data, current_epoch=0
+    )
+    found = []
+    for step, (x,) in enumerate(data):
+        with torch.no_grad():
+            added = stage.training_loss((x,), step) - stage.net.reconstruction_loss(
+                stage.encode(x), x
+            )
+            found.append((added.item(), sparsity(stage.encode(x).mean(dim=0)).item()))
+    return found
+
+
+def test_a_short_last_batch_weighs_its_penalty_by_its_size():
+    """A mean over one sample is far from any target: its penalty was that of a whole batch."""
+    (full, of_full), (last, of_last) = penalties(n=17)
+    assert full == pytest.approx(of_full, rel=1e-4)
+    assert last == pytest.approx(of_last / 16, rel=1e-3)
+    ((only, of_only),) = penalties(n=5)  # there is no fuller one
+    assert only == pytest.approx(of_only, rel=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 16, 40])
+def test_the_penalty_of_a_validation_is_that_of_all_its_samples(batch_size):
+    sparsity = Sparsity(0.1, weight=2)
+    stage, data = Stage(tiny_stack(activation="tanh"), 0, Recipe(sparsity=sparsity)), loader(n=40)
+    trainer = Trainer(**QUIET)
+    data.batch_size = batch_size
+    trainer.validate(stage, data, verbose=False)
+    metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    with torch.no_grad():
+        h = stage.encode(data.x)
+        loss = stage.net.reconstruction_loss(h, data.x)
+        penalty = sparsity(sparsity.activity(h, "tanh"))
+    assert metrics["stage1/val/sparsity"] == pytest.approx(penalty.item(), rel=1e-4)
+    assert metrics["stage1/val/loss"] == pytest.approx((loss + penalty).item(), rel=1e-4)
+    assert metrics["stage1/val/sse"] == pytest.approx(loss.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("corruption", [None, Corruption("masking", 0.2)])
+def test_a_sparse_stage_ends_near_its_target_activity(corruption):
+    """Under noise the activity is that of the corrupted inputs, which the stage trains on."""
+    recipe = Recipe(lr=0.05, sparsity=Sparsity(0.1, weight=5), corruption=corruption)
+    stage = Stage(tiny_stack(), 0, recipe)
+    data = loader(n=64, batch_size=16)
+    assert stage.encode(data.x).mean() > 0.3
+    trainer = fit(stage, data, epochs=40)
+    assert set(trainer.callback_metrics) >= {*PENALISED}
+    activity = trainer.callback_metrics["stage1/train/activity"].item()
+    assert activity == pytest.approx(0.1, abs=0.02)
+    assert stage.encode(data.x).mean() < 0.13
+
+
+def test_metrics_are_named_by_phase_and_are_means_per_image():
+    stage = Stage(tiny_stack(), 0, Recipe(lr=1e-12))
+    data = loader()
+    trainer = fit(stage, data, epochs=1)
+    sse = (stage(data.x) - data.x).square().sum(dim=1).mean().item()
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    assert set(metrics) == {*MEASURED, *(f"stage1/{name}" for name in MEASURED)}
+    assert list(metrics.values()) == pytest.approx([sse] * 8, rel=1e-4)
+
+
+def test_loggers_are_told_the_names_of_the_phase_alone(tmp_path):
+    class Told(CSVLogger):
+        names: ClassVar[list[str]] = []
+
+        def log_metrics(self, metrics, step=None):
+            self.names.extend(metrics)
+
+    data, logger = loader(), Told(tmp_path)
+    Trainer(max_epochs=1, logger=logger, enable_checkpointing=False).fit(
+        Stage(tiny_stack(), 0, Recipe()), data, data
+    )
+    assert sorted(logger.names) == sorted(f"stage1/{name}" for name in MEASURED)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle", "cosine"])
+def test_every_optimizer_and_schedule_lowers_the_loss(optimizer, schedule):
+    stage = Stage(tiny_stack(), 0, Recipe(optimizer=optimizer, schedule=schedule, lr=0.02))
+    data = loader()
+    before = stage.net.reconstruction_loss(stage.encode(data.x), data.x).item()
+    trainer = fit(stage, data, epochs=5)
+    assert trainer.callback_metrics["stage1/val/loss"] < before
+    if schedule != "constant":
+        assert trainer.optimizers[0].param_groups[0]["lr"] < 1e-3
+
+
+def test_the_recipe_reaches_the_optimizer():
+    adam = Stage(tiny_stack(), 0, Recipe(weight_decay=0.3)).configure_optimizers()
+    assert adam.param_groups[0]["weight_decay"] == 0.3
+    sgd = Stage(tiny_stack(), 0, Recipe(optimizer="sgd", weight_decay=0.2)).configure_optimizers()
+    assert (sgd.param_groups[0]["momentum"], sgd.param_groups[0]["weight_decay"]) == (0.9, 0.2)
+
+
+def test_a_diverged_training_stops_and_names_the_stage():
+    recipe = Recipe(lr=1e30, optimizer="sgd")
+    stage = Stage(tiny_stack(activation="relu", output="linear"), 0, recipe)
+    with pytest.raises(InputError, match=r"stage1: expected a finite .* loss, found (nan|inf)"):
+        fit(stage, loader(), epochs=3)
+
+
+def test_sums_of_an_epoch_are_taken_in_32_bits():
+    means = _Means()
+    for _ in range(1000):
+        means.add({"loss": torch.tensor(1.0, dtype=torch.bfloat16)}, 1)
+    assert means.compute(SimpleNamespace(reduce=lambda t, reduce_op: t))["loss"] == 1
+
+
+def test_the_optimizer_holds_the_parameters_of_the_layer_alone():
+    stage = Stage(tiny_stack(), 1, Recipe())
+    optimizer = stage.configure_optimizers()
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert held == {id(p) for p in stage.net.parameters()}
+
+
+def test_pictures_of_a_stage_go_through_the_stages_below_down_to_pixels():
+    stack = tiny_stack(sizes=[12, 8, 3])
+    stage = Stage(stack, 1, Recipe(corruption=Corruption("gaussian", 0.2)))
+    x = torch.rand(5, 12)
+    corrupted, restored = stage.reconstruct_corrupted(x)
+    h1 = stack[0].encode(x)
+    h1_tilde = stage.corrupt(h1, "picture")
+    assert torch.equal(corrupted, stack[0].decode(h1_tilde))
+    assert torch.equal(restored, stack[0].decode(stack[1](h1_tilde)))
+    assert Stage(stack, 1, Recipe()).reconstruct_corrupted(x) is None
+
+
+def test_the_error_in_pixels_is_that_of_the_whole_path(tmp_path):
+    stack, images = tiny_stack(), loader(n=20)
+    plain = Recipe(lr=0.01)
+    stage = Stage(stack, 1, plain, val_images=images)
+    codes = CodesInMemory().hand_on(stack[0], images, "stage1.val", "cpu")
+    trainer = Trainer(max_epochs=1, logger=False, enable_checkpointing=False)
+    trainer.fit(stage, codes, codes)
+    with torch.no_grad():
+        by_hand = (stack(images.x) - images.x).square().sum(dim=1).mean().item()
+    assert trainer.callback_metrics["stage2/val/image_sse"].item() == pytest.approx(by_hand)
+    first = Stage(stack, 0, plain, val_images=images)
+    trainer = Trainer(max_epochs=1, logger=False, enable_checkpointing=False)
+    trainer.fit(first, images, images)
+    metrics = trainer.callback_metrics
+    assert metrics["stage1/val/image_sse"] == metrics["stage1/val/sse"]
+
+
+def test_the_validation_loss_of_a_denoiser_is_that_of_restoring():
+    """With noise that is the same at each epoch, and of no step of the training."""
+    stage = Stage(tiny_stack(), 0, Recipe(lr=1e-12, corruption=Corruption("masking", 0.5)))
+    data, losses = loader(n=20, batch_size=20), []
+
+    class Note(Callback):
+        def on_validation_end(self, trainer, pl_module):
+            losses.append(trainer.callback_metrics["stage1/val/loss"].item())
+
+    trainer = Trainer(max_epochs=3, num_sanity_val_steps=0, callbacks=[Note()], **QUIET)
+    trainer.fit(stage, data, data)
+    with torch.no_grad():
+        restored = stage.net(stage.corrupt(data.x, "val", 0))
+        by_hand = (restored - data.x).square().sum(dim=1).mean().item()
+        clean = (stage.net(data.x) - data.x).square().sum(dim=1).mean().item()
+    assert losses == pytest.approx([by_hand] * 3, rel=1e-5)
+    assert abs(by_hand - clean) > 0.005
+    for name in ("sse", "image_sse"):
+        assert trainer.callback_metrics[f"stage1/val/{name}"].item() == pytest.approx(clean)
+
+
+@pytest.mark.parametrize(("epochs", "validated"), [(10, [3, 6, 9, 10]), (9, [3, 6, 9]), (2, [2])])
+def test_the_last_epoch_is_always_validated(epochs, validated):
+    stage, data, seen = Stage(tiny_stack(), 0, Recipe()), loader(), []
+
+    class Note(Callback):
+        def on_validation_end(self, trainer, pl_module):
+            seen.append(trainer.current_epoch + 1)
+
+    trainer = Trainer(
+        max_epochs=epochs,
+        check_val_every_n_epoch=3,
+        num_sanity_val_steps=0,
+        callbacks=[Note()],
+        **QUIET,
+    )
+    trainer.fit(stage, data, data)
+    assert seen == validated
+    assert trainer.check_val_every_n_epoch == 3
+
+
+def test_a_fit_that_breaks_off_leaves_the_rhythm_of_the_next_one():
+    class BreaksOff(Callback):
+        def on_validation_end(self, trainer, pl_module):
+            raise ArithmeticError
+
+    stage, data, seen = Stage(tiny_stack(), 0, Recipe()), loader(), []
+    often = {"check_val_every_n_epoch": 3, "num_sanity_val_steps": 0, **QUIET}
+    with pytest.raises(ArithmeticError):
+        Trainer(max_epochs=2, callbacks=[BreaksOff()], **often).fit(stage, data, data)
+
+    class Note(Callback):
+        def on_validation_end(self, trainer, pl_module):
+            seen.append(trainer.current_epoch + 1)
+
+    trainer = Trainer(max_epochs=4, callbacks=[Note()], **often)
+    trainer.fit(stage, data, data)
+    assert seen == [3, 4]
+    assert trainer.check_val_every_n_epoch == 3
+
+
+def test_a_subclass_need_not_keep_what_its_base_keeps(tmp_path):
+    class KeepsNothing(StackedAutoencoder):
+        def on_save_checkpoint(self, checkpoint):
+            checkpoint["mine"] = 1
+
+    model = KeepsNothing([12, 6, 3])
+    trainer = Trainer(max_epochs=1, **QUIET)
+    trainer.fit(model, loader(), loader())
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    again = KeepsNothing.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    assert same_state(clone_state(again), clone_state(model))
+
+
+def test_salt_and_pepper_on_pixels_takes_the_range_of_the_samples():
+    stage = Stage(tiny_stack(output="linear"), 0, Recipe(corruption=Corruption(SALT, 0.9)))
+    x = torch.full((50, 12), 0.5)
+    assert set(stage.corrupt(x).unique().tolist()) == {0.0, 0.5, 1.0}
+    stage.pixel_range = (-3.0, 7.0)
+    assert set(stage.corrupt(x).unique().tolist()) == {-3.0, 0.5, 7.0}
+    noisy, _ = stage.reconstruct_corrupted(x)
+    assert set(noisy.unique().tolist()) == {-3.0, 0.5, 7.0}
+
+
+def test_a_plain_trainer_finds_the_range_of_the_samples_and_keeps_it(tmp_path):
+    model = tiny_model(output="linear")
+    model.recipe = Recipe(corruption=Corruption(SALT, 0.5))
+    data = loader()
+    data.x = 5 + 4 * data.x
+    ends = (data.x.min().item(), data.x.max().item())
+    trainer = fit(model, data, epochs=1)
+    assert model.input_range == pytest.approx(ends)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    again = StackedAutoencoder.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    assert again.input_range == model.input_range
+
+
+def test_overfitting_takes_the_same_batches_each_epoch():
+    """And a training after it is shuffled again, of the same loader."""
+    seen = []
+
+    class Watched(Stage):
+        def training_step(self, batch, batch_idx):
+            seen.append(batch[0].clone())
+            return super().training_step(batch, batch_idx)
+
+    data = loader(n=40, shuffle=True)
+    for options in ({"overfit_batches": 2}, {"limit_train_batches": 2}):
+        seen.clear()
+        Trainer(max_epochs=2, **QUIET, **options).fit(
+            Watched(tiny_stack(), 0, Recipe()), data, loader()
+        )
+        epochs = torch.cat(seen[:2]), torch.cat(seen[2:])
+        assert torch.equal(*epochs) == ("overfit_batches" in options)
+    assert not torch.equal(seen[0], data.x[:8])
+
+
+def test_a_schedule_ends_with_the_training_however_many_batches_make_a_step():
+    stage = Stage(tiny_stack(), 0, Recipe(schedule="one_cycle", lr=0.1))
+    scheduler = GradientAccumulationScheduler({0: 4, 1: 1})
+    trainer = Trainer(max_epochs=3, callbacks=[scheduler], **QUIET)
+    trainer.fit(stage, loader(n=40), loader())
+    schedule = trainer.lr_scheduler_configs[0].scheduler
+    assert trainer.global_step == schedule.total_steps == schedule.last_epoch == 2 + 5 + 5

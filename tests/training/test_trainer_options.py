@@ -1,0 +1,220 @@
+"""Every option of Lightning's Trainer has its effect in a run, or is refused."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from helpers import fit, read
+from jsonargparse import Namespace
+from lightning import Callback, Trainer
+from lightning.pytorch.loggers import CSVLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sae.cli.command import main
+from sae.errors import InputError
+from sae.training.trainer_options import _LEFT_ALONE, check_trainer_options
+
+FEW = ["--data.batch_size", "500", "--pictures_every", "-1"]
+# Options that are tried together, with a value that is not the default.
+TOGETHER = {
+    "benchmark": "true",
+    "detect_anomaly": "true",
+    "deterministic": "true",
+    "devices": "1",
+    "enable_autolog_hparams": "false",
+    "enable_progress_bar": "false",
+    "gradient_clip_algorithm": "value",
+    "gradient_clip_val": "0.5",
+    "inference_mode": "false",
+    "limit_predict_batches": "1",
+    "limit_test_batches": "1",
+    "limit_train_batches": "2",
+    "limit_val_batches": "1",
+    "num_nodes": "1",
+    "num_sanity_val_steps": "1",
+    "precision": "bf16-mixed",
+    "reload_dataloaders_every_n_epochs": "1",
+    "strategy": json.dumps({"class_path": "lightning.pytorch.strategies.DDPStrategy"}),
+    "sync_batchnorm": "true",
+}
+# Those that have tests of their own, here or elsewhere.
+ALONE = {
+    "accelerator",
+    *("accumulate_grad_batches", "callbacks", "check_val_every_n_epoch", "default_root_dir"),
+    *("enable_checkpointing", "enable_model_summary", "fast_dev_run", "log_every_n_steps"),
+    *("logger", "plugins", "profiler"),
+}
+WRONG = {
+    "barebones": "true",
+    "max_epochs": "3",
+    "max_steps": "5",
+    "max_time": "00:00:10:00",
+    "min_epochs": "1",
+    "min_steps": "1",
+    "model_registry": "mine",
+    "overfit_batches": "2",
+    "use_distributed_sampler": "false",
+    "val_check_interval": "0.5",
+}
+
+
+def refused(capsys, *args: str) -> str:
+    """The sentence with which a run is refused before it begins."""
+    with pytest.raises(SystemExit) as end:
+        fit(*FEW, *args)
+    assert end.value.code == 2
+    assert not Path("lightning_logs").exists()
+    sentence = capsys.readouterr().err
+    assert sentence.count("\n") == 1
+    return sentence
+
+
+def weights(folder: Path) -> list[str]:
+    return [phase["weights_sha256"] for phase in read(folder, "manifest.json")["phases"]]
+
+
+def test_every_option_is_placed():
+    options = set(inspect.signature(Trainer.__init__).parameters) - {"self"}
+    assert options == {*TOGETHER, *ALONE, *WRONG}
+    assert set(WRONG) == set(_LEFT_ALONE)
+
+
+def test_most_options_run_and_do_so_again_from_the_saved_config():
+    options = [word for key, value in TOGETHER.items() for word in (f"--trainer.{key}", value)]
+    folder = fit(*FEW, *options)
+    main(["fit", "--config", str(folder / "config.yaml"), "--name", "again"])
+    assert weights(Path("lightning_logs/again/version_0")) == weights(folder)
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_what_cannot_mean_the_same_in_several_trainings_is_refused(key):
+    parameters = inspect.signature(Trainer.__init__).parameters
+    options = Namespace({name: each.default for name, each in parameters.items()})
+    options.num_sanity_val_steps = 0  # the command line's default
+    check_trainer_options(options)
+    options[key] = yaml.safe_load(WRONG[key])
+    with pytest.raises(InputError, match=f"^trainer.{key}: expected nothing here, found "):
+        check_trainer_options(options)
+
+
+def test_a_refused_option_leaves_nothing_behind(capsys):
+    assert "go on later with --resume" in refused(capsys, "--trainer.max_time", "00:00:10:00")
+
+
+def test_what_would_do_nothing_is_refused(capsys):
+    found = refused(capsys, "--trainer.gradient_clip_algorithm", "value")
+    assert "so nothing is clipped" in found
+    found = refused(capsys, "--trainer.log_every_n_steps", "5", "--trainer.logger", "false")
+    assert "a logger to tell" in found
+
+
+@pytest.mark.parametrize(
+    ("plugin", "found"),
+    [("DoublePrecision", "found '64-true'"), ("io.AsyncCheckpointIO", "found AsyncCheckpointIO")],
+)
+def test_plugins_are_looked_at_as_options_are(plugin, found, capsys):
+    named = json.dumps([{"class_path": f"lightning.pytorch.plugins.{plugin}"}])
+    assert found in refused(capsys, "--trainer.plugins", named)
+
+
+class Lines(logging.Handler):
+    """What Lightning says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def said():
+    handler = Lines()
+    logging.getLogger("lightning.pytorch").addHandler(handler)
+    yield handler.lines
+    logging.getLogger("lightning.pytorch").removeHandler(handler)
+
+
+def test_a_profiler_prints_once_for_each_phase(said):
+    folder = fit(*FEW, "--trainer.profiler", "simple")
+    reports = [line for line in said if "FIT Profiler Report" in line]
+    assert len(reports) == len(said) == 3
+    assert all("training_step" in report for report in reports)
+    init_args = {"filename": "times"}
+    named = {"class_path": "lightning.pytorch.profilers.SimpleProfiler", "init_args": init_args}
+    folder = fit(*FEW, "--trainer.profiler", json.dumps(named), "--name", "files")
+    phases = {path.parent.name: path.read_text() for path in folder.glob("*/fit-times.txt")}
+    assert set(phases) == {"stage1", "stage2", "finetune"}
+    assert all(text.count("Profiler Report") == 1 for text in phases.values())
+
+
+@pytest.mark.skipif("__import__('importlib.util').util.find_spec('rich')", reason="rich draws it")
+def test_a_model_summary_prints_once_for_each_phase(said):
+    fit(*FEW, "--trainer.enable_model_summary", "true")
+    assert len([line for line in said if "Trainable params" in line]) == len(said) == 3
+
+
+def test_the_loss_of_single_steps_is_logged_when_asked_for():
+    plain = fit(*FEW, "--name", "plain")
+    folder = fit(*FEW, "--name", "steps", "--trainer.log_every_n_steps", "2")
+    steps = 2 * 3  # epochs of three batches
+    for phase in ("stage1", "stage2", "finetune"):
+        board = EventAccumulator(str(folder / phase)).Reload()
+        found = board.Scalars(f"{phase}/train/step_loss")
+        assert [event.step for event in found] == list(range(1, steps, 2))
+        assert len({event.value for event in found}) == len(found)
+        losses = [event.value for event in board.Scalars(f"{phase}/train/loss")]
+        assert min(losses) * 0.9 < found[-1].value < max(losses) * 1.1
+        tags = EventAccumulator(str(plain / phase)).Reload().Tags()["scalars"]
+        assert f"{phase}/train/step_loss" not in tags
+    assert weights(folder) == weights(plain)
+
+
+def test_summed_gradients_have_one_step_loss(tmp_path):
+    logger = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": "x"}}
+    options = ["--trainer.accumulate_grad_batches", "2", "--trainer.log_every_n_steps", "1"]
+    fit(*FEW, *options, "--trainer.logger", json.dumps(logger))
+    (path,) = Path("x").rglob(CSVLogger("y").experiment.NAME_METRICS_FILE)
+    rows = [row.split(",") for row in path.read_text().splitlines()]
+    column = rows[0].index("stage1/train/step_loss")
+    losses = [float(row[column]) for row in rows[1:] if row[column]]
+    assert len(losses) == 4
+    means = [float(row[rows[0].index("stage1/train/loss")] or "nan") for row in rows[1:]]
+    means = [mean for mean in means if mean == mean]
+    assert all(0.7 * min(means) < loss < 1.3 * max(means) for loss in losses)  # not their half
+
+
+CPU = torch.device("cpu")
+
+
+class OnADevice(Callback):
+    """As StochasticWeightAveraging has it: an object for a default."""
+
+    def __init__(self, device: torch.device = CPU) -> None:
+        self.device = device
+
+
+class Often(StrEnum):
+    step = "step"
+
+
+class AtIntervals(Callback):
+    """As Timer has it."""
+
+    def __init__(self, interval: str = Often.step) -> None:
+        self.interval = interval
+
+
+@pytest.mark.parametrize("kind", [OnADevice, AtIntervals])
+def test_a_config_that_cannot_be_written_is_refused_before_any_training(kind, capsys):
+    named = json.dumps([{"class_path": f"test_trainer_options.{kind.__name__}"}])
+    found = refused(capsys, "--trainer.callbacks", named)
+    assert "expected options that can be written down, to run them again" in found
