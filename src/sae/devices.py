@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-Batch = tuple[Tensor, ...]
+if TYPE_CHECKING:
+    from sae.batch import Batch
 
 
 def device_of(net: nn.Module) -> torch.device | None:
@@ -64,7 +65,7 @@ def sent_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch
     """
     if device.type != "cuda":
         for batch in batches:
-            yield tuple(part.to(device) for part in batch)
+            yield batch.to(device)
         return
     aside = torch.cuda.Stream(device)
     sent: Batch | None = None
@@ -72,7 +73,7 @@ def sent_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch
         if sent is not None:
             _receive(sent, aside)
         with torch.cuda.stream(aside):
-            following = tuple(send(part, device) for part in batch)
+            following = batch.to(device)
         if sent is not None:
             yield sent
         sent = following
@@ -86,7 +87,8 @@ def _receive(batch: Batch, aside: torch.cuda.Stream) -> None:
     here = torch.cuda.current_stream(aside.device)
     here.wait_stream(aside)
     for part in batch:
-        part.record_stream(here)
+        if part is not None:
+            part.record_stream(here)
 
 
 def free_memory(device: torch.device) -> float:

@@ -27,17 +27,19 @@ from sae.callbacks import (
     WholePath,
     phase_checkpoints,
 )
+from sae.callbacks.metrics_csv import read_metrics
 from sae.callbacks.pictures import draw, show, when, write
 from sae.data import ImageDataModule
 from sae.data.remarks import too_fast
 from sae.errors import DivergedError
-from sae.look.evaluate import figures_on_test, validation_sse
+from sae.figure import Measured
 from sae.look.pca import pca_sse
 from sae.pictures import OF_PHASES, OF_THE_STACK, Picture, Probe, Scene, losses
 from sae.pictures.style import render
 from sae.run import summary
 from sae.run.folder import Run, this_process
 from sae.run.journal import METRICS, RunJournal
+from sae.training.evaluate import figures_on_test, figures_on_validation
 from sae.training.handover import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
 from sae.training.module import TrainingModule
 from sae.training.plan import Phase, PhaseResult
@@ -83,6 +85,7 @@ class Experiment:
         new_trainer: Makes a Trainer from ``callbacks``, ``closing`` ones that come after all
             others, ``logger`` and ``max_epochs``.
         extras: What else to do.
+        head: Recipe of the objective's head alone; None leaves that out.
     """
 
     def __init__(
@@ -95,13 +98,15 @@ class Experiment:
         run: Run,
         new_trainer: Callable[..., Trainer],
         extras: Extras,
+        head: Recipe | None = None,
     ) -> None:
         self.model, self.data, self.seed, self.run = model, data, seed, run
         self.new_trainer, self.extras = new_trainer, extras
         self.journal = RunJournal(run, extras.checkpoints, self._tell)
         self.pretrainer = GreedyPretrainer(
-            stages, finetune, self._phase_trainer, seed, self.journal, self._codes()
+            stages, finetune, self._phase_trainer, seed, self.journal, self._codes(), head
         )
+        model.image_shape = data.image_shape
         self.phases = self.pretrainer.plan(model)
         self.board = RunBoard(run.folder) if extras.tensorboard else None
         self.probe = Probe(data, max(2, *model.sizes[1:])) if extras.pictures_every >= 0 else None
@@ -119,8 +124,11 @@ class Experiment:
             data.check_finite(seen)
             for line in (*data.remarks(seen), *too_fast(seen, self._rates())):
                 self._tell(line)
-            results = self.pretrainer.fit(self.model, train, data.val_dataloader())
-            figures = self._evaluate()
+            own = data.labelled_dataloader() if self.model.objective.needs_labels else None
+            results = self.pretrainer.fit(
+                self.model, train, data.val_dataloader(), own, data.n_classes
+            )
+            test, val = self._evaluate()
             self._draw(results)
             data.check_unchanged()
         except BaseException as error:
@@ -128,7 +136,7 @@ class Experiment:
             with suppress(OSError):  # a full disk takes no manifest: ``running`` will do, too
                 self.run.update_manifest(status="diverged" if diverged else "broken off")
             raise
-        self._note_end(results, figures)
+        self._note_end(results, test, val)
 
     def _rates(self) -> dict[str, float]:
         """The rates at which Adam trains the first layer, by option."""
@@ -197,7 +205,7 @@ class Experiment:
             callbacks.append(
                 StageProgressBar(phase.name, phase.title, phase.epochs_before, phase.epochs_overall)
             )
-        if self.probe is not None:
+        if self.probe is not None and phase.name != "head":  # its network is the stack as it was
             scene = self._scene(self.probe, module, phase.title)
             folder = self.run.phase_folder(phase.name)
             callbacks.append(PhasePictures(scene, folder, self.extras.pictures_every))
@@ -217,19 +225,20 @@ class Experiment:
 
     # Figures
 
-    def _evaluate(self) -> dict[str, float]:
+    def _evaluate(self) -> tuple[dict[str, Measured], dict[str, Measured]]:
+        """Figures on the test images, and on the validation images."""
         quiet: dict[str, Any] = {"callbacks": [], "enable_progress_bar": False, "profiler": None}
-        val_sse = validation_sse(self._trainer(logger=False, **quiet), self.model, self.data)
+        val = figures_on_validation(self._trainer(logger=False, **quiet), self.model, self.data)
         trainer = self._trainer(logger=[], **quiet)
         # The other processes compare nothing: they do not fit it.
-        main = trainer.is_global_zero
+        main = trainer.is_global_zero and self.model.objective.reconstructs
         pca = self.probe.pca if main and self.probe is not None else None
-        figures = figures_on_test(trainer, self.model, self.data, pca=pca)
+        test = figures_on_test(trainer, self.model, self.data, pca=pca)
         if self.extras.checkpoints and not self.checkpoint.exists():
             # Without fine-tuning nobody has yet. Once the checkpoint is there, both are.
             self.journal.write_weights("finetune", self.model)
             trainer.save_checkpoint(self.checkpoint)
-        return {"val_sse": val_sse, **figures}
+        return test, val
 
     @rank_zero_only
     def _draw(self, results: Sequence[PhaseResult]) -> None:
@@ -266,7 +275,7 @@ class Experiment:
         size = min(self.model.sizes[-1], len(probe.pca.components))
         sse = pca_sse(probe.pca, self.data.val_dataloader().whole(), size)
         metrics, pca = self.run.folder / METRICS, (f"PCA-{size}\nof the pixels", sse)
-        numbers = losses.numbers(metrics, phases, self.data.description, pca)
+        numbers = losses.numbers(read_metrics(metrics), phases, self.data.description, pca)
         image = render(losses.draw(numbers))
         write(self.run.folder, "losses", numbers, image)
         for board in boards:
@@ -290,12 +299,17 @@ class Experiment:
         print(line, flush=True)
 
     @rank_zero_only
-    def _note_end(self, results: Sequence[PhaseResult], figures: dict[str, float]) -> None:
+    def _note_end(
+        self,
+        results: Sequence[PhaseResult],
+        test: dict[str, Measured],
+        val: dict[str, Measured],
+    ) -> None:
         """Write the summary and print it."""
         seconds = {result.phase.name: result.seconds for result in results}
         seconds["total"] = sum(seconds.values())
         sizes = self.model.sizes
-        test = {key: value for key, value in figures.items() if key != "val_sse"}
+        shown = {**test, **{f"val_{name}": measured for name, measured in val.items()}}
         self.run.write_json(
             "summary.json",
             {
@@ -305,18 +319,19 @@ class Experiment:
                 "sizes": sizes,
                 "code_size": sizes[-1],
                 "seed": self.seed,
-                "val": summary.rounded({"sse": figures["val_sse"]}),
-                "test": summary.rounded(test),
+                "val": summary.rounded({key: each.value for key, each in val.items()}),
+                "test": summary.rounded({key: each.value for key, each in test.items()}),
                 "seconds": summary.rounded(seconds),
                 "health": {r.phase.name: summary.rounded(r.health) for r in results},
+                "table": summary.rows(shown, seconds),
             },
         )
         heading = summary.heading(self.data.description, sizes, self.seed)
-        table = summary.table(heading, sizes[-1], figures, seconds)
+        table = summary.table(heading, shown, seconds)
         if self.board is not None:
-            tags = {f"test/{key}": value for key, value in test.items()}
-            settings = self.run.manifest.get("settings", {})
-            self.board.end(settings, {**tags, "val/sse": figures["val_sse"]}, table)
+            tags = {f"test/{key}": each.value for key, each in test.items()}
+            tags |= {f"val/{key}": each.value for key, each in val.items()}
+            self.board.end(self.run.manifest.get("settings", {}), tags, table)
         self.run.update_manifest(status="finished")
         print()
         print(table)

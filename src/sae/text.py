@@ -31,3 +31,9 @@ def megabytes(n_bytes: float) -> str:
             return f"{n_bytes:.0f} {unit}" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
         n_bytes /= 1000
     raise AssertionError
+
+
+def cell(words: str) -> str:
+    """Words for a CSV, in quotes where they would end a cell."""
+    quoted = '"' + words.replace('"', '""') + '"'
+    return quoted if any(c in words for c in ',"\r\n') else words

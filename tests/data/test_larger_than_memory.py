@@ -18,7 +18,7 @@ from killing import at_call, differences, outcome, run
 
 from sae.cli.command import main
 from sae.data.rows import FileRows, WithoutRows
-from sae.look import evaluate
+from sae.training import evaluate
 from sae.training.handover import CodesOnDisk
 
 SHARDS = 4

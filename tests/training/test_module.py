@@ -12,8 +12,8 @@ from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.loggers import CSVLogger
 from torch.nn import functional
 
-from sae.data.loader import Share
 from sae.errors import InputError
+from sae.place import Share
 from sae.seeding import derive_generator
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity

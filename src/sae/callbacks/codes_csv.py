@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning import Callback, LightningModule, Trainer
 from torch import Tensor
+
+from sae.figure import Measured
+from sae.text import cell
+from sae.training.stacked import StackedAutoencoder
 
 
 class CodesCSV(Callback):
     """Write ``codes.csv`` while a Trainer predicts: no more than a batch is held in memory.
 
-    A row an image, in the order of the data: ``label`` (where there are labels), ``sse`` and the
-    code ``h0``, ``h1``, ….
+    A row an image, in the order of the data: ``label`` (where there are labels), what the
+    objective makes of each (``sse``) and the code ``h0``, ``h1``, ….
 
     Args:
         folder: A new folder for it.
@@ -27,7 +32,8 @@ class CodesCSV(Callback):
 
     def __init__(self, folder: Path, class_names: Sequence[str] = ()) -> None:
         self.path, self._class_names = folder / "codes.csv", class_names
-        self._sse, self._n = 0.0, 0
+        self._sums: dict[str, float] = {}
+        self._n = 0
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the file."""
@@ -44,9 +50,11 @@ class CodesCSV(Callback):
     ) -> None:
         """Append a batch's rows, below the names of the columns."""
         columns = {key: _array(value) for key, value in outputs.items()}
-        self._sse += float(columns["sse"].sum(dtype=np.float64))
-        self._n += len(columns["sse"])
         code = columns.pop("code")
+        self._n += len(code)
+        for key, values in columns.items():
+            if values.dtype.kind == "f":
+                self._sums[key] = self._sums.get(key, 0.0) + float(values.sum(dtype=np.float64))
         names = sorted(columns)
         formats = ["%d" if key == "label" else "%.6g" for key in names]
         formats += ["%.6g"] * code.shape[1]
@@ -61,16 +69,16 @@ class CodesCSV(Callback):
                 file.write(",".join([*names, *(f"h{k}" for k in range(code.shape[1]))]) + "\n")
             np.savetxt(file, table, fmt=formats, delimiter=",")
 
-    def figures(self, n_features: int) -> dict[str, float]:
-        """SSE per image and MSE per pixel over all images predicted."""
-        sse = self._sse / self._n
-        return {"sse": sse, "mse": sse / n_features}
-
-
-def cell(words: str) -> str:
-    """Words for a CSV, in quotes where they would end a cell."""
-    quoted = '"' + words.replace('"', '""') + '"'
-    return quoted if any(c in words for c in ',"\r\n') else words
+    def measured(self, model: StackedAutoencoder) -> dict[str, Measured]:
+        """The means over all samples predicted of what has a name among the model's figures."""
+        means = {key: torch.tensor(total / self._n) for key, total in self._sums.items()}
+        means = model.objective.finish(model.net, means)
+        named = model.figures()
+        return {
+            key: Measured(figure, means[key].item())
+            for key, figure in named.items()
+            if key in means
+        }
 
 
 def _array(value: Tensor) -> np.ndarray:

@@ -10,22 +10,11 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sae.training.module import TrainingModule
 
-COLUMNS = [
-    "phase",
-    "epoch",
-    "step",
-    "train/loss",
-    "train/reconstruction",
-    "train/sparsity",
-    "train/activity",
-    "val/loss",
-    "val/sse",
-    "val/image_sse",
-]
+COLUMNS = ("phase", "epoch", "step", "name", "value")
 
 
 class MetricsCSV(Callback):
-    """Append a row to ``metrics.csv`` after each epoch; metrics a phase does not have stay empty.
+    """Append to ``metrics.csv`` after each epoch, a row a figure: whatever the phase has logged.
 
     Losses are per image (see :mod:`sae.nets.losses`), counted on the input of the phase: pixels for
     stage 1 and the fine-tuning, codes of the stage below for the others (images, where these are
@@ -44,27 +33,35 @@ class MetricsCSV(Callback):
         self._validated = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that this epoch has validation metrics of its own."""
+        """Note that this epoch has validation figures of its own."""
         self._validated = True
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Append this epoch's row."""
+        """Append this epoch's rows."""
         assert isinstance(pl_module, TrainingModule)
-        metrics = trainer.callback_metrics
-        row: dict[str, str | int] = {
-            "phase": pl_module.phase,
-            "epoch": trainer.current_epoch,
-            "step": trainer.global_step,
-        }
-        for column in COLUMNS[3:]:
-            stale = column.startswith("val/") and not self._validated
-            value = None if stale else metrics.get(f"{pl_module.phase}/{column}")
-            row[column] = "" if value is None else f"{float(value):.9g}"
+        start = f"{pl_module.phase}/"
+        kinds = ("train/", "val/") if self._validated else ("train/",)
         self._validated = False
+        at = (pl_module.phase, trainer.current_epoch, trainer.global_step)
+        rows = [
+            (*at, name.removeprefix(start), f"{float(value):.9g}")
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith(start) and name.removeprefix(start).startswith(kinds)
+        ]
         new = not self.path.exists()
         with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer = csv.writer(file, lineterminator="\n")
             if new:
-                writer.writeheader()
-            writer.writerow(row)
+                writer.writerow(COLUMNS)
+            writer.writerows(rows)
+
+
+def read_metrics(path: Path) -> dict[tuple[str, int], dict[str, float]]:
+    """What :class:`MetricsCSV` has written: figures by name, of each phase and epoch in order."""
+    found: dict[tuple[str, int], dict[str, float]] = {}
+    with path.open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            figures = found.setdefault((row["phase"], int(row["epoch"])), {})
+            figures[row["name"]] = float(row["value"])
+    return found

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,13 @@ from sae.data import ImageDataModule
 from sae.devices import fast_products
 from sae.errors import InputError, exit_with, show
 from sae.experiment import Experiment, Extras
-from sae.look.evaluate import figures_on_test, validation_sse
+from sae.figure import Measured
 from sae.run import report, resume, summary
-from sae.run.checkpoints import WholeFileIO, check_same_data, load_checkpoint
+from sae.run.checkpoints import WholeFileIO, check_is_file, check_same_data, load_checkpoint
 from sae.run.folder import Run, new_version, surroundings
 from sae.run.nodes import leave
 from sae.text import shown_path, typed_path
+from sae.training.evaluate import figures_on_test, figures_on_validation
 from sae.training.stacked import StackedAutoencoder
 from sae.training.steps import imports_set_aside
 
@@ -156,6 +157,7 @@ class SAECLI(OptionsCLI):
             run,
             self._run_trainer,
             extras,
+            self.head,
         )
 
     def _resolve_data(self, data: ImageDataModule) -> None:
@@ -192,8 +194,8 @@ class SAECLI(OptionsCLI):
     ) -> None:
         """Figures of a finished run on the validation images."""
         checkpoint, data = self._finished_run(ckpt_path)
-        sse = validation_sse(self._verb_trainer(), model, data, checkpoint)
-        self._print_figures(data, {"val_sse": sse})
+        figures = figures_on_validation(self._verb_trainer(), model, data, checkpoint)
+        self._print_figures(data, figures)
 
     def test(
         self, model: StackedAutoencoder, datamodule: ImageDataModule, ckpt_path: str | None = None
@@ -219,13 +221,15 @@ class SAECLI(OptionsCLI):
             ckpt_path=checkpoint,
             weights_only=True,
         )
-        self._print_figures(data, table.figures(data.n_features))
+        self._print_figures(data, table.measured(model))
         print(f"codes: {shown_path(table.path)}", flush=True)
 
     def _finished_run(self, ckpt_path: str | None) -> tuple[str, ImageDataModule]:
         """A checkpoint that fits the model, and the data its run trained on."""
-        checkpoint = load_checkpoint(ckpt_path, self.model)
+        check_is_file(ckpt_path)
         data = self._load_data()
+        self.model.objective.attach(self.model.stack, data.n_classes)
+        checkpoint = load_checkpoint(ckpt_path, self.model)
         check_same_data(checkpoint, data.name)
         return checkpoint, data
 
@@ -233,10 +237,10 @@ class SAECLI(OptionsCLI):
         return self.instantiate_trainer(logger=False, enable_progress_bar=False, **kwargs)
 
     @rank_zero_only
-    def _print_figures(self, data: ImageDataModule, figures: dict[str, float]) -> None:
+    def _print_figures(self, data: ImageDataModule, figures: Mapping[str, Measured]) -> None:
         sizes = self.model.sizes
         heading = summary.heading(data.description, sizes, self.seed)
-        print(summary.table(heading, sizes[-1], figures), flush=True)
+        print(summary.table(heading, figures), flush=True)
 
 
 def _with_config_of_run(words: list[str]) -> list[str]:

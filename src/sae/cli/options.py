@@ -87,12 +87,14 @@ class OptionsCLI(LightningCLI):
         )
         parser.add_lightning_class_args(self._model_class, "model")
         parser.add_class_arguments(PretrainRecipe, "pretrain", instantiate=False)
+        parser.add_class_arguments(Recipe, "head", instantiate=False)
         parser.add_class_arguments(Recipe, "finetune", instantiate=False)
         parser.add_lightning_class_args(self._datamodule_class, "data", subclass_mode=True)
         parser.add_lightning_class_args(self.trainer_class, "trainer")
         # A summary would come once a phase, and the data are checked before.
         defaults = {"enable_model_summary": False, "num_sanity_val_steps": 0}
         parser.set_defaults({f"trainer.{key}": value for key, value in defaults.items()})
+        parser.set_defaults({"head.epochs": 0})
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> Any:
         self._verb = subcommand  # whose options come next
@@ -155,7 +157,7 @@ class OptionsCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build what the options describe; a wrong value ends here, before any training."""
-        for key in ("model", "data", "pretrain", "finetune", "trainer"):
+        for key in ("model", "data", "pretrain", "head", "finetune", "trainer"):
             group = self._get(self.config, key)
             if not isinstance(group, Namespace):
                 remedy = f"write options below `{key}:`, or take it out"
@@ -222,7 +224,10 @@ class OptionsCLI(LightningCLI):
             self.stages = stage_recipes(options, len(self.model.stack))
         with error_prefix("finetune"):
             self.finetune = recipe(self._option("finetune").as_dict())
-        check_recipes(self.model.stack, self.stages, self.finetune)
+        with error_prefix("head"):
+            head = recipe(self._option("head").as_dict())
+        self.head = head if head.epochs > 0 else None
+        check_recipes(self.model.stack, self.stages, self.finetune, self.head)
         self.model.recipe, self.model.seed = self.finetune, self.seed
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -260,6 +265,10 @@ class OptionsCLI(LightningCLI):
                 str(self.model.sizes[0]),
                 f"write [{data.n_features}, …]",
             )
+        if self.model.objective.needs_labels and not data.n_classes:
+            name = type(self.model.objective).__name__
+            remedy = "give labels, or another objective"
+            raise InputError("data", f"labels, which {name} learns", "none", remedy)
         self._check_range(data)
         return data
 

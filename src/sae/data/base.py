@@ -137,6 +137,14 @@ class ImageDataModule(LightningDataModule):
         """Pixels in an image."""
         return int(self.train.x.shape[1])
 
+    @property
+    def n_classes(self) -> int:
+        """Classes among the labels; 0 where there are none."""
+        if self.class_names:
+            return len(self.class_names)
+        labels = [samples.y for samples in (self.train, self.val) if samples.y is not None]
+        return max((int(y.max()) + 1 for y in labels if len(y)), default=0)
+
     def remarks(self, seen: Survey) -> list[str]:
         """What is to be said of the training samples before they are trained on.
 
@@ -193,6 +201,10 @@ class ImageDataModule(LightningDataModule):
     def train_dataloader(self) -> TensorLoader:
         """Training images, in a new order each epoch."""
         return TensorLoader(self.train.x, self.train.y, self.batch_size, shuffle=True)
+
+    def labelled_dataloader(self) -> TensorLoader:
+        """The training images whose labels may be looked at, in a new order each epoch."""
+        return self.train_dataloader()
 
     def val_dataloader(self) -> TensorLoader:
         """Validation images, in batches no smaller than those of the training."""

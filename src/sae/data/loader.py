@@ -17,9 +17,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from sae.batch import Batch
 from sae.data.rows import BLOCK_BYTES, TILE_ROWS, Rows, are_pixels, scale, take
-from sae.devices import Batch, free_memory, send, sent_ahead
+from sae.devices import free_memory, sent_ahead
 from sae.nets.activations import PIXELS
+from sae.place import Share
 from sae.seeding import derive_generator
 
 # Rows on disk are put into a new order block by block, and row by row within so many blocks: a
@@ -77,40 +79,6 @@ class _EpochOrder:
         return torch.cat(windows)
 
 
-@dataclass(frozen=True)
-class Share:
-    """What of one batch falls to this process.
-
-    Attributes:
-        rows: Its rows in the batch of all processes together, one at least.
-        n: Samples that count: those rows, or none where the one row only keeps it in step.
-        n_batch: Samples in the batch of all processes together.
-        world: Processes.
-        n_full: Samples in a batch that is no short last one; None where that is not known.
-    """
-
-    rows: slice
-    n: int
-    n_batch: int
-    world: int = 1
-    n_full: int | None = None
-
-    @classmethod
-    def equal(cls, n: int, rank: int = 0, world: int = 1, n_full: int | None = None) -> Share:
-        """The share of process ``rank`` where each of ``world`` has ``n`` samples."""
-        return cls(slice(rank * n, (rank + 1) * n), n, world * n, world, n_full)
-
-    @property
-    def weight(self) -> float:
-        """What makes the mean over processes, each a mean over its samples, that of all samples."""
-        return self.n * self.world / self.n_batch
-
-    @property
-    def fullness(self) -> float:
-        """Which part of a full batch this one is, in (0, 1]; 1 where that is not known."""
-        return 1.0 if self.n_full is None else self.n_batch / self.n_full
-
-
 class Burst:
     """Batches that follow one another, handed to the Trainer as one.
 
@@ -119,10 +87,10 @@ class Burst:
         batches: They, each fetched when it is asked for; once.
     """
 
-    def __init__(self, first: int, batches: Iterator[tuple[Tensor, ...]]) -> None:
+    def __init__(self, first: int, batches: Iterator[Batch]) -> None:
         self.first, self._batches = first, batches
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def __iter__(self) -> Iterator[Batch]:
         return self._batches
 
 
@@ -151,7 +119,7 @@ class Survey:
 
 
 class TensorLoader:
-    """Batches (x,) or (x, y), with images also (x, images) or (x, y, images); or bursts of them.
+    """A :class:`~sae.batch.Batch` after another, or bursts of them.
 
     Args:
         x: Samples, (n, features), in memory or elsewhere (:mod:`sae.data.rows`); uint8 is scaled
@@ -240,7 +208,7 @@ class TensorLoader:
         first, rows = batch_idx * self.batch_size, self.share(batch_idx).rows
         batch = self._stored(slice(first + rows.start, first + rows.stop))
         if self.device is not None:
-            batch = tuple(send(part, self.device) for part in batch)
+            batch = batch.to(self.device)
         return self._scaled(batch)
 
     def share(self, batch_idx: int) -> Share:
@@ -258,15 +226,18 @@ class TensorLoader:
         return Share(rows, stop - start, n_batch, world, self.n_full)
 
     def _stored(self, index: Tensor | slice) -> Batch:
-        parts = [part for part in (self.x, self.y, self.images) if part is not None]
-        return tuple(take(part, index) for part in parts)
+        labels = None if self.y is None else take(self.y, index)
+        images = None if self.images is None else take(self.images, index)
+        x = take(self.x, index)
+        if isinstance(index, slice):
+            index = torch.arange(index.start, index.start + len(x), device=x.device)
+        return Batch(x, labels, index, images)
 
-    def _scaled(self, batch: Batch) -> Batch:
+    @staticmethod
+    def _scaled(batch: Batch) -> Batch:
         """The same with x and images in [0, 1] where they are stored as bytes."""
-        x, *others = batch
-        if self.images is not None:
-            others[-1] = scale(others[-1])
-        return (scale(x), *others)
+        images = None if batch.images is None else scale(batch.images)
+        return batch._replace(x=scale(batch.x), images=images)
 
     def chunks(self) -> Iterator[tuple[int, int]]:
         """First row of each chunk of a pass through all x, and the row after its last."""

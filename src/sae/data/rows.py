@@ -15,23 +15,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from sae.data.npy import DIVISORS, check_array, map_npy
 from sae.devices import placed, send
 from sae.errors import InputError
-from sae.nets.activations import ACTIVATIONS
-from sae.nets.dense import Dense
-from sae.nets.layer import Autoencoder
+from sae.nets.layer import Autoencoder, Layer
 
 # What is read from a disk together: rows of one block lie side by side.
 BLOCK_BYTES = 2**20
 # Of a longer hint Linux takes no more than it would read ahead by itself.
 HINT_BYTES = 2**17
-# Multiples of what libraries multiply at once.
-TILE_ROWS, LEAST_UNITS = 256, 16
+# A multiple of what libraries multiply at once.
+TILE_ROWS = 256
 
 
 class Rows(ABC):
@@ -299,7 +296,4 @@ def encode_rows(net: Autoencoder, x: Tensor) -> Tensor:
 
 def _encode_tiles(net: Autoencoder, x: Tensor) -> Tensor:
     """The codes of whole tiles."""
-    if isinstance(net, Dense) and (few := LEAST_UNITS - net.n_code) > 0:
-        logits = F.linear(x, F.pad(net.weight, (0, 0, 0, few)), F.pad(net.bias, (0, few)))
-        return ACTIVATIONS[net.activation](logits)[:, : net.n_code].contiguous()
-    return net.encode(x)
+    return net.encode_tiles(x) if isinstance(net, Layer) else net.encode(x)

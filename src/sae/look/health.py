@@ -20,8 +20,7 @@ from torch import Tensor
 from sae.devices import beside
 from sae.look.units import FLAT, UnitSums, has_ends, place
 from sae.nets.activations import RANGES
-from sae.nets.dense import Dense
-from sae.nets.layer import Autoencoder
+from sae.nets.layer import Autoencoder, Layer
 from sae.training.recipe import Recipe
 
 # Warnings begin here. In brackets: what the ready-made experiments reached at most, on MNIST and on
@@ -65,6 +64,7 @@ class Health:
         tied: Whether a decoder uses its encoder's weights.
         may_use_bce: Whether cross-entropy could take the place of the squared error.
         decays: Whether it was trained with weight decay.
+        vary: Whether the inputs vary.
     """
 
     dead: float
@@ -77,6 +77,7 @@ class Health:
     tied: bool
     may_use_bce: bool
     decays: bool
+    vary: bool = True
 
     def as_dict(self) -> dict[str, float | None]:
         """The figures by name, for ``summary.json``."""
@@ -126,7 +127,7 @@ class Health:
 
     def _dead(self) -> str:
         # Where the inputs do not vary no unit can; that is named where they come from.
-        if self.dead <= MOST_DEAD or self.loss_ratio is None:
+        if self.dead <= MOST_DEAD or not self.vary:
             return ""
         return (
             f"has many dead units: {self.dead:.0%} of its code say nothing on any input; try a "
@@ -179,7 +180,7 @@ class Health:
 
 
 @torch.no_grad()
-def check(net: Autoencoder, recipe: Recipe, inputs: Inputs) -> Health:
+def check(net: Autoencoder, recipe: Recipe, inputs: Inputs, reconstructs: bool = True) -> Health:
     """Look at ``net`` over clean inputs, batch by batch, in eval mode, where its weights lie.
 
     Args:
@@ -187,10 +188,11 @@ def check(net: Autoencoder, recipe: Recipe, inputs: Inputs) -> Health:
         recipe: How it was trained.
         inputs: What it sees, at least one sample: validation images, or their codes by the layers
             below.
+        reconstructs: Whether its decoder was trained; if not, nothing is said of that.
     """
     training = net.training
     net.eval()
-    sums = _Sums(net)
+    sums = _Sums(net, reconstructs)
     for x in inputs.whole():
         sums.add(beside(net, x))
     net.train(training)
@@ -200,9 +202,9 @@ def check(net: Autoencoder, recipe: Recipe, inputs: Inputs) -> Health:
 class _Sums:
     """What is kept of the batches: sums and extremes, of a size that does not grow with them."""
 
-    def __init__(self, net: Autoencoder) -> None:
-        self.net = net
-        self.code_range, self.output_range = RANGES[net.activation], RANGES[net.output]
+    def __init__(self, net: Autoencoder, reconstructs: bool) -> None:
+        self.net, self.reconstructs = net, reconstructs
+        self.code_range, self.output_range = net.code_range, RANGES[net.output]
         self.units = UnitSums(net.activation)
         self.n = self.flat = 0
         self.error = self.stuck = self.square = 0.0
@@ -233,7 +235,8 @@ class _Sums:
     def health(self, recipe: Recipe) -> Health:
         net, units = self.net, self.units.units()
         of_mean = self.square - self.x.square().sum().item() / self.n
-        layers = [module for module in net.modules() if isinstance(module, Dense)]
+        rebuilds = self.reconstructs and of_mean > 0
+        layers = [module for module in net.modules() if isinstance(module, Layer)]
         values = self.n * len(units.dead)
         return Health(
             dead=_fraction(units.dead),
@@ -241,8 +244,9 @@ class _Sums:
             saturated=self.flat / values if has_ends(self.code_range) else None,
             activity=None if units.activity is None else units.activity.mean().item(),
             rho=recipe.sparsity.rho if recipe.sparsity is not None else None,
-            loss_ratio=self.error / of_mean if of_mean > 0 else None,
-            stuck=self.stuck / of_mean if of_mean > 0 and has_ends(self.output_range) else None,
+            loss_ratio=self.error / of_mean if rebuilds else None,
+            stuck=self.stuck / of_mean if rebuilds and has_ends(self.output_range) else None,
+            vary=of_mean > 0,
             tied=any(layer.tied for layer in layers),
             may_use_bce=net.output == "sigmoid" and net.loss == "mse",
             decays=recipe.weight_decay > 0,

@@ -1,29 +1,61 @@
-"""A stack from plain settings."""
+"""A stack from plain settings: sizes for dense layers, or a description of each layer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
+from sae import kinds
 from sae.errors import InputError, check_choice, check_integer, show
 from sae.nets.activations import ACTIVATIONS
-from sae.nets.dense import Dense
+from sae.nets.dense import MOST_UNITS, MOST_WEIGHTS, Dense
+from sae.nets.layer import Layer
 from sae.nets.losses import LOSSES
 from sae.nets.stack import Stack
 
-MOST_UNITS, MOST_WEIGHTS = 1_000_000, 10**9
+ROOM = "sae.nets"
 OUTPUTS = ("sigmoid", "linear")
 
 
 def build_stack(
-    sizes: Sequence[int],
+    sizes: Sequence[int] | None = None,
     activation: str | Sequence[str] = "sigmoid",
     linear_code: bool = False,
     output: str = "sigmoid",
     loss: str = "mse",
     tied: bool = False,
+    input_shape: Sequence[int] | None = None,
+    layers: Sequence[Mapping[str, Any]] | None = None,
 ) -> Stack:
     """A stack with new weights; the arguments are those of :class:`StackedAutoencoder`."""
+    for key, switch in (("linear_code", linear_code), ("tied", tied)):
+        if not isinstance(switch, bool):
+            raise InputError(key, "true or false", show(switch), "write one of these")
+    check_choice("output", output, OUTPUTS)
+    check_choice("loss", loss, LOSSES)
+    if loss == "bce" and output != "sigmoid":
+        remedy = "choose --model.output sigmoid, or --model.loss mse"
+        raise InputError("loss", "mse with a linear output", "'bce'", remedy)
+    ends = {"output": "sigmoid" if output == "sigmoid" else "identity", "loss": loss}
+    if layers is not None:
+        if sizes is not None:
+            remedy = "leave out either; layers go with input_shape"
+            raise InputError("layers", "sizes or layers", "both", remedy)
+        return _of_kinds(layers, input_shape, activation, linear_code, tied, ends)
+    if input_shape is not None:
+        raise InputError("input_shape", "layers beside it", "none", "give layers, or sizes alone")
+    return _dense(sizes, activation, linear_code, tied, ends)
+
+
+def _dense(
+    sizes: Sequence[int] | None,
+    activation: str | Sequence[str],
+    linear_code: bool,
+    tied: bool,
+    ends: Mapping[str, str],
+) -> Stack:
     if not isinstance(sizes, Sequence) or len(sizes) < 2:
         remedy = "give the input size, then the units of each layer, such as [784, 256, 128]"
         raise InputError("sizes", "a list of two sizes or more", show(sizes), remedy)
@@ -33,21 +65,53 @@ def build_stack(
     if n_weights > MOST_WEIGHTS:  # checked before memory runs out
         expected = f"layers of at most {MOST_WEIGHTS:,} weights together"
         raise InputError("sizes", expected, f"{n_weights:,}", "give fewer units")
-    for key, switch in (("linear_code", linear_code), ("tied", tied)):
-        if not isinstance(switch, bool):
-            raise InputError(key, "true or false", show(switch), "write one of these")
     units = _units(activation, len(sizes) - 1, linear_code)
-    check_choice("output", output, OUTPUTS)
-    check_choice("loss", loss, LOSSES)
-    if loss == "bce" and output != "sigmoid":
-        remedy = "choose --model.output sigmoid, or --model.loss mse"
-        raise InputError("loss", "mse with a linear output", "'bce'", remedy)
-    outputs = ["sigmoid" if output == "sigmoid" else "identity", *units[:-1]]
-    layers = []
-    for k, (unit, out) in enumerate(zip(units, outputs, strict=True)):
-        layer_loss = loss if out == "sigmoid" else "mse"
-        layers.append(Dense(sizes[k], sizes[k + 1], unit, out, layer_loss, tied))
-    return Stack(layers)
+    stack: list[Layer] = []
+    for (n_in, n_code), unit in zip(pairwise(sizes), units, strict=True):
+        stack.append(Dense(n_in, n_code, unit, **_above(stack, ends), tied=tied))
+    return Stack(stack)
+
+
+def _of_kinds(
+    layers: Sequence[Mapping[str, Any]],
+    input_shape: Sequence[int] | None,
+    activation: str | Sequence[str],
+    linear_code: bool,
+    tied: bool,
+    ends: Mapping[str, str],
+) -> Stack:
+    """Layers of any kind; what one does not say of itself, the settings of the model do."""
+    if not isinstance(layers, Sequence) or isinstance(layers, str) or not layers:
+        remedy = "write a mapping for each, such as {kind: dense, units: 128}"
+        raise InputError("layers", "a list of layers", show(layers), remedy)
+    if not isinstance(input_shape, Sequence) or not input_shape:
+        remedy = "give that of an image, such as [28, 28], or the number of features, such as [784]"
+        raise InputError("input_shape", "a list of sizes", show(input_shape), remedy)
+    for k, size in enumerate(input_shape):
+        check_integer(f"input_shape[{k}]", size, 1, "give a number of pixels", high=MOST_UNITS)
+    units = _units(activation, len(layers), linear_code)
+    shape, stack = tuple(input_shape), list[Layer]()
+    for k, (settings, unit) in enumerate(zip(layers, units, strict=True)):
+        key = f"layers[{k}]"
+        settings = _with_defaults(settings, {"activation": unit, "tied": tied}, key)
+        stack.append(kinds.build(settings, ROOM, Layer, key, shape, **_above(stack, ends)))
+        shape = stack[-1].code_shape
+    return Stack(stack)
+
+
+def _above(stack: Sequence[Layer], ends: Mapping[str, str]) -> dict[str, str]:
+    """Output unit and loss of the next layer: it rebuilds what the layer below gives."""
+    if not stack:
+        return dict(ends)
+    unit = stack[-1].activation
+    return {"output": unit, "loss": ends["loss"] if unit == "sigmoid" else "mse"}
+
+
+def _with_defaults(settings: Any, given: Mapping[str, Any], key: str) -> Any:
+    """A description with the model's own settings where its kind has such an option."""
+    name = kinds.name_of(settings, key)
+    takes = inspect.signature(kinds.find(name, ROOM, Layer, key)).parameters
+    return kinds.with_defaults(settings, {k: v for k, v in given.items() if k in takes})
 
 
 def _units(activation: str | Sequence[str], n_layers: int, linear_code: bool) -> list[str]:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sae.errors import InputError, check_choice, check_integer
 from sae.nets.activations import ACTIVATIONS, inverse_activation
-from sae.nets.layer import Autoencoder
+from sae.nets.layer import Layer
 
 # Of W (x - mean) at the start of a stage: activations are close to straight lines there.
 START_SPREAD = 0.25
+# Multiples of what libraries multiply at once.
+LEAST_UNITS = 16
+MOST_UNITS, MOST_WEIGHTS = 1_000_000, 10**9
 
 
-class Dense(Autoencoder):
+class Dense(Layer):
     """One autoencoder: h = f(W x + b), x^ = g(W' h + b').
 
     Args:
-        n_in: Features of the input.
-        n_code: Units of the code.
+        in_shape: Shape of an input, or its number of features.
+        units: Units of the code.
         activation: f.
         output: g.
         loss: ``"mse"`` or ``"bce"``.
@@ -29,41 +34,26 @@ class Dense(Autoencoder):
 
     def __init__(
         self,
-        n_in: int,
-        n_code: int,
+        in_shape: int | Sequence[int],
+        units: int,
         activation: str = "sigmoid",
         output: str = "sigmoid",
         loss: str = "mse",
         tied: bool = False,
     ) -> None:
-        super().__init__()
-        self.activation, self.output, self.loss = activation, output, loss
-        self.weight = nn.Parameter(torch.empty(n_code, n_in))  # W
-        self.bias = nn.Parameter(torch.empty(n_code))  # b
+        check_integer("units", units, 1, "give the number of units", high=MOST_UNITS)
+        check_choice("activation", activation, list(ACTIVATIONS))
+        super().__init__(in_shape, units, activation, output, loss)
+        if self.n_in * units > MOST_WEIGHTS:  # checked before memory runs out
+            expected = f"a layer of at most {MOST_WEIGHTS:,} weights"
+            raise InputError("units", expected, f"{self.n_in * units:,}", "give fewer units")
+        self.weight = nn.Parameter(torch.empty(units, self.n_in))  # W
+        self.bias = nn.Parameter(torch.empty(units))  # b
         # W', or None where tied: then there is no second tensor that could drift away.
-        self.decoder_weight = None if tied else nn.Parameter(torch.empty(n_in, n_code))
-        self.decoder_bias = nn.Parameter(torch.empty(n_in))  # b'
+        self.decoder_weight = None if tied else nn.Parameter(torch.empty(self.n_in, units))
+        self.decoder_bias = nn.Parameter(torch.empty(self.n_in))  # b'
+        self.tied = tied
         self.reset_parameters()
-
-    @property
-    def n_features(self) -> int:
-        """Features of the input."""
-        return self.n_in
-
-    @property
-    def n_in(self) -> int:
-        """Features of the input."""
-        return self.weight.shape[1]
-
-    @property
-    def n_code(self) -> int:
-        """Units of the code."""
-        return self.weight.shape[0]
-
-    @property
-    def tied(self) -> bool:
-        """Whether the decoder uses the encoder's weights, transposed."""
-        return self.decoder_weight is None
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -132,7 +122,22 @@ class Dense(Autoencoder):
         """W', (n_in, n_code)."""
         return self.weight.t() if self.decoder_weight is None else self.decoder_weight
 
+    def encode_tiles(self, x: Tensor) -> Tensor:
+        """See :class:`~sae.nets.layer.Layer`: there are always enough units."""
+        few = LEAST_UNITS - self.n_code
+        if few <= 0 or type(self).encode is not Dense.encode:
+            return self.encode(x)
+        logits = F.linear(x, F.pad(self.weight, (0, 0, 0, few)), F.pad(self.bias, (0, few)))
+        return ACTIVATIONS[self.activation](logits)[:, : self.n_code].contiguous()
+
+    def first_weights(self) -> dict[str, Tensor]:
+        """W, and W' where it is another."""
+        encoder = self.weight.detach()
+        if self.decoder_weight is None:
+            return {"weights, of encoder and decoder (tied)": encoder}
+        decoder = self.decoder_weight.detach().t()
+        return {"encoder weights": encoder, "decoder weights": decoder}
+
     def extra_repr(self) -> str:
         """Sizes, units and loss, for ``print(layer)``."""
-        tied = ", tied" if self.tied else ""
-        return f"{self.n_in}→{self.n_code}, {self.activation}/{self.output}, {self.loss}{tied}"
+        return super().extra_repr() + (", tied" if self.tied else "")

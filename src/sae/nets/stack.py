@@ -9,13 +9,15 @@ Deep Networks".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import cast
 
 from torch import Tensor, nn
 
-from sae.nets.activations import PIXELS, RANGES
-from sae.nets.dense import Dense
-from sae.nets.layer import Autoencoder
+from sae.nets.activations import PIXELS
+from sae.nets.layer import Autoencoder, Code, Layer
+from sae.place import Place
 
 
 class Stack(Autoencoder):
@@ -29,38 +31,39 @@ class Stack(Autoencoder):
             another unit than the encoder below it.
     """
 
-    def __init__(self, layers: Iterable[Dense] = ()) -> None:
+    def __init__(self, layers: Iterable[Layer] = ()) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        below: Dense | None = None
+        below: Layer | None = None
         for layer in self:
             if below is not None and (below.n_code, below.activation) != (layer.n_in, layer.output):
                 raise ValueError(f"layers do not fit: {below} below {layer}")
             below = layer
-        self.activation = below.activation if below is not None else "identity"
-        self.output = next(iter(self)).output if below is not None else "identity"
-        self.loss = next(iter(self)).loss if below is not None else "mse"
+        self.activation = self.output = "identity"
+        self.loss, self.in_shape, self.code_shape = "mse", (), ()
+        if below is not None:
+            first, last = self[0], below
+            self.activation, self.output, self.loss = last.activation, first.output, first.loss
+            self.in_shape, self.code_shape = first.in_shape, last.code_shape
 
-    def __iter__(self):  # type: ignore[no-untyped-def]  # nn.ModuleList forgets its element type
-        return iter(self.layers)
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(cast("Iterable[Layer]", self.layers))
 
     def __len__(self) -> int:
         return len(self.layers)
 
-    def __getitem__(self, index: int) -> Dense:
-        layer = self.layers[index]
-        assert isinstance(layer, Dense)
-        return layer
+    def __getitem__(self, index: int) -> Layer:
+        return cast("Layer", self.layers[index])
 
     @property
-    def n_features(self) -> int:
-        """Features of the input."""
-        return self[0].n_in
-
-    @property
-    def range(self) -> tuple[float, float]:
+    def code_range(self) -> tuple[float, float]:
         """Least and greatest value of the code; that of pixels where there is no layer."""
-        return RANGES[self.activation] if len(self) else PIXELS
+        return self[-1].code_range if len(self) else PIXELS
+
+    @property
+    def sizes(self) -> list[int]:
+        """Units from the input to the code."""
+        return [self[0].n_in, *(layer.n_code for layer in self)]
 
     def below(self, index: int) -> Stack:
         """The layers under layer ``index``, as a stack of their own (shared, not copied)."""
@@ -72,6 +75,21 @@ class Stack(Autoencoder):
             x = layer.encode(x)
         return x
 
+    def code_for_training(self, x: Tensor, place: Place) -> Code:
+        """Through all encoders as in training: what one samples the next one is given."""
+        parts = []
+        for k, layer in enumerate(self):
+            code = layer.code_for_training(x, place.inside("layer", k))
+            parts.append(code)
+            x = code.h
+        top = parts[-1] if parts else Code(x)
+        return replace(top, parts=tuple(parts))
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether all layers are."""
+        return all(layer.is_deterministic for layer in self)
+
     def decode_logits(self, h: Tensor) -> Tensor:
         """Back through all decoders, without the last output unit."""
         if not len(self):
@@ -79,3 +97,7 @@ class Stack(Autoencoder):
         for k in range(len(self) - 1, 0, -1):
             h = self[k].decode(h)
         return self[0].decode_logits(h)
+
+    def multiply_adds(self) -> int:
+        """Of all layers."""
+        return sum(layer.multiply_adds() for layer in self)

@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sae.callbacks.codes_csv import cell
-from sae.look.evaluate import N_NEIGHBOURS
+from sae.look.knn import N_NEIGHBOURS
 from sae.look.pca import fit_pca
 from sae.pictures.numbers import Numbers, texts
 from sae.pictures.scene import Probe, Scene
@@ -27,6 +26,7 @@ from sae.pictures.style import (
     short,
     show,
 )
+from sae.text import cell
 
 Array = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]

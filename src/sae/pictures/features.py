@@ -36,8 +36,9 @@ ANSWER = "decoder's answer to one unit"
 def numbers(scene: Scene, layer: int | None = None) -> Numbers:
     """Images of each unit, (panels, units, height, width), and which units are dead.
 
-    The first layer shows its weights: those of the encoder, blank where a pixel hardly varies (such
-    a weight hardly learns and keeps its initial noise), and those of the decoder.
+    The first layer shows its weights, where its kind has some: those of the encoder, blank where a
+    pixel hardly varies (such a weight hardly learns and keeps its initial noise), and those of the
+    decoder.
 
     A deeper unit shows the decoder's answer to it: what changes in the image when the unit goes
     from its 1st to its 99th percentile while the others keep their mean. The other way, to look for
@@ -56,8 +57,9 @@ def numbers(scene: Scene, layer: int | None = None) -> Numbers:
     path = path.below(layer + 1)
     units = scene.units(path)
     shown = min(MOST_UNITS, len(units.dead))
-    if layer == 0:
-        panels = _weights(path, scene.probe.images, shown)
+    weights = path[0].first_weights() if layer == 0 else None
+    if weights is not None:
+        panels = _weights(weights, scene.probe.images, shown)
     else:
         panels = {ANSWER: _answers(path, scene.codes_of(path), shown)}
     images = torch.stack([*panels.values()]).cpu().numpy()
@@ -80,15 +82,12 @@ def of_first_layer(scene: Scene) -> Numbers | None:
     return numbers(scene, layer=0) if len(scene.path) > 1 else None
 
 
-def _weights(path: Stack, images: Tensor, shown: int) -> dict[str, Tensor]:
+def _weights(weights: dict[str, Tensor], images: Tensor, shown: int) -> dict[str, Tensor]:
     varies = images.std(dim=0, correction=0) > LEAST_SPREAD
-    encoder = path[0].weight.detach()[:shown].cpu() * varies
-    decoder = path[0].decoder_weight
-    if decoder is None:
-        return {"weights, of encoder and decoder (tied)": encoder}
+    # Of a decoder every weight has learnt: each is in use.
     return {
-        "encoder weights": encoder,
-        "decoder weights": decoder.detach().t()[:shown].cpu(),
+        name: each[:shown].cpu() * (1 if name.startswith("decoder") else varies)
+        for name, each in weights.items()
     }
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,12 +38,15 @@ COLUMNS = ("val/image_sse", "train/loss", "val/loss")
 
 
 def numbers(
-    metrics: Path, phases: Sequence[tuple[str, str, int]], title: str, pca: tuple[str, float]
+    metrics: Mapping[tuple[str, int], Mapping[str, float]],
+    phases: Sequence[tuple[str, str, int]],
+    title: str,
+    pca: tuple[str, float],
 ) -> Numbers:
-    """The rows of ``metrics.csv`` along the epochs of the whole run, nan where one has none.
+    """The figures of ``metrics.csv`` along the epochs of the whole run, nan where one has none.
 
     Args:
-        metrics: The file.
+        metrics: By phase and epoch, as :func:`~sae.callbacks.metrics_csv.read_metrics` gives them.
         phases: Name, title and epochs before it, of each phase in order.
         title: Of the picture.
         pca: Name and squared error per image, over all validation images, of PCA with as many
@@ -53,14 +54,13 @@ def numbers(
     """
     before = {name: epochs for name, _, epochs in phases}
     names = [name for name, _, _ in phases]
-    with metrics.open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["phase"] in before]
-    values = [[float(row[column] or "nan") for column in COLUMNS] for row in rows]
+    rows = [(phase, epoch) for phase, epoch in metrics if phase in before]
+    values = [[metrics[row].get(column, np.nan) for column in COLUMNS] for row in rows]
     return {
         "title": np.array("The whole path"),
         "subtitle": np.array(title),
-        "phase": np.array([names.index(row["phase"]) for row in rows], dtype=int),
-        "epoch": np.array([before[row["phase"]] + int(row["epoch"]) + 1 for row in rows]),
+        "phase": np.array([names.index(phase) for phase, _ in rows], dtype=int),
+        "epoch": np.array([before[phase] + epoch + 1 for phase, epoch in rows]),
         "values": np.array(values).reshape(-1, len(COLUMNS)),
         "names": texts(title for _, title, _ in phases),
         "starts": np.array([epochs for _, _, epochs in phases]),

@@ -15,7 +15,7 @@ from torch import Tensor
 from sae.data import ImageDataModule
 from sae.data.rows import scale, take
 from sae.devices import beside
-from sae.look.evaluate import to_compare
+from sae.look.knn import to_compare
 from sae.look.pca import PCA, fit_pca
 from sae.look.units import Units, UnitSums
 from sae.nets.stack import Stack

@@ -123,6 +123,18 @@ def fingerprint(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
+_NAME_ONE = "name finetune/checkpoints/best.ckpt of a run, with that run's config.yaml"
+
+
+def check_is_file(path: str | None) -> str:
+    """Raise :class:`InputError` where no checkpoint is named, or no file; else give it back."""
+    if path is None:
+        raise InputError("ckpt_path", "the checkpoint of a finished run", "none", _NAME_ONE)
+    if not os.path.isfile(path):  # False for a path too long, too
+        raise InputError("ckpt_path", "a file", f"none at {show(path)}", _NAME_ONE)
+    return path
+
+
 def load_checkpoint(path: str | None, model: nn.Module) -> str:
     """Make sure that ``path`` is a checkpoint whose weights fit ``model``, and give it back.
 
@@ -131,11 +143,7 @@ def load_checkpoint(path: str | None, model: nn.Module) -> str:
     Raises:
         InputError: No path, no such file, no checkpoint, or one of another network.
     """
-    remedy = "name finetune/checkpoints/best.ckpt of a run, with that run's config.yaml"
-    if path is None:
-        raise InputError("ckpt_path", "the checkpoint of a finished run", "none", remedy)
-    if not os.path.isfile(path):  # False for a path too long, too
-        raise InputError("ckpt_path", "a file", f"none at {show(path)}", remedy)
+    path, remedy = check_is_file(path), _NAME_ONE
     expected = "a checkpoint of a stack"
     try:
         content = read_checkpoint(Path(path))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
+from torch import nn
 
-from sae.nets.stack import Stack
 from sae.run import summary
 from sae.run.checkpoints import UnreadableError, fingerprint, read_checkpoint, read_weights
 from sae.run.checkpoints import write_weights as write_safetensors
@@ -47,13 +47,13 @@ class RunJournal(Journal):
 
     # What the pretrainer asks and tells
 
-    def recall(self, phase: Phase, module: TrainingModule, stack: Stack) -> PhaseResult | None:
+    def recall(self, phase: Phase, module: TrainingModule, model: nn.Module) -> PhaseResult | None:
         """Load the weights of a finished phase, if it still holds."""
-        self._upstream = fingerprint(stack)
+        self._upstream = fingerprint(model)
         entry = self._noted.get(phase.name)
         if entry is None:
             return None
-        reason = self._load(entry, module, stack)
+        reason = self._load(entry, module, model)
         if reason:
             self.tell(f"{phase.title}: trained anew, for {reason}")
             self._set_the_rest_aside()  # what comes after it started from its weights
@@ -87,7 +87,7 @@ class RunJournal(Journal):
         self.tell(f"{phase.title}: goes on after epoch {noted['epochs']}")
         return Start(str(path), noted["seconds"])
 
-    def note(self, result: PhaseResult, module: TrainingModule, stack: Stack) -> None:
+    def note(self, result: PhaseResult, module: TrainingModule, model: nn.Module) -> None:
         """Write down a finished phase: its weights first, then that they are there."""
         name = result.phase.name
         weights = self.write_weights(name, module) if self.keeps_weights else None
@@ -105,7 +105,7 @@ class RunJournal(Journal):
             "checkpoint": checkpoint,
             "weights": weights,
             "upstream_sha256": self._upstream,
-            "weights_sha256": fingerprint(stack),
+            "weights_sha256": fingerprint(model),
             "files": self.files(name),
             "health": summary.rounded(result.health),
             "warnings": list(result.warnings),
@@ -144,21 +144,22 @@ class RunJournal(Journal):
 
     # Does it hold?
 
-    def _load(self, entry: dict[str, Any], module: TrainingModule, stack: Stack) -> str:
+    def _load(self, entry: dict[str, Any], module: TrainingModule, model: nn.Module) -> str:
         """Load a phase's weights; or leave the old ones and say why not."""
         if entry["weights"] is None:
             return "it left no weights"
         if entry["upstream_sha256"] != self._upstream:
             return "the weights below it are not those that it was trained on"
-        before = {name: tensor.clone() for name, tensor in module.net.state_dict().items()}
+        trained = _trained(module)
+        before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
         try:
-            module.net.load_state_dict(read_weights(self.run.folder / entry["weights"]))
+            trained.load_state_dict(read_weights(self.run.folder / entry["weights"]))
         except (UnreadableError, RuntimeError) as error:
             what = str(error) if isinstance(error, UnreadableError) else "of another network"
-            module.net.load_state_dict(before)
+            trained.load_state_dict(before)
             return f"its weights are {what}"
-        if fingerprint(stack) != entry["weights_sha256"]:
-            module.net.load_state_dict(before)
+        if fingerprint(model) != entry["weights_sha256"]:
+            trained.load_state_dict(before)
             return "its weights are not those that it left"
         return ""
 
@@ -194,7 +195,7 @@ class RunJournal(Journal):
     def _write_weights(self, path: Path, module: TrainingModule) -> None:
         path.parent.mkdir(exist_ok=True)
         about = {"phase": module.phase, "network": " ".join(str(module.net).split())}
-        write_safetensors(path, module.net, about)
+        write_safetensors(path, _trained(module), about)
 
     def _write_phases(self) -> None:
         self.run.update_manifest(phases=list(self._holding))
@@ -232,3 +233,10 @@ class RunJournal(Journal):
                 path.unlink()
             else:
                 os.truncate(path, min(length, path.stat().st_size))
+
+
+def _trained(module: TrainingModule) -> nn.Module:
+    """What a phase trains: its network; with the objective, where that has parameters too."""
+    if not module.objective.state_dict():
+        return module.net
+    return nn.ModuleDict({"net": module.net, "objective": module.objective})

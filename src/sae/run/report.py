@@ -13,7 +13,7 @@ import jinja2
 from sae.errors import InputError
 from sae.files import write_atomically
 from sae.pictures.captions import CAPTIONS
-from sae.run import summary
+from sae.text import chain
 
 NAME = "report.html"
 # Figure of a phase's health -> heading, and how the number reads.
@@ -85,9 +85,8 @@ def _content(
 
 def _rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The table that the run printed."""
-    shown = {**figures["test"], "val_sse": figures["val"]["sse"]}
-    network = [("network", summary.chain(figures["sizes"])), ("seed", str(figures["seed"]))]
-    return network + summary.rows(figures["code_size"], shown, figures["seconds"])
+    network = [("network", chain(figures["sizes"])), ("seed", str(figures["seed"]))]
+    return network + [(str(label), str(value)) for label, value in figures["table"]]
 
 
 def _phase(folder: Path, phase: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,7 +94,7 @@ def _phase(folder: Path, phase: Mapping[str, Any]) -> dict[str, Any]:
     cells = None
     if health is not None:
         cells = [
-            "–" if health[key] is None else form.format(health[key])
+            "–" if health.get(key) is None else form.format(health[key])
             for key, (_, form) in HEALTH.items()
         ]
     line = ""

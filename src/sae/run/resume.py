@@ -47,7 +47,7 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
         config: A resolved config, as plain values.
     """
     flat: dict[str, Any] = {"seed_everything": config["seed_everything"]}
-    for group in ("model", "pretrain", "finetune", "data"):
+    for group in ("model", "pretrain", "head", "finetune", "data"):
         _flatten(group, config[group], flat)
     for key in _TRAINER:
         flat[f"trainer.{key}"] = config["trainer"].get(key)

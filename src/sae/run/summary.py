@@ -6,19 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sae.figure import Measured
 from sae.text import chain, shown_path, typed_path
-
-# Key in summary.json's "test" -> what the table calls it, and how the number reads.
-ROWS = {
-    "sse": ("test SSE per image", "{:.2f}"),
-    "mse": ("test MSE per pixel", "{:.5f}"),
-    "pca_sse": ("PCA-{code_size}, test SSE per image", "{:.2f}"),
-    "knn_accuracy": ("5-NN accuracy on codes, train→test", "{:.1f} %"),
-    "activity": ("mean activity of the code, test", "{:.4f}"),
-    "val_sse": ("validation SSE per image", "{:.2f}"),
-    "corrupted_sse": ("SSE of the corrupted test images", "{:.2f}"),
-    "denoised_sse": ("SSE of their restorations", "{:.2f}"),
-}
 
 
 def heading(data: str, sizes: Sequence[int], seed: int) -> str:
@@ -27,14 +16,10 @@ def heading(data: str, sizes: Sequence[int], seed: int) -> str:
 
 
 def rows(
-    code_size: int, figures: Mapping[str, float], seconds: Mapping[str, float] | None = None
+    figures: Mapping[str, Measured], seconds: Mapping[str, float] | None = None
 ) -> list[tuple[str, str]]:
     """What a figure is, and the figure as it reads; arguments as in :func:`table`."""
-    found = [
-        (label.format(code_size=code_size), form.format(figures[key]))
-        for key, (label, form) in ROWS.items()
-        if key in figures
-    ]
+    found = [measured.line() for measured in figures.values()]
     if seconds is not None:
         times = [f"{name} {value:.1f}" for name, value in seconds.items() if name != "total"]
         found.append(("seconds", f"{seconds['total']:.1f} ({', '.join(times)})"))
@@ -42,23 +27,19 @@ def rows(
 
 
 def table(
-    heading: str,
-    code_size: int,
-    figures: Mapping[str, float],
-    seconds: Mapping[str, float] | None = None,
+    heading: str, figures: Mapping[str, Measured], seconds: Mapping[str, float] | None = None
 ) -> str:
     """The figures, a line each.
 
     Args:
         heading: The line above them.
-        code_size: Units of the code.
-        figures: Entries of ``summary.json``'s ``test``.
+        figures: Any, by name, in the order in which they are shown.
         seconds: Wall time of each phase and ``total``; None leaves the line out.
     """
-    found = rows(code_size, figures, seconds)
-    width = max(len(label) for label, _ in found)
+    found = rows(figures, seconds)
+    width = max((len(label) for label, _ in found), default=0)
     lines = [f"  {label:<{width}}   {value}" for label, value in found]
-    rule = "-" * max(len(heading), *(len(line) for line in lines))
+    rule = "-" * max(len(heading), *(len(line) for line in lines), 0)
     return "\n".join([heading, rule, *lines, rule])
 
 

@@ -6,12 +6,17 @@ Ng (2011), "Sparse autoencoder", CS294A lecture notes, section 3.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from sae.errors import InputError, check_number
+from sae.figure import Figure
+from sae.nets.layer import Autoencoder, Code
+from sae.terms.term import Term
 
 # The divergence is exact from rho · LOW to 1 - (1 - rho) · HIGH; outside it goes on along its
 # tangent, whose slope is about -1/LOW and 1/HIGH. A sigmoid damps even a steep one, a ReLU unit
@@ -43,7 +48,7 @@ def kl_bernoulli(rho: float, rho_hat: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Sparsity:
+class Sparsity(Term):
     """The penalty weight · Σ_j KL(rho || rho_hat_j), rho_hat_j the mean of unit j.
 
     In training it is the mean over a batch, and a last batch of n samples where others have N adds
@@ -60,6 +65,8 @@ class Sparsity:
 
     rho: float = 0.05
     weight: float = 0.1
+    name: ClassVar[str] = "sparsity"
+    of_the_batch: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_number(
@@ -73,14 +80,13 @@ class Sparsity:
         )
         check_number("weight", self.weight, 0.0, float("inf"), "give a weight such as 0.1")
 
-    @staticmethod
-    def check_activation(activation: str) -> None:
+    def check_fits(self, net: Autoencoder) -> None:
         """Raise :class:`InputError` unless the units' mean can be read as an activity."""
-        if activation not in ACTIVATIONS:
+        if net.activation not in ACTIVATIONS:
             raise InputError(
                 "sparsity",
                 f"a code with one of the activations {', '.join(ACTIVATIONS)}",
-                f"a code with {activation!r}",
+                f"a code with {net.activation!r}",
                 "choose one of these activations, or leave sparsity out",
             )
 
@@ -101,6 +107,18 @@ class Sparsity:
         mean = h.mean(dim=0)
         return (1 + mean) / 2 if activation == "tanh" else mean
 
-    def __call__(self, rho_hat: Tensor) -> Tensor:
-        """The weighted penalty of mean activities ``rho_hat`` (units,), a scalar."""
-        return self.weight * kl_bernoulli(self.rho, rho_hat).sum()
+    def statistic(self, net: Autoencoder, x: Tensor, code: Code) -> Tensor:
+        """rho_hat of each unit, (units,)."""
+        return self.activity(code.h.float(), net.activation)
+
+    def value(self, statistic: Tensor, epoch: int | None = None) -> Tensor:
+        """The weighted penalty of mean activities (units,), a scalar."""
+        return self.weight * kl_bernoulli(self.rho, statistic).sum()
+
+    def shown(self, statistic: Tensor) -> dict[str, Tensor]:
+        """``activity``, the mean over all units."""
+        return {"activity": statistic.mean()}
+
+    def figures(self) -> Mapping[str, Figure]:
+        """How it is called."""
+        return {"activity": Figure("mean activity of the code, {part}", "{:.4f}", better="")}

@@ -21,7 +21,7 @@ from sae.data.loader import TensorLoader
 from sae.data.rows import EncodedRows, FileRows
 from sae.errors import InputError
 from sae.files import write_npy
-from sae.nets.dense import Dense
+from sae.nets.layer import Autoencoder
 from sae.nets.stack import Stack
 from sae.text import megabytes, shown_path
 
@@ -35,7 +35,7 @@ class Codes(ABC):
 
     @abstractmethod
     def hand_on(
-        self, layer: Dense, loader: TensorLoader, name: str, device: torch.device | str
+        self, layer: Autoencoder, loader: TensorLoader, name: str, device: torch.device | str
     ) -> TensorLoader:
         """The clean codes of all samples of a loader, as a loader: what the next stage trains on.
 
@@ -99,7 +99,7 @@ class CodesInMemory(Codes):
     """Codes in memory, in single precision, on every process."""
 
     def hand_on(
-        self, layer: Dense, loader: TensorLoader, name: str, device: torch.device | str
+        self, layer: Autoencoder, loader: TensorLoader, name: str, device: torch.device | str
     ) -> TensorLoader:
         """See :class:`Codes`."""
         n, units = len(loader.x), layer.n_code
@@ -125,7 +125,7 @@ class CodesOnDisk(Codes):
         self.folder, self.tell = folder, tell
 
     def hand_on(
-        self, layer: Dense, loader: TensorLoader, name: str, device: torch.device | str
+        self, layer: Autoencoder, loader: TensorLoader, name: str, device: torch.device | str
     ) -> TensorLoader:
         """See :class:`Codes`."""
         rank, world = _rank_and_world()
@@ -168,7 +168,7 @@ class CodesNotKept(Codes):
     """Codes that are computed anew for each batch: nothing is kept, and each epoch costs more."""
 
     def hand_on(
-        self, layer: Dense, loader: TensorLoader, name: str, device: torch.device | str
+        self, layer: Autoencoder, loader: TensorLoader, name: str, device: torch.device | str
     ) -> TensorLoader:
         """See :class:`Codes`."""
         layer.eval()

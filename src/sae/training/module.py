@@ -1,34 +1,41 @@
-"""What a stage and the stack share: corrupt, encode, decode, compare with the clean input."""
+"""The module of a phase: it corrupts, encodes, asks the objective, and adds the penalties."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from lightning import LightningModule, seed_everything
-from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
-from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
-from sae.data.loader import Burst, Share, TensorLoader
+from sae.batch import Batch
+from sae.data.loader import Burst, TensorLoader
 from sae.devices import beside, send
 from sae.errors import DivergedError, InputError
+from sae.figure import Figure
 from sae.nets.activations import PIXELS
-from sae.nets.layer import Autoencoder
-from sae.nets.losses import squared_error
+from sae.nets.layer import Autoencoder, Code, Layer
 from sae.nets.stack import Stack
+from sae.objectives.objective import Objective
+from sae.objectives.reconstruct import Reconstruct
+from sae.place import Generators, Place, Share
 from sae.seeding import derive_seed
+from sae.terms.term import Term
+from sae.training import optim
 from sae.training.recipe import Recipe
 
 # Losses that are looked at together where each look costs.
 CHECK_EVERY = 50
+# What begin_epoch of a layer is given of the training inputs.
+SOME = 4096
 
 
 class _Means:
@@ -63,45 +70,63 @@ class _Means:
 
 
 class TrainingModule(LightningModule):
-    """Train ``net`` to bring x^ = decode(encode(x~)) close to the clean x.
+    """Train ``net``, a stage or the stack, for an objective.
 
-    The loss is the reconstruction loss per image plus, where the recipe has one, the sparsity
-    penalty on the code. In training the penalty is that of the batch's mean activity, of all
-    processes together; a last batch of n samples where others have N counts n/N of it, for a mean
-    of few says little. In validation it is that of the mean activity over all validation samples,
-    so that the size of its batches plays no part.
+    The loss of a batch is the objective's, plus each penalty: those of the recipe on the code of
+    ``net``, and what a kind of layer adds of its own. A penalty on the mean over a batch takes that
+    of all processes together, and a last batch of n samples where others have N counts n/N of it;
+    in validation it is that of the mean over all validation samples, so that the size of its
+    batches plays no part.
 
     Where the recipe has noise the validation loss, too, is that of restoring corrupted inputs: the
-    noise on each is the same at every epoch. The squared errors beside it are those of clean ones.
+    noise on each is the same at every epoch. The figures beside it are those of clean ones.
 
     Args:
         net: What is trained.
         below: Frozen layers between the pixels and ``net``; none for the stack.
         recipe: How it is trained.
         phase: Name of this training in logs: ``stage1``, …, ``finetune``.
-        seed: Seed of the run, from which the noise takes its own.
+        seed: Seed of the run, from which all that is random takes its own.
+        objective: What is minimised; to rebuild the input where left out.
 
     Attributes:
         pixel_range: What salt and pepper sets pixels to: 0 and 1, or the least and the greatest
             value of training samples that lie elsewhere. None until they are known.
+        image_shape: Height and width of an image, and 3 where it has colours; None where nobody
+            has told.
+        tables: What the last pass over validation or test samples gave that is no single number.
     """
 
     net: Autoencoder
     below: Stack
 
     def __init__(
-        self, net: Autoencoder, below: Stack, recipe: Recipe, phase: str, seed: int
+        self,
+        net: Autoencoder,
+        below: Stack,
+        recipe: Recipe,
+        phase: str,
+        seed: int,
+        objective: Objective | None = None,
     ) -> None:
         super().__init__()
         self.net, self.below = net, below
         self.recipe, self.phase, self.seed = recipe, phase, seed
+        self.objective = objective if objective is not None else Reconstruct()
         self.pixel_range: tuple[float, float] | None = None
+        self.image_shape: tuple[int, ...] | None = None
+        self.tables: dict[str, Tensor] = {}
         self._every_n_epochs: int | None = None
         # Where the inputs are codes: their images, in the same batches.
         self.val_images: TensorLoader | None = None
-        self._means = {"train": _Means(), "val": _Means(self._with_penalty)}
+        self._means = {
+            "train": _Means(),
+            "val": _Means(self._with_penalties),
+            "test": _Means(self._of_test),
+        }
         self._unchecked: list[Tensor] = []
-        self._noise: torch.Generator | None = None
+        self._generators = Generators()
+        self._set_aside: list[nn.Parameter] = []
 
     def encode(self, x: Tensor) -> Tensor:
         """The code of a clean input of ``net``: (batch, features) -> (batch, units)."""
@@ -115,8 +140,15 @@ class TrainingModule(LightningModule):
         """``decode(encode(x))``: (batch, features) -> (batch, features)."""
         return self.net(x)
 
-    def corrupt(self, x: Tensor, *place: int | str, share: Share | None = None) -> Tensor:
-        """x~, with noise that is a function of (seed, phase, place); x itself without noise.
+    # Places, shares, noise
+
+    def place(self, *where: int | str, share: Share, epoch: int | None = None) -> Place:
+        """A place of this phase; see :class:`~sae.place.Place`."""
+        generators = self._generators
+        return Place(self.seed, self.phase, *where, share=share, epoch=epoch, generators=generators)
+
+    def corrupt(self, x: Tensor, place: Place) -> Tensor:
+        """x~, with noise that is a function of the place; x itself without noise.
 
         The noise is drawn for the batch of all processes together, so that each sample gets the
         same however many there are.
@@ -124,13 +156,10 @@ class TrainingModule(LightningModule):
         Args:
             x: Clean inputs, (rows, features).
             place: Where in the run.
-            share: Which rows of the batch these are; all of them if left out.
         """
         if self.recipe.corruption is None:
             return x
-        share = share or Share.equal(len(x))
-        seed = derive_seed(self.seed, "noise", self.phase, *place)
-        generator = self._noise_on(x.device).manual_seed(seed)
+        share, generator = place.share, place.generator("noise", x.device)
         if share.n_batch == len(x):
             return self.recipe.corruption(x, generator, self.input_range)
         batch = F.pad(x, (0, 0, share.rows.start, share.n_batch - share.rows.stop))
@@ -139,7 +168,7 @@ class TrainingModule(LightningModule):
     @property
     def input_range(self) -> tuple[float, float]:
         """Least and greatest value of the inputs of ``net``: pixels, or codes."""
-        return self.below.range if len(self.below) else self.pixel_range or PIXELS
+        return self.below.code_range if len(self.below) else self.pixel_range or PIXELS
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep between which values the pixels lie: figures on corrupted inputs want that noise."""
@@ -149,12 +178,6 @@ class TrainingModule(LightningModule):
         """Take it up."""
         found = checkpoint.get("pixel_range")
         self.pixel_range = found and (found[0], found[1])
-
-    def _noise_on(self, device: torch.device) -> torch.Generator:
-        """The generator of the noise: a GPU takes longer to make a new one than for the noise."""
-        if self._noise is None or self._noise.device != device:
-            self._noise = torch.Generator(device)
-        return self._noise
 
     def _share(self, x: Tensor, batch_idx: int) -> Share:
         """What of the batch of all processes together ``x`` is, and how much of it counts.
@@ -187,12 +210,13 @@ class TrainingModule(LightningModule):
             raise ValueError("batches of another loader; use a fresh Trainer for it")
         return share
 
-    def training_step(self, batch: tuple[Tensor, ...] | Burst, batch_idx: int) -> Tensor | None:
+    # Training
+
+    def training_step(self, batch: tuple[Any, ...] | Burst, batch_idx: int) -> Tensor | None:
         """Loss of one batch; of a burst of batches all that is done at a step, for each.
 
         Args:
-            batch: x, (batch, features); labels, which are not looked at; and images, (batch,
-                pixels), where these are to be rebuilt. Or several such.
+            batch: A :class:`~sae.batch.Batch`, or a plain tuple of its parts. Or several such.
             batch_idx: Number of the batch in the epoch; of a burst, its own.
 
         Returns:
@@ -214,17 +238,71 @@ class TrainingModule(LightningModule):
         self.trainer.fit_loop.epoch_loop._batches_that_stepped += step - batch.first
         return None
 
-    def training_loss(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+    def training_loss(self, batch: tuple[Any, ...], batch_idx: int) -> Tensor:
         """Loss of one batch, per image; weighted so that DDP's mean is that of all samples."""
-        x = batch[0]
-        images = batch[-1] if self.rebuilds_pixels else None
-        share = self._share(x, batch_idx)
+        batch = Batch(*batch)
+        share = self._share(batch.x, batch_idx)
+        epoch = self.current_epoch
         # The 0 stands where the rank once did, so that seeds keep their noise.
-        x_tilde = self.corrupt(x, self.current_epoch, batch_idx, 0, share=share)
-        losses = self._losses(self.net.encode(x_tilde), x, images, share)
+        place = self.place(epoch, batch_idx, 0, share=share, epoch=epoch)
+        if self.recipe.augment is not None:
+            batch = batch._replace(x=self.recipe.augment(batch.x, place, self.image_shape))
+        batch = self.objective.prepare(batch, place)
+        x_tilde = self.corrupt(batch.x, place)
+        code = self.objective.code(self.net, x_tilde, place)
+        losses = self.objective.losses(self.net, code.h, batch, place)
+        losses = self._penalised(losses, x_tilde, code, place)
         self._means["train"].add(losses, share.n)
         self._check_finite(losses["loss"], share, batch_idx)
         return losses["loss"] * share.weight
+
+    def _terms(self, x: Tensor, code: Code) -> Iterator[tuple[Term, Autoencoder, Tensor, Code]]:
+        """Each penalty, and the network, input and code that it is on."""
+        for term in self.recipe.penalties:
+            yield term, self.net, x, code
+        if isinstance(self.net, Layer):
+            for term in self.net.own_terms():
+                yield term, self.net, x, code
+        elif isinstance(self.net, Stack):
+            for layer, part in zip(self.net, code.parts, strict=False):
+                for term in layer.own_terms():
+                    yield term, layer, x, part
+                x = part.h
+
+    def _penalised(
+        self, losses: dict[str, Tensor], x: Tensor, code: Code, place: Place
+    ) -> dict[str, Tensor]:
+        """The losses of a training batch with its penalties; without any, as they are."""
+        penalties: dict[str, Tensor] = {}
+        shown: dict[str, Tensor] = {}
+        for term, net, inputs, part in self._terms(x, code):
+            statistic, fullness = term.statistic(net, inputs, part), 1.0
+            if term.of_the_batch:
+                statistic, fullness = self._gathered(statistic, place.share), place.share.fullness
+            value = term.value(statistic, place.epoch) * fullness
+            before = penalties.get(term.name)
+            penalties[term.name] = value if before is None else before + value
+            shown |= term.shown(statistic)
+        return self._sum(losses, penalties, shown)
+
+    def _sum(
+        self, losses: dict[str, Tensor], penalties: dict[str, Tensor], shown: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        if not penalties:
+            return losses
+        own = losses["loss"]
+        total = own
+        for value in penalties.values():
+            total = total + value
+        return {**losses, "loss": total, self.objective.part: own, **penalties, **shown}
+
+    def _gathered(self, statistic: Tensor, share: Share) -> Tensor:
+        """A mean over the whole batch, the shares of all processes together."""
+        if share.world == 1:
+            return statistic
+        shares = self.all_gather(statistic * share.weight, sync_grads=True)
+        assert isinstance(shares, Tensor)
+        return shares.mean(dim=0)
 
     def _check_finite(self, loss: Tensor, share: Share, batch_idx: int) -> None:
         """Stop as soon as a loss is not finite, and name its step.
@@ -263,78 +341,122 @@ class TrainingModule(LightningModule):
             "(what was saved before is still good)",
         )
 
-    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        """Loss as in training, and the squared error of clean inputs, also in pixels."""
-        x = batch[0]
-        share = self._share(x, batch_idx)
-        h = self.net.encode(x)
-        h_tilde = h
-        if self.recipe.corruption is not None:
-            h_tilde = self.net.encode(self.corrupt(x, "val", batch_idx, share=share))
-        images = None
-        if self.val_images is not None:
-            images = send(self.val_images.batch(batch_idx)[0], x.device)
-        target = images if self.rebuilds_pixels else None
-        values = {"loss": self._reconstruction_loss(h_tilde, x, target)}
-        if h_tilde is h and self.net.loss == "mse" and target is None:
-            values["sse"] = values["loss"]
-        else:
-            values["sse"] = squared_error(self.net.decode(h), x)
-        values["image_sse"] = values["sse"]
-        if images is not None:
-            values["image_sse"] = squared_error(self.below.decode(self.net.decode(h)), images)
-        if self.recipe.sparsity is not None:
-            values["activity"] = self.recipe.sparsity.activity(h_tilde.float(), self.net.activation)
-        self._means["val"].add(values, share.n)
+    # Validation, test, prediction
 
-    def _with_penalty(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The means of a validation with the penalty on the mean activity of each unit."""
-        if self.recipe.sparsity is None:
-            return means
-        penalty = self.recipe.sparsity(means["activity"])
-        return self._sum(means["loss"], penalty, means["activity"]) | {
-            name: mean for name, mean in means.items() if name not in ("loss", "activity")
+    def validation_step(self, batch: tuple[Any, ...], batch_idx: int) -> None:
+        """Loss as in training, and the figures of clean inputs."""
+        batch = Batch(*batch)
+        share = self._share(batch.x, batch_idx)
+        place = self.place("val", batch_idx, share=share)
+        if self.val_images is not None:
+            images = send(self.val_images.batch(batch_idx).x, batch.x.device)
+            batch = batch._replace(images=images)
+        batch = self.objective.prepare(batch, place)
+        x_tilde = self.corrupt(batch.x, place)
+        code = self.net.code_for_training(x_tilde, place)
+        losses = self.objective.losses(self.net, code.h, batch, place)
+        clean = self.recipe.corruption is None and self.net.is_deterministic
+        h = code.h if clean else self.net.encode(batch.x)
+        figures = self.objective.measure(self.net, h, batch, place, losses if clean else None)
+        statistics = {
+            f"{k}": term.statistic(net, inputs, part)
+            for k, (term, net, inputs, part) in enumerate(self._terms(x_tilde, code))
         }
+        self._means["val"].add({**losses, **figures, **statistics}, share.n)
+
+    def _with_penalties(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The means of a validation with the penalties on the means over all of its samples."""
+        penalties: dict[str, Tensor] = {}
+        shown: dict[str, Tensor] = {}
+        for k, term in enumerate(self.terms):
+            if (statistic := means.pop(f"{k}", None)) is None:
+                continue
+            value, before = term.value(statistic, None), penalties.get(term.name)
+            penalties[term.name] = value if before is None else before + value
+            shown |= term.shown(statistic)
+        return self._keep_tables(self._sum(means, penalties, shown))
 
     @property
-    def rebuilds_pixels(self) -> bool:
-        """Whether the loss compares images, through the frozen decoders below, and not codes."""
-        return self.recipe.target == "pixels" and len(self.below) > 0
+    def terms(self) -> list[Term]:
+        """All penalties: those of the recipe, then those of the layers."""
+        layers = [layer for layer in self.net.modules() if isinstance(layer, Layer)]
+        return [*self.recipe.penalties, *(term for layer in layers for term in layer.own_terms())]
 
-    def _reconstruction_loss(self, h: Tensor, x: Tensor, images: Tensor | None) -> Tensor:
-        """Of a code, per image: against the clean inputs, or against ``images`` where given."""
-        if images is None:
-            return self.net.reconstruction_loss(h, x)
-        return self.below.reconstruction_loss(self.net.decode(h), images)
+    def test_step(self, batch: tuple[Any, ...], batch_idx: int) -> None:
+        """Figures of clean inputs; of what is made of corrupted ones, if trained so."""
+        batch = Batch(*batch)
+        share = self._share(batch.x, batch_idx)
+        place = self.place("test", batch_idx, 0, share=share)
+        batch = self.objective.prepare(batch, place)
+        code = Code(self.net.encode(batch.x))
+        figures = self.objective.measure(self.net, code.h, batch, place, None)
+        for term in self.recipe.penalties:
+            figures |= term.shown(term.statistic(self.net, batch.x, code))
+        if self.recipe.corruption is not None:
+            x_tilde = self.corrupt(batch.x, place)
+            figures |= self.objective.restored(self.net, x_tilde, batch)
+        if share.n:
+            self._means["test"].add(figures, share.n)
 
-    def _losses(
-        self, h: Tensor, x: Tensor, images: Tensor | None, share: Share
-    ) -> dict[str, Tensor]:
-        """``loss``, what to minimise; under a penalty also its parts and the mean activity."""
-        loss = self._reconstruction_loss(h, x, images)
-        if self.recipe.sparsity is None:
-            return {"loss": loss}
-        rho_hat = self._activity(h, share)
-        return self._sum(loss, self.recipe.sparsity(rho_hat) * share.fullness, rho_hat)
+    def _of_test(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        return self._keep_tables(self.objective.finish(self.net, means))
 
-    @staticmethod
-    def _sum(loss: Tensor, penalty: Tensor, rho_hat: Tensor) -> dict[str, Tensor]:
-        return {
-            "loss": loss + penalty,
-            "reconstruction": loss,
-            "sparsity": penalty,
-            "activity": rho_hat.mean(),
-        }
+    def _keep_tables(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The single numbers; what is larger is kept aside."""
+        self.tables = {name: mean.cpu() for name, mean in means.items() if mean.numel() > 1}
+        return {name: mean for name, mean in means.items() if mean.numel() == 1}
 
-    def _activity(self, h: Tensor, share: Share) -> Tensor:
-        """rho_hat over the whole batch, the shares of all processes together."""
-        assert self.recipe.sparsity is not None
-        rho_hat = self.recipe.sparsity.activity(h.float(), self.net.activation)
-        if share.world > 1:
-            shares = self.all_gather(rho_hat * share.weight, sync_grads=True)
-            assert isinstance(shares, Tensor)
-            rho_hat = shares.mean(dim=0)
-        return rho_hat
+    def figures(self) -> dict[str, Figure]:
+        """How the figures of a validation and of a test are called, in order."""
+        found = dict(self.objective.figures())
+        for term in self.recipe.penalties:
+            found |= term.figures()
+        return found
+
+    def on_test_epoch_start(self) -> None:
+        """Forget the sums of the pass before."""
+        self._means["test"].clear()
+
+    def on_test_epoch_end(self) -> None:
+        """Log what has a name."""
+        means = self._means["test"].compute(self.trainer.strategy)
+        self.log_dict({f"test/{name}": means[name] for name in self.figures() if name in means})
+
+    def predict_step(self, batch: tuple[Any, ...], batch_idx: int) -> dict[str, Tensor]:
+        """Codes of a batch, what the objective makes of it, and the labels where there are any.
+
+        Returns:
+            ``code`` (batch, units); with labels ``label`` (batch,); and what the objective adds,
+            (batch,) each.
+        """
+        batch = Batch(*batch)
+        batch = batch.rows(self._share(batch.x, batch_idx).n)
+        labels = {} if batch.y is None else {"label": batch.y}
+        own = self.objective.predict(self.net, batch)
+        return {"code": self.net.encode(batch.x), **own, **labels}
+
+    # What the Trainer calls
+
+    def train(self, mode: bool = True) -> TrainingModule:
+        """Set the mode; the layers below stay in eval mode."""
+        super().train(mode)
+        self.below.eval()
+        return self
+
+    def setup(self, stage: str) -> None:
+        """Leave alone what the objective does not train: other processes would wait for it."""
+        if stage == "fit":
+            trained = {id(p) for p in self.objective.trained(self.net)}
+            mine = [p for p in self.net.parameters() if p.requires_grad and id(p) not in trained]
+            self._set_aside = mine
+            for parameter in mine:
+                parameter.requires_grad_(False)
+
+    def teardown(self, stage: str) -> None:
+        """Give it back."""
+        for parameter in self._set_aside:
+            parameter.requires_grad_(True)
+        self._set_aside = []
 
     def on_train_start(self) -> None:
         """Look at the loader: between which values its pixels lie, and whether it may shuffle."""
@@ -362,6 +484,7 @@ class TrainingModule(LightningModule):
         """
         self._means["train"].clear()
         self._unchecked.clear()
+        self._begin_epoch()
         seed = derive_seed(self.seed, self.phase, self.current_epoch) % 2**32
         seed_everything(seed, workers=True, verbose=False)
         # The Trainer validates every so many epochs; the last one may well be the best.
@@ -369,6 +492,26 @@ class TrainingModule(LightningModule):
             self._every_n_epochs = self.trainer.check_val_every_n_epoch
             if self._every_n_epochs is not None:
                 self.trainer.check_val_every_n_epoch = 1
+
+    def _begin_epoch(self) -> None:
+        """Tell the layers, where they care: they may look at some of the training inputs."""
+        loader = self.trainer.train_dataloader
+        if not isinstance(loader, TensorLoader):
+            return
+        layers: Sequence[Layer] = list(self.net) if isinstance(self.net, Stack) else ()
+        if isinstance(self.net, Layer):
+            layers = [self.net]
+        for k, layer in enumerate(layers):
+            if type(layer).begin_epoch is not Layer.begin_epoch:
+                layer.begin_epoch(self.current_epoch, partial(self._some, loader, layers[:k]))
+
+    @torch.no_grad()
+    def _some(self, loader: TensorLoader, below: Sequence[Layer]) -> Tensor:
+        """Some of the inputs of a layer, where its weights lie."""
+        x = beside(self.net, torch.cat(list(loader.sample(SOME).whole())))
+        for layer in below:
+            x = layer.encode(x)
+        return x
 
     def on_fit_end(self) -> None:
         """Give the Trainer its own rhythm of validations back."""
@@ -390,13 +533,17 @@ class TrainingModule(LightningModule):
         self._log_means("val")
 
     @property
+    def rebuilds_pixels(self) -> bool:
+        """Whether the loss compares images, through the frozen decoders below, and not codes."""
+        return isinstance(self.objective, Reconstruct) and self.objective.pixels
+
+    @property
     def loss_unit(self) -> str:
         """What a loss is counted in: ``SSE per image``, or per code where codes are rebuilt."""
-        of_codes = len(self.below) > 0 and not self.rebuilds_pixels
-        loss = self.below.loss if self.rebuilds_pixels else self.net.loss
-        error = "nats" if loss == "bce" else "SSE"
-        penalty = "" if self.recipe.sparsity is None else " + penalty"
-        return f"{error} per {'code' if of_codes else 'image'}{penalty}"
+        unit = self.objective.unit(self.net)
+        if len(self.below) > 0 and not self.rebuilds_pixels and self.objective.reconstructs:
+            unit = unit.replace("per image", "per code")
+        return unit + (" + penalty" if self.terms else "")
 
     def _log_means(self, split: str) -> None:
         if not self._means[split].sums:  # a step of a subclass's own has added nothing
@@ -424,43 +571,19 @@ class TrainingModule(LightningModule):
                 logger.log_metrics(values, self.trainer.global_step - 1)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser and schedule of the recipe, over the parameters of ``net`` alone."""
-        optimizer = self._optimizer()
-        if self.recipe.schedule == "constant":
+        """The optimiser and schedule of the recipe, over what is trained."""
+        groups: list[tuple[list[nn.Parameter], float]] = []
+        if trained := [p for p in self.objective.trained(self.net) if p.requires_grad]:
+            groups.append((trained, 1.0))
+        if own := list(self.objective.parameters()):
+            groups.append((own, self.objective.lr_factor))
+        optimizer = optim.optimizer(groups, self.recipe, self._trainer)
+        schedule = optim.schedule(optimizer, self.recipe, self.trainer)
+        if schedule is None:
             return optimizer
         # The name puts the curve of a learning-rate monitor beside those of its phase.
-        schedule: Any = {
-            "scheduler": self._schedule(optimizer),
-            "interval": "step",
-            "name": f"{self.phase}/lr",
-        }
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-    def _optimizer(self) -> Optimizer:
-        parameters, recipe = list(self.net.parameters()), self.recipe
-        if recipe.optimizer == "sgd":
-            return SGD(parameters, recipe.lr, momentum=0.9, weight_decay=recipe.weight_decay)
-        # Fused Adam: one kernel for all parameters instead of a dozen small ones for each. It does
-        # not go together with gradient clipping under mixed precision.
-        clips = self._trainer is not None and bool(self._trainer.gradient_clip_val)
-        fused = not clips and all(p.device.type in ("cpu", "cuda") for p in parameters)
-        kind = Adam if recipe.optimizer == "adam" else AdamW
-        return kind(parameters, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
-
-    def _schedule(self, optimizer: Optimizer) -> LRScheduler:
-        steps = max(1, int(self.trainer.estimated_stepping_batches))
-        epochs = range(self.trainer.max_epochs or 1)
-        loader = self.trainer.train_dataloader
-        if isinstance(loader, TensorLoader) and loader.burst > 1:  # those were bursts
-            steps = loader.n_batches * len(epochs)
-        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # set from afar
-            if isinstance(callback, GradientAccumulationScheduler):  # the Trainer knows its first
-                batches = self.trainer.num_training_batches
-                each = (callback.get_accumulate_grad_batches(epoch) for epoch in epochs)
-                steps = sum(math.ceil(batches / n) for n in each)
-        if self.recipe.schedule == "cosine":
-            return CosineAnnealingLR(optimizer, T_max=steps)
-        return OneCycleLR(optimizer, self.recipe.lr, total_steps=steps, cycle_momentum=False)
+        each: Any = {"scheduler": schedule, "interval": "step", "name": f"{self.phase}/lr"}
+        return {"optimizer": optimizer, "lr_scheduler": each}
 
     # Pictures look at pixels, whatever this module is trained on.
 
@@ -480,5 +603,6 @@ class TrainingModule(LightningModule):
         if self.recipe.corruption is None:
             return None
         pixels = beside(self.net, pixels)
-        x_tilde = self.corrupt(self.below.encode(pixels), "picture")
+        place = self.place("picture", share=Share.equal(len(pixels)))
+        x_tilde = self.corrupt(self.below.encode(pixels), place)
         return self.below.decode(x_tilde), self.below.decode(self.net(x_tilde))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sae.nets.stack import Stack
+from torch import nn
+
 from sae.text import chain
 from sae.training.module import TrainingModule
 from sae.training.recipe import Recipe
@@ -32,6 +33,8 @@ class Phase:
     @property
     def subject(self) -> str:
         """What it trains, for the beginning of a sentence: ``stage 1``."""
+        if self.name == "head":
+            return "the head"
         return "the fine-tuned stack" if self.name == "finetune" else self.title.split("/")[0]
 
 
@@ -78,19 +81,27 @@ class Start:
     seconds: float = 0.0
 
 
-def plan(sizes: Sequence[int], stages: Sequence[Recipe], finetune: Recipe) -> list[Phase]:
+def plan(
+    sizes: Sequence[int],
+    stages: Sequence[Recipe],
+    finetune: Recipe,
+    head: Recipe | None = None,
+) -> list[Phase]:
     """The phases of a run in order, without those of zero epochs.
 
     Args:
         sizes: Units from the input to the code.
         stages: Recipe of each stage.
         finetune: Recipe of the fine-tuning.
+        head: Recipe of the head alone, before it; None where there is none.
     """
     n = len(stages)
     drafts = [
         (f"stage{k + 1}", f"stage {k + 1}/{n} {sizes[k]}→{sizes[k + 1]}", recipe)
         for k, recipe in enumerate(stages)
     ]
+    if head is not None:
+        drafts.append(("head", f"head on {sizes[-1]} units", head))
     drafts.append(("finetune", f"fine-tune {chain(sizes)}", finetune))
     overall = sum(recipe.epochs for _, _, recipe in drafts)
     phases, before = [], 0
@@ -107,7 +118,7 @@ class Journal:
     The command line's own is :class:`sae.run.journal.RunJournal`, kept in the run's folder.
     """
 
-    def recall(self, phase: Phase, module: TrainingModule, stack: Stack) -> PhaseResult | None:
+    def recall(self, phase: Phase, module: TrainingModule, model: nn.Module) -> PhaseResult | None:
         """The result of a phase that was finished before, its weights loaded; or None."""
         return None
 
@@ -115,5 +126,5 @@ class Journal:
         """Where a phase that is to be trained starts from."""
         return Start()
 
-    def note(self, result: PhaseResult, module: TrainingModule, stack: Stack) -> None:
+    def note(self, result: PhaseResult, module: TrainingModule, model: nn.Module) -> None:
         """Remember a finished phase."""

@@ -47,16 +47,21 @@ START_SAMPLES = 4096
 TrainerFactory = Callable[[Phase, TrainingModule], Trainer]
 
 
-def check_recipes(stack: Stack, stages: Sequence[Recipe], finetune: Recipe) -> None:
+def check_recipes(
+    stack: Stack, stages: Sequence[Recipe], finetune: Recipe, head: Recipe | None = None
+) -> None:
     """Raise :class:`~sae.errors.InputError` where a recipe does not fit what it trains."""
     if len(stages) != len(stack):
         expected = f"{len(stack)} recipes, one for each layer"
         raise InputError("stages", expected, str(len(stages)), "give as many")
     for k, (layer, recipe) in enumerate(zip(stack, stages, strict=True)):
         with error_prefix(f"pretrain (stage {k + 1})"):
-            recipe.check_fits(layer, stack.below(k).range)
+            recipe.check_fits(layer, stack.below(k).code_range, above=k > 0)
     with error_prefix("finetune"):
         finetune.check_fits(stack, PIXELS)
+    if head is not None:
+        with error_prefix("head"):
+            head.check_fits(stack, stack.code_range, above=True)
 
 
 def check_values(stack: Stack, seen: Survey, of: str) -> None:
@@ -95,6 +100,8 @@ class GreedyPretrainer:
         seed: Seed of the run: initial weights, order and noise are functions of it.
         journal: What has been done before; told the result of each phase.
         codes: How the codes of a stage are handed on; in memory if left out.
+        head: Recipe of what the model's objective owns (the head of a classifier), trained alone on
+            the codes of the pretrained stack, before the fine-tuning; None leaves that out.
     """
 
     def __init__(
@@ -105,14 +112,23 @@ class GreedyPretrainer:
         seed: int = 0,
         journal: Journal | None = None,
         codes: Codes | None = None,
+        head: Recipe | None = None,
     ) -> None:
+        self.head = head
         self.stages, self.finetune_recipe, self.seed = list(stages), finetune, seed
         self.make_trainer = make_trainer or plain_trainer
         self.journal = journal or Journal()
         self.codes = codes or CodesInMemory()
 
     @fast_products()
-    def fit(self, model: StackedAutoencoder, train: Samples, val: Samples) -> list[PhaseResult]:
+    def fit(
+        self,
+        model: StackedAutoencoder,
+        train: Samples,
+        val: Samples,
+        labelled: Samples | None = None,
+        n_classes: int | None = None,
+    ) -> list[PhaseResult]:
         """Pretrain and fine-tune ``model`` in place.
 
         Args:
@@ -122,6 +138,9 @@ class GreedyPretrainer:
             train: Training inputs, (n, features): a TensorLoader, a tensor, a Dataset or a
                 DataLoader; see :func:`sae.data.convert.as_loader`.
             val: Validation inputs, likewise; they are taken as they are stored.
+            labelled: What the model's objective trains on, where it needs labels; the training
+                inputs if left out.
+            n_classes: How many classes the labels have; counted if left out.
 
         Returns:
             The result of each phase, in order. Afterwards the model lies on the CPU.
@@ -129,13 +148,22 @@ class GreedyPretrainer:
         samples = as_loader(train, "train", model.sizes[0], shuffle=True)
         held_out = as_loader(val, "val", model.sizes[0], shuffle=False)
         with adapted():
-            return self._fit(model, samples, held_out)
+            own = samples
+            if labelled is not None:
+                own = as_loader(labelled, "labelled", model.sizes[0], shuffle=True)
+            return self._fit(model, samples, held_out, own, n_classes)
 
     def _fit(
-        self, model: StackedAutoencoder, train: TensorLoader, val: TensorLoader
+        self,
+        model: StackedAutoencoder,
+        train: TensorLoader,
+        val: TensorLoader,
+        own: TensorLoader,
+        n_classes: int | None,
     ) -> list[PhaseResult]:
-        check_recipes(model.stack, self.stages, self.finetune_recipe)
+        check_recipes(model.stack, self.stages, self.finetune_recipe, self.head)
         model.cpu()  # its weights are drawn there; each Trainer takes it to its device and back
+        self._attach(model, own, val, n_classes)
         for k, layer in enumerate(model.stack):
             layer.reset_parameters(derive_generator(self.seed, "init", k))
         seen = train.survey()
@@ -146,18 +174,42 @@ class GreedyPretrainer:
         phases = {phase.name: phase for phase in self.plan(model)}
         try:
             results = self._fit_stages(model, phases, train, val)
+            if "head" in phases:
+                results.append(self._fit_head(model, phases["head"], own, val))
         finally:
             self.codes.close()
         model.requires_grad_(True)
         model.recipe, model.seed = self.finetune_recipe, self.seed
         if "finetune" in phases:
-            pixels = (train, val)
-            results.append(self._train(phases["finetune"], model, model.stack, lambda _: pixels))
+            results.append(self._train(phases["finetune"], model, model, lambda _: (own, val)))
         return results
+
+    def _attach(
+        self,
+        model: StackedAutoencoder,
+        own: TensorLoader,
+        val: TensorLoader,
+        n_classes: int | None,
+    ) -> None:
+        """Have the objective make its own parameters, and draw them."""
+        objective = model.objective
+        if n_classes is None:
+            labels = [loader.y for loader in (own, val) if loader.y is not None]
+            n_classes = max((int(y.max()) + 1 for y in labels if len(y)), default=0)
+        if objective.needs_labels and (own.y is None or val.y is None):
+            which = "training" if own.y is None else "validation"
+            remedy = "give labels, or choose another objective"
+            raise InputError("data", f"labels of the {which} samples", "none", remedy)
+        objective.attach(model.stack, n_classes)
+        if self.head is not None and self.head.epochs and not list(objective.parameters()):
+            found = f"{type(objective).__name__}, which has none"
+            remedy = "leave out head, or choose another objective"
+            raise InputError("head", "an objective with a head of its own", found, remedy)
+        objective.reset_parameters(derive_generator(self.seed, "init", "objective"))
 
     def plan(self, model: StackedAutoencoder) -> list[Phase]:
         """The phases that :meth:`fit` runs."""
-        return plan(model.sizes, self.stages, self.finetune_recipe)
+        return plan(model.sizes, self.stages, self.finetune_recipe, self.head)
 
     def _fit_stages(
         self,
@@ -169,12 +221,34 @@ class GreedyPretrainer:
         results, inputs = [], StageInputs(model.stack, self.codes, train, val)
         for k, recipe in enumerate(self.stages):
             stage = Stage(model.stack, k, recipe, self.seed, val)
-            stage.pixel_range = model.pixel_range
+            stage.pixel_range, stage.image_shape = model.pixel_range, model.image_shape
             if stage.phase in phases:
                 its = partial(self._inputs_of_stage, inputs, stage, train)
-                results.append(self._train(phases[stage.phase], stage, model.stack, its))
+                results.append(self._train(phases[stage.phase], stage, model, its))
         inputs.forget()
         return results
+
+    def _fit_head(
+        self, model: StackedAutoencoder, phase: Phase, own: TensorLoader, val: TensorLoader
+    ) -> PhaseResult:
+        """Train what the objective owns, on the codes of the whole stack, which stays as it is."""
+        assert self.head is not None
+        model.stack.requires_grad_(False)
+        model.stack.eval()
+        head = TrainingModule(
+            Stack(), model.stack, self.head, phase.name, self.seed, model.objective
+        )
+
+        def inputs(device: torch.device) -> tuple[TensorLoader, TensorLoader]:
+            codes = [
+                self.codes.hand_on(model.stack, loader, f"{phase.name}.{part}", device)
+                for part, loader in (("train", own), ("val", val))
+            ]
+            return codes[0], codes[1]
+
+        result = self._train(phase, head, model, inputs)
+        self.codes.forget(phase.name)
+        return result
 
     @staticmethod
     def _inputs_of_stage(
@@ -192,7 +266,7 @@ class GreedyPretrainer:
         self,
         phase: Phase,
         module: TrainingModule,
-        stack: Stack,
+        model: StackedAutoencoder,
         inputs: Callable[[torch.device], tuple[TensorLoader, TensorLoader]],
     ) -> PhaseResult:
         """Train one module with one fresh Trainer, unless it has been.
@@ -203,7 +277,7 @@ class GreedyPretrainer:
         check_trainer(trainer)
         check_callbacks(trainer.callbacks, phase.name)  # type: ignore[attr-defined]
         device = trainer.strategy.root_device
-        done = self.journal.recall(phase, module, stack)
+        done = self.journal.recall(phase, module, model)
         if done is not None:
             return done
         train, val = inputs(device)
@@ -224,9 +298,11 @@ class GreedyPretrainer:
                 weights_only=True,
             )
         seconds = started.seconds + time.perf_counter() - start
-        with placed(module, device):
-            net, seen = _to_check(module, stack, val)
-            health = check(net, phase.recipe, seen)
+        health = None
+        if phase.name != "head":  # which has no code of its own
+            with placed(module, device):
+                net, seen = _to_check(module, model.stack, val)
+                health = check(net, phase.recipe, seen, module.objective.reconstructs)
         best = _best_weights(trainer)
         result = PhaseResult(
             phase=phase,
@@ -234,10 +310,10 @@ class GreedyPretrainer:
             epochs=trainer.current_epoch,
             loss=_loss_that_goes_on(trainer, best, phase),
             checkpoint=None if best is None else best.best_model_path,
-            health=health.as_dict(),
-            warnings=health.warnings(phase.subject),
+            health={} if health is None else health.as_dict(),
+            warnings=[] if health is None else health.warnings(phase.subject),
         )
-        self.journal.note(result, module, stack)
+        self.journal.note(result, module, model)
         return result
 
 

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from sae import kinds
+from sae.augment.augmentation import Augmentation
 from sae.errors import InputError, check_choice, check_integer, check_number, error_prefix, show
 from sae.nets.layer import Autoencoder
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
+from sae.terms.term import Term
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "one_cycle", "cosine")
@@ -34,6 +37,10 @@ class Recipe:
         target: What is to be rebuilt. input: what the training is given, which are codes above the
             first stage. pixels: the image, through the frozen decoders below; it takes longer, and
             helps narrow stages. For the first stage and the fine-tuning both are the same.
+        terms: More penalties on the code, a list: {kind: l1, weight: 0.01}, or class_path and
+            init_args of your own; null for none.
+        augment: What is done to the samples at each step of the training, a mapping or a name, such
+            as shift; null for nothing. For the first stage and the fine-tuning, which see pixels.
 
     Raises:
         InputError: A value lies outside its range.
@@ -48,6 +55,8 @@ class Recipe:
     corruption: Corruption | None = None
     sparsity: Sparsity | None = None
     target: str = "input"
+    terms: list[Any] | None = None
+    augment: Any = None
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.epochs, 0, "give the number of passes over the data")
@@ -62,19 +71,42 @@ class Recipe:
         )
         if self.patience is not None:
             check_integer("patience", self.patience, 1, "give a number of epochs, or null")
+        if self.terms is not None:
+            if not isinstance(self.terms, (list, tuple)):
+                remedy = "write [{kind: l1, weight: 0.01}]"
+                raise InputError("terms", "a list of penalties", show(self.terms), remedy)
+            built = [
+                kinds.build(settings, "sae.terms", Term, f"terms[{k}]")
+                for k, settings in enumerate(self.terms)
+            ]
+            object.__setattr__(self, "terms", built)
+        if self.augment is not None:
+            augment = kinds.build(self.augment, "sae.augment", Augmentation, "augment")
+            object.__setattr__(self, "augment", augment)
 
-    def check_fits(self, net: Autoencoder, input_range: tuple[float, float]) -> None:
-        """Raise :class:`InputError` if the noise or the penalty is not defined on ``net``.
+    @property
+    def penalties(self) -> list[Term]:
+        """All penalties on the code."""
+        return [*([] if self.sparsity is None else [self.sparsity]), *(self.terms or [])]
+
+    def check_fits(
+        self, net: Autoencoder, input_range: tuple[float, float], above: bool = False
+    ) -> None:
+        """Raise :class:`InputError` if the noise or a penalty is not defined on ``net``.
 
         Args:
             net: What is to be trained.
             input_range: Least and greatest value of its inputs.
+            above: Whether these are codes of layers below.
         """
         if self.corruption is not None:
             with error_prefix("corruption"):
                 self.corruption.check_input(input_range)
-        if self.sparsity is not None:
-            self.sparsity.check_activation(net.activation)
+        for term in self.penalties:
+            term.check_fits(net)
+        if self.augment is not None and above:
+            remedy = "name it for the first stage alone, by pretrain.stages, or for finetune"
+            raise InputError("augment", "a training that sees pixels", "one on codes", remedy)
 
 
 @dataclass(frozen=True)

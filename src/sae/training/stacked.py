@@ -1,15 +1,15 @@
-"""The stacked autoencoder, fine-tuned as one to reconstruct its input."""
+"""The stacked autoencoder, fine-tuned as one to reconstruct, or for another objective."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
-from torchmetrics import MeanMetric, MeanSquaredError
-
+from sae import kinds
 from sae.errors import InputError
 from sae.nets.build import build_stack
 from sae.nets.stack import Stack
+from sae.objectives.objective import Objective
+from sae.objectives.reconstruct import Reconstruct
 from sae.training.module import TrainingModule
 from sae.training.recipe import Recipe
 
@@ -29,6 +29,11 @@ class StackedAutoencoder(TrainingModule):
         loss: mse (squared error per image) or bce (cross-entropy per image, from logits; needs a
             sigmoid output). Stages whose output unit is no sigmoid use mse.
         tied: The decoders use the encoders' weights, transposed.
+        input_shape: In place of sizes, with layers: the shape of an input, such as [28, 28].
+        layers: In place of sizes, layers of any kind, the lowest first: {kind: dense, units: 128},
+            or class_path and init_args of your own. What one does not say, the settings above do.
+        objective: What it is fine-tuned for, a mapping or a name, such as classify; null to
+            reconstruct.
 
     Raises:
         InputError: A value is unknown, or the values do not fit each other.
@@ -36,20 +41,22 @@ class StackedAutoencoder(TrainingModule):
 
     def __init__(
         self,
-        sizes: list[int],
+        sizes: list[int] | None = None,
         activation: str | list[str] = "sigmoid",
         linear_code: bool = False,
         output: str = "sigmoid",
         loss: str = "mse",
         tied: bool = False,
+        input_shape: list[int] | None = None,
+        layers: list[Any] | None = None,
+        objective: Any = None,
     ) -> None:
-        stack = build_stack(sizes, activation, linear_code, output, loss, tied)
-        super().__init__(stack, Stack(), Recipe(), phase="finetune", seed=0)
-        self.save_hyperparameters()
-        self.test_mse = MeanSquaredError()
-        self.test_activity = MeanMetric()
-        self.noisy_mse = MeanSquaredError()
-        self.restored_mse = MeanSquaredError()
+        stack = build_stack(sizes, activation, linear_code, output, loss, tied, input_shape, layers)
+        aim: Objective = Reconstruct()
+        if objective is not None:
+            aim = kinds.build(objective, "sae.objectives", Objective, "objective")
+        super().__init__(stack, Stack(), Recipe(), "finetune", seed=0, objective=aim)
+        self.save_hyperparameters(ignore=["objective"] if aim is objective else None)
 
     @property
     def stack(self) -> Stack:
@@ -60,57 +67,16 @@ class StackedAutoencoder(TrainingModule):
     @property
     def sizes(self) -> list[int]:
         """Units from the input to the code."""
-        return [self.stack[0].n_in, *(layer.n_code for layer in self.stack)]
-
-    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
-        """Squared error of the reconstruction of clean inputs; of corrupted ones, if trained so."""
-        x = batch[0]
-        share = self._share(x, batch_idx)
-        h = self.net.encode(x)
-        self.test_mse.update(self.net.decode(h)[: share.n], x[: share.n])
-        if self.recipe.sparsity is not None:
-            rho_hat = self.recipe.sparsity.activity(h, self.net.activation)
-            self.test_activity.update(rho_hat.mean(), share.n)
-        if self.recipe.corruption is not None:
-            x_tilde = self.corrupt(x, "test", batch_idx, 0, share=share)
-            self.noisy_mse.update(x_tilde[: share.n], x[: share.n])
-            self.restored_mse.update(self.net(x_tilde)[: share.n], x[: share.n])
-
-    def on_test_epoch_end(self) -> None:
-        """Log SSE per image, MSE per pixel and what the recipe's kind asks for."""
-        features, mse = self.net.n_features, self.test_mse.compute()
-        self.log_dict({"test/sse": mse * features, "test/mse": mse}, sync_dist=True)
-        self.test_mse.reset()
-        if self.recipe.sparsity is not None:
-            self.log("test/activity", self.test_activity.compute(), sync_dist=True)
-            self.test_activity.reset()
-        if self.recipe.corruption is not None:
-            noisy, restored = self.noisy_mse.compute(), self.restored_mse.compute()
-            sse = {"test/corrupted_sse": noisy, "test/denoised_sse": restored}
-            sse = {name: value * features for name, value in sse.items()}
-            self.log_dict(sse, sync_dist=True)
-            self.noisy_mse.reset()
-            self.restored_mse.reset()
-
-    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> dict[str, Tensor]:
-        """Codes of a batch, the squared error of each image, and the labels where there are any.
-
-        Returns:
-            ``code`` (batch, units), ``sse`` (batch,) and, with labels, ``label`` (batch,).
-        """
-        n = self._share(batch[0], batch_idx).n
-        x, *labelled = (part[:n] for part in batch)
-        code = self.net.encode(x)
-        sse = (self.net.decode(code) - x).square().sum(dim=1)
-        labels = {"label": labelled[0]} if labelled else {}
-        return {"code": code, "sse": sse, **labels}
+        return self.stack.sizes
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another network, in one sentence."""
         saved: Any = checkpoint.get("hyper_parameters")
         try:
-            same = [str(layer) for layer in build_stack(**saved)] == [str(x) for x in self.stack]
-        except (InputError, TypeError):
+            network = {key: value for key, value in saved.items() if key != "objective"}
+            same = [str(layer) for layer in build_stack(**network)] == [str(x) for x in self.stack]
+            same = same and saved.get("objective") == self.hparams.get("objective")
+        except (InputError, TypeError, AttributeError):
             same, saved = False, {}
         if not same:
             wanted = dict(self.hparams)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sae.data.loader import TensorLoader
 from sae.nets.stack import Stack
+from sae.objectives.reconstruct import Reconstruct
 from sae.training.module import TrainingModule
 from sae.training.recipe import Recipe
 
@@ -36,12 +37,7 @@ class Stage(TrainingModule):
     ) -> None:
         below = stack.below(index)
         below.requires_grad_(False).eval()
-        super().__init__(stack[index], below, recipe, phase=f"stage{index + 1}", seed=seed)
+        aim = Reconstruct(below, pixels=recipe.target == "pixels")
+        super().__init__(stack[index], below, recipe, f"stage{index + 1}", seed, aim)
         self.net.requires_grad_(True)
         self.val_images = val_images if index > 0 else None
-
-    def train(self, mode: bool = True) -> Stage:
-        """Set the mode of the layer; the layers below stay in eval mode."""
-        super().train(mode)
-        self.below.eval()
-        return self

@@ -19,6 +19,7 @@ from lightning.pytorch.plugins import MixedPrecision, Precision
 from lightning.pytorch.profilers import PassThroughProfiler, Profiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
+from sae.training.module import TrainingModule
 from sae.training.stacked import StackedAutoencoder
 from sae.training.stage import Stage
 
@@ -64,7 +65,7 @@ MOST_PRODUCTS = 2**31  # of a weight and an input, forward: some tenth of a seco
 # What is known to look at epochs only, and not to change how steps are taken. A subclass may do
 # either, so the types are compared exactly. Our callbacks say so in their own class body, by
 # ``looks_at_epochs_only``; a subclass does not inherit it.
-MODULES: tuple[type[LightningModule], ...] = (Stage, StackedAutoencoder)
+MODULES: tuple[type[LightningModule], ...] = (Stage, StackedAutoencoder, TrainingModule)
 CALLBACKS: tuple[type[Callback], ...] = (EarlyStopping, ModelSummary, TQDMProgressBar)
 
 
@@ -101,9 +102,9 @@ def steps_at_once(trainer: Trainer, module: LightningModule, batch_size: int) ->
     known = type(module) in MODULES and _is_unchanged(module)
     if not (untouched and known and all(_looks_at_epochs_only(each) for each in callbacks)):
         return 1
-    net = module.net
-    assert isinstance(net, torch.nn.Module)
-    products = batch_size * sum(parameter.numel() for parameter in net.parameters())
+    assert isinstance(module, TrainingModule)
+    own = sum(parameter.numel() for parameter in module.objective.parameters())
+    products = batch_size * max(1, module.net.multiply_adds() + own)
     return max(1, min(MOST_STEPS, MOST_PRODUCTS // products))
 
 

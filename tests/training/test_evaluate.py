@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from helpers import tiny_data, tiny_model
 
-from sae.look.evaluate import compare, knn_accuracy
+from sae.look.knn import knn_accuracy
 from sae.look.pca import fit_pca, pca_sse
+from sae.training.evaluate import compare
 
 
 def test_nearest_neighbours_by_hand():

@@ -1,0 +1,1 @@
+"""What the training makes of its samples, a little different at each step."""

@@ -1,0 +1,150 @@
+"""Kinds that are one file each: found by the name of the file, or by the path of a class.
+
+In a config a kind is a mapping. ``{kind: l1, weight: 0.01}`` names a file of ours and its options;
+``{class_path: my_package.MyTerm, init_args: {weight: 0.01}}`` a class of anybody's, as elsewhere in
+the YAML. A lone word is a kind without options. There is no list of kinds: a new file is one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sae.errors import InputError, error_prefix, show
+
+T = TypeVar("T")
+
+
+def names(room: str, base: type) -> list[str]:
+    """The kinds of ours in a room.
+
+    Args:
+        room: A package, such as ``sae.terms``.
+        base: What each is a subclass of.
+    """
+    package = importlib.import_module(room)
+    modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    return [name for name in modules if _in_file(f"{room}.{name}", base) is not None]
+
+
+def find(name: str, room: str, base: type[T], key: str) -> type[T]:
+    """The class that a word means.
+
+    Args:
+        name: A kind of ours, or the import path of a class.
+        room: Where ours lie.
+        base: What it must be a subclass of.
+        key: The option it stands in, for messages.
+
+    Raises:
+        InputError: There is none, or it is something else.
+    """
+    if "." in name:
+        return _imported(name, base, key)
+    ours = names(room, base)
+    if name not in ours:
+        near = difflib.get_close_matches(name, ours, n=1)
+        remedy = f"did you mean {near[0]}?" if near else "or name the import path of your own class"
+        raise InputError(key, f"one of {', '.join(ours)}", show(name), remedy)
+    kind = _in_file(f"{room}.{name}", base)
+    assert kind is not None
+    return kind
+
+
+def build(settings: Any, room: str, base: type[T], key: str, *given: Any, **also: Any) -> T:
+    """What a config describes.
+
+    Args:
+        settings: A mapping or a word, as above; an instance passes as it is.
+        room: Where our kinds lie.
+        base: What it must be.
+        key: The option it stands in, for messages.
+        given: Arguments that the caller has, by place.
+        also: Arguments that the caller has, by name: options may not give them anew.
+
+    Raises:
+        InputError: It is no such description, there is no such kind, or an option is wrong.
+    """
+    if isinstance(settings, base):
+        return settings
+    name, options = _read(settings, key)
+    kind = find(name, room, base, key)
+    own = _options(kind, len(given), also)
+    for option in options:
+        if option not in own:
+            near = difflib.get_close_matches(str(option), own, n=1)
+            has = f"one of {', '.join(own)}" if own else "no options"
+            remedy = f"did you mean {near[0]}?" if near else "mend the name or take it out"
+            raise InputError(f"{key}.{option}", f"{has} for {name}", "this name", remedy)
+    missing = [n for n, needed in own.items() if needed and n not in options]
+    if missing:
+        found = "none"
+        raise InputError(f"{key}.{missing[0]}", f"a value for {name}", found, "set it too")
+    with error_prefix(key):
+        return kind(*given, **also, **options)
+
+
+def name_of(settings: Any, key: str) -> str:
+    """The word in a description that names its kind."""
+    return _read(settings, key)[0]
+
+
+def with_defaults(settings: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """A description with values for the options that it leaves out."""
+    name, options = _read(settings, "kind")
+    options = {**defaults, **options}
+    return {"class_path": name, "init_args": options} if "." in name else {"kind": name, **options}
+
+
+def _read(settings: Any, key: str) -> tuple[str, dict[str, Any]]:
+    """Name and options."""
+    if isinstance(settings, str):
+        return settings, {}
+    if isinstance(settings, Mapping):
+        options = {str(name): value for name, value in settings.items()}
+        if isinstance(options.get("class_path"), str):
+            init = options.get("init_args") or {}
+            if isinstance(init, Mapping) and set(options) <= {"class_path", "init_args"}:
+                return options["class_path"], dict(init)
+        elif isinstance(options.get("kind"), str):
+            return str(options.pop("kind")), options
+    expected = "{kind: NAME, option: value} or {class_path: PATH, init_args: {option: value}}"
+    raise InputError(key, expected, show(settings), "write one of these")
+
+
+def _options(kind: type, n_given: int, also: Mapping[str, Any]) -> dict[str, bool]:
+    """Names of the options of a class, and whether each must be given."""
+    parameters = list(inspect.signature(kind).parameters.values())[n_given:]
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return {p.name: p.default is p.empty for p in named if p.name not in also}
+
+
+def _in_file(module: str, base: type) -> type | None:
+    """The public subclass of ``base`` that is defined in a module; the first where it has more."""
+    for found in vars(importlib.import_module(module)).values():
+        ours = inspect.isclass(found) and issubclass(found, base) and found is not base
+        if ours and found.__module__ == module and not found.__name__.startswith("_"):
+            return None if inspect.isabstract(found) else found
+    return None
+
+
+def _imported(path: str, base: type[T], key: str) -> type[T]:
+    module, _, name = path.rpartition(".")
+    if str(Path.cwd()) not in sys.path:  # a user's own module lies beside the config
+        sys.path.append(str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        what = " ".join(str(error).split())
+        remedy = "mend the path; a module is looked for in the current folder and on PYTHONPATH"
+        raise InputError(key, f"a class at {show(path)}", f"none ({what})", remedy) from None
+    if not (inspect.isclass(found) and issubclass(found, base)) or inspect.isabstract(found):
+        remedy = f"derive it from {base.__module__}.{base.__name__} and define what that asks for"
+        raise InputError(key, f"a kind of {base.__name__}", show(path), remedy)
+    return found

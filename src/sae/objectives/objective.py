@@ -1,0 +1,123 @@
+"""What a training minimises: the base of every kind of objective."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sae.batch import Batch
+from sae.figure import Figures
+from sae.nets.layer import Autoencoder, Code
+from sae.place import Place
+
+
+class Objective(nn.Module, ABC):
+    """What the stack is fine-tuned for. A kind is one file; its arguments are its options.
+
+    It may own parameters, such as a head: they are trained, saved, verified and resumed with the
+    network's. All that is random in it is drawn from the place of the step, so a step is a function
+    of its batch and its place.
+
+    Attributes:
+        part: What its loss is called where penalties are added to it.
+        lr_factor: Learning rate of its own parameters, as a multiple of that of the network.
+        needs_labels: Whether it trains on labelled samples alone.
+        reconstructs: Whether it trains the decoders. Where it does not, nothing is said or drawn of
+            reconstructions.
+    """
+
+    part: ClassVar[str] = "objective"
+    lr_factor: float = 1.0
+    needs_labels: ClassVar[bool] = False
+    reconstructs: ClassVar[bool] = True
+
+    def attach(self, net: Autoencoder, n_classes: int) -> None:
+        """Make the parameters that fit a network; called before the weights are drawn or read.
+
+        Args:
+            net: The stack.
+            n_classes: Classes among the labels of the data; 0 where there are none.
+
+        Raises:
+            InputError: The data or the network do not suit it.
+        """
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw new weights from ``generator``."""
+
+    def trained(self, net: Autoencoder) -> list[nn.Parameter]:
+        """The parameters of ``net`` that its loss depends on; the others are left alone."""
+        return list(net.parameters()) if self.reconstructs else net.encoder_parameters()
+
+    def prepare(self, batch: Batch, place: Place) -> Batch:
+        """The batch as the network is to see it, in training, validation and test."""
+        return batch
+
+    def code(self, net: Autoencoder, x: Tensor, place: Place) -> Code:
+        """The code of a training batch, for whoever drops some of the units on the way.
+
+        Args:
+            net: What encodes.
+            x: Inputs, (batch, n_in), corrupted or not.
+            place: Where in the run.
+        """
+        return net.code_for_training(x, place)
+
+    @abstractmethod
+    def losses(self, net: Autoencoder, h: Tensor, batch: Batch, place: Place) -> dict[str, Tensor]:
+        """What is minimised, in training and in validation.
+
+        Args:
+            net: What encodes and decodes.
+            h: The code of the batch as in training, (batch, units).
+            batch: The clean samples.
+            place: Where in the run.
+
+        Returns:
+            ``loss``, a scalar, the mean over the batch; whatever else is to be logged beside it.
+        """
+
+    @abstractmethod
+    def measure(
+        self,
+        net: Autoencoder,
+        h: Tensor,
+        batch: Batch,
+        place: Place,
+        losses: dict[str, Tensor] | None,
+    ) -> dict[str, Tensor]:
+        """Figures of clean samples, in validation and test: means over the batch.
+
+        Args:
+            net: What encodes and decodes, in eval mode.
+            h: The code of the clean batch, (batch, units).
+            batch: The samples.
+            place: Where in the run.
+            losses: Those of :meth:`losses` on this very code, where they are known.
+
+        Returns:
+            Means of any shape. Single numbers are logged, larger ones kept for pictures.
+        """
+
+    def restored(self, net: Autoencoder, x_tilde: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """In a test, figures of corrupted samples ``x_tilde``: means over the batch."""
+        return {}
+
+    def finish(self, net: Autoencoder, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        """In a test, figures that follow from the means over all samples, with those that stay."""
+        return means
+
+    def figures(self) -> Figures:
+        """How those that are single numbers are called, in the order in which they are shown."""
+        return {}
+
+    def unit(self, net: Autoencoder) -> str:
+        """What the loss is counted in."""
+        return "loss per sample"
+
+    def predict(self, net: Autoencoder, batch: Batch) -> dict[str, Tensor]:
+        """What ``predict`` writes of each sample beside its code, (batch,) each."""
+        return {}

@@ -1,0 +1,93 @@
+"""To rebuild the input: what an autoencoder is trained for, a stage as well as the stack."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from sae.batch import Batch
+from sae.figure import Figure, Figures
+from sae.nets.layer import Autoencoder
+from sae.nets.losses import squared_error
+from sae.nets.stack import Stack
+from sae.objectives.objective import Objective
+from sae.place import Place
+
+
+class Reconstruct(Objective):
+    """Bring x^ = decode(h) close to the clean x, by the loss of the network: SSE or cross-entropy.
+
+    Args:
+        below: Frozen layers between the pixels and the network that is trained; None for a stack.
+        pixels: Whether the images are to be rebuilt, through the frozen decoders below, and not
+            the codes that the network is given.
+    """
+
+    part = "reconstruction"
+
+    def __init__(self, below: Stack | None = None, pixels: bool = False) -> None:
+        super().__init__()
+        # Not registered: the module of the phase has it already.
+        self._below = (below if below is not None else Stack(),)
+        self.pixels = pixels and len(self.below) > 0
+
+    @property
+    def below(self) -> Stack:
+        """The frozen layers below."""
+        return self._below[0]
+
+    def losses(self, net: Autoencoder, h: Tensor, batch: Batch, place: Place) -> dict[str, Tensor]:
+        """The reconstruction loss per image, or per code."""
+        return {"loss": self._loss(net, h, batch)}
+
+    def _loss(self, net: Autoencoder, h: Tensor, batch: Batch) -> Tensor:
+        if not self.pixels:
+            return net.reconstruction_loss(h, batch.x)
+        assert batch.images is not None
+        return self.below.reconstruction_loss(net.decode(h), batch.images)
+
+    def measure(
+        self,
+        net: Autoencoder,
+        h: Tensor,
+        batch: Batch,
+        place: Place,
+        losses: dict[str, Tensor] | None,
+    ) -> dict[str, Tensor]:
+        """``sse`` of the clean inputs, and ``image_sse``, that in pixels, through all layers."""
+        if losses is not None and net.loss == "mse" and not self.pixels:
+            sse = losses["loss"]
+        else:
+            sse = squared_error(net.decode(h), batch.x)
+        image_sse = sse
+        if batch.images is not None:
+            image_sse = squared_error(self.below.decode(net.decode(h)), batch.images)
+        return {"sse": sse, "image_sse": image_sse}
+
+    def restored(self, net: Autoencoder, x_tilde: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """SSE of the corrupted samples themselves, and of what is made of them."""
+        return {
+            "corrupted_sse": squared_error(x_tilde, batch.x),
+            "denoised_sse": squared_error(net(x_tilde), batch.x),
+        }
+
+    def finish(self, net: Autoencoder, means: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add ``mse``, per pixel."""
+        return {**means, "mse": means["sse"] / net.n_in}
+
+    def figures(self) -> Figures:
+        """SSE and MSE."""
+        return {
+            "sse": Figure("{part} SSE per image"),
+            "mse": Figure("{part} MSE per pixel", "{:.5f}"),
+            "corrupted_sse": Figure("SSE of the corrupted {part} images", better=""),
+            "denoised_sse": Figure("SSE of their restorations"),
+        }
+
+    def unit(self, net: Autoencoder) -> str:
+        """SSE or nats."""
+        loss = self.below.loss if self.pixels else net.loss
+        return f"{'nats' if loss == 'bce' else 'SSE'} per image"
+
+    def predict(self, net: Autoencoder, batch: Batch) -> dict[str, Tensor]:
+        """``sse``, the squared error of each sample."""
+        return {"sse": (net(batch.x) - batch.x).square().sum(dim=1)}

@@ -1,0 +1,93 @@
+"""How good a code is, beside what PCA does with as many numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+from lightning import Trainer
+
+from sae.data import ImageDataModule
+from sae.data.encode import encoded
+from sae.devices import placed
+from sae.figure import Figure, Measured
+from sae.look.knn import MOST_ASKED, MOST_COMPARED, knn_accuracy, to_compare
+from sae.look.pca import PCA, fit_pca, pca_sse
+from sae.training.stacked import StackedAutoencoder
+
+
+def figures_on_test(
+    trainer: Trainer,
+    model: StackedAutoencoder,
+    data: ImageDataModule,
+    checkpoint: str | None = None,
+    pca: PCA | None = None,
+) -> dict[str, Measured]:
+    """All figures on the official test images. Nothing is chosen by them.
+
+    Args:
+        trainer: A fresh Trainer.
+        model: The finished stack.
+        data: Its data, set up.
+        checkpoint: Where its weights come from; None takes those it has.
+        pca: That of :func:`fit_pca`, where it is there already.
+
+    Returns:
+        By name, those of the objective, of penalties and noise, and what :func:`compare` adds; the
+        latter on the main process only.
+    """
+    loader = data.test_dataloader()
+    logged = trainer.test(model, loader, ckpt_path=checkpoint, verbose=False, weights_only=True)[0]
+    figures = {
+        name: Measured(figure, logged[f"test/{name}"])
+        for name, figure in model.figures().items()
+        if f"test/{name}" in logged
+    }
+    if trainer.is_global_zero:
+        with placed(model, trainer.strategy.root_device):
+            figures |= compare(model, data, pca)
+    trainer.strategy.barrier()
+    return figures
+
+
+def figures_on_validation(
+    trainer: Trainer,
+    model: StackedAutoencoder,
+    data: ImageDataModule,
+    checkpoint: str | None = None,
+) -> dict[str, Measured]:
+    """The model's own figures on the validation images; arguments as in :func:`figures_on_test`."""
+    loader = data.val_dataloader()
+    trainer.validate(model, loader, ckpt_path=checkpoint, verbose=False, weights_only=True)
+    logged = trainer.callback_metrics
+    return {
+        name: Measured(figure, float(logged[f"{model.phase}/val/{name}"]), "validation")
+        for name, figure in model.objective.figures().items()
+        if f"{model.phase}/val/{name}" in logged
+    }
+
+
+def compare(
+    model: StackedAutoencoder, data: ImageDataModule, pca: PCA | None = None
+) -> dict[str, Measured]:
+    """Figures on the test images that need the training images too.
+
+    Returns:
+        ``pca_sse``, SSE per image of PCA with as many components as the code has units, where the
+        model reconstructs; and ``knn_accuracy``, percent, of 5-NN from training codes to test
+        codes, where there are labels.
+    """
+    train, test = data.train_dataloader(), data.test_dataloader()
+    size, found = model.sizes[-1], {}
+    if model.objective.reconstructs:
+        pca = fit_pca(to_compare(train), size) if pca is None else pca
+        figure = Figure(f"PCA-{size}, {{part}} SSE per image")
+        found["pca_sse"] = Measured(figure, pca_sse(pca, test.whole(), size))
+    some = [data.labelled_dataloader().sample(MOST_COMPARED), test.sample(MOST_ASKED)]
+    labels = [loader.y for loader in some]
+    if labels[0] is not None and labels[1] is not None:
+        codes = [
+            np.concatenate([h.numpy() for _, _, h in encoded(model.net, loader)]) for loader in some
+        ]
+        accuracy = knn_accuracy(codes[0], labels[0].numpy(), codes[1], labels[1].numpy())
+        figure = Figure("5-NN accuracy on codes, train→{part}", "{:.1f} %", "higher")
+        found["knn_accuracy"] = Measured(figure, accuracy)
+    return found

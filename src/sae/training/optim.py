@@ -1,0 +1,66 @@
+"""The optimiser and the schedule of a recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+
+from sae.data.loader import TensorLoader
+from sae.training.recipe import Recipe
+
+Groups = Sequence[tuple[Sequence[nn.Parameter], float]]
+
+
+def optimizer(groups: Groups, recipe: Recipe, trainer: Trainer | None) -> Optimizer:
+    """The optimiser of a recipe.
+
+    Args:
+        groups: Parameters, and what their learning rate is of the recipe's.
+        recipe: How they are trained.
+        trainer: Who trains them, where that is known.
+    """
+    found: list[dict[str, Any]] = [
+        {"params": list(parameters), "lr": recipe.lr * factor} for parameters, factor in groups
+    ]
+    if recipe.optimizer == "sgd":
+        return SGD(found, recipe.lr, momentum=0.9, weight_decay=recipe.weight_decay)
+    # Fused Adam: one kernel for all parameters instead of a dozen small ones for each. It does
+    # not go together with gradient clipping under mixed precision.
+    clips = trainer is not None and bool(trainer.gradient_clip_val)
+    devices = {p.device.type for group in found for p in group["params"]}
+    kind = Adam if recipe.optimizer == "adam" else AdamW
+    fused = not clips and devices <= {"cpu", "cuda"}
+    return kind(found, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+
+
+def schedule(optimizer: Optimizer, recipe: Recipe, trainer: Trainer) -> LRScheduler | None:
+    """The schedule of a recipe, a step of the optimiser at a time; None where it is constant."""
+    if recipe.schedule == "constant":
+        return None
+    steps = n_steps(trainer)
+    if recipe.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, T_max=steps)
+    highest = [group["lr"] for group in optimizer.param_groups]
+    return OneCycleLR(optimizer, highest, total_steps=steps, cycle_momentum=False)
+
+
+def n_steps(trainer: Trainer) -> int:
+    """Steps of the optimiser in the whole training."""
+    steps = max(1, int(trainer.estimated_stepping_batches))
+    epochs = range(trainer.max_epochs or 1)
+    loader = trainer.train_dataloader
+    if isinstance(loader, TensorLoader) and loader.burst > 1:  # those were bursts
+        steps = loader.n_batches * len(epochs)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set from afar
+        if isinstance(callback, GradientAccumulationScheduler):  # the Trainer knows its first
+            batches = trainer.num_training_batches
+            each = (callback.get_accumulate_grad_batches(epoch) for epoch in epochs)
+            steps = sum(math.ceil(batches / n) for n in each)
+    return steps
