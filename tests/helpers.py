@@ -82,6 +82,21 @@ def corrupted(module, x, *where: int | str):
     return module.corrupt(x, place_of(module, x, *where))
 
 
+def metrics_of(rows: list[str]) -> dict[tuple[str, int], dict[str, float]]:
+    """What is read of metrics.csv: of rows such as ``stage1,0,5,4,4``, with three figures.
+
+    The figures are the losses of training and validation, and the error in pixels; one that is left
+    out was not measured.
+    """
+    found = {}
+    for row in rows:
+        phase, epoch, *values = row.split(",")
+        names = ("train/loss", "val/loss", "val/image_sse")
+        pairs = zip(names, values, strict=True)
+        found[phase, int(epoch)] = {name: float(value) for name, value in pairs if value}
+    return found
+
+
 def as_process(patch, rank: int, world: int) -> None:
     """Have loaders take this process for number ``rank`` of ``world``, with no other in sight."""
     patch.setattr(dist, "is_initialized", lambda: True)
