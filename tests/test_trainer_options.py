@@ -24,25 +24,16 @@ from sae.trainer_options import _LEFT_ALONE, check_trainer_options
 FEW = ["--data.batch_size", "500", "--pictures_every", "-1"]
 # Options that are tried together, with a value that is not the default.
 TOGETHER = {
-    "benchmark": "true",
-    "detect_anomaly": "true",
-    "deterministic": "true",
-    "devices": "1",
-    "enable_autolog_hparams": "false",
-    "enable_progress_bar": "false",
+    **dict.fromkeys(("benchmark", "detect_anomaly", "deterministic", "sync_batchnorm"), "true"),
+    **dict.fromkeys(("enable_autolog_hparams", "enable_progress_bar", "inference_mode"), "false"),
+    **dict.fromkeys((f"limit_{part}_batches" for part in ("val", "test", "predict")), "1"),
+    **dict.fromkeys(("devices", "num_nodes", "num_sanity_val_steps"), "1"),
+    "reload_dataloaders_every_n_epochs": "1",
+    "limit_train_batches": "2",
     "gradient_clip_algorithm": "value",
     "gradient_clip_val": "0.5",
-    "inference_mode": "false",
-    "limit_predict_batches": "1",
-    "limit_test_batches": "1",
-    "limit_train_batches": "2",
-    "limit_val_batches": "1",
-    "num_nodes": "1",
-    "num_sanity_val_steps": "1",
     "precision": "bf16-mixed",
-    "reload_dataloaders_every_n_epochs": "1",
     "strategy": json.dumps({"class_path": "lightning.pytorch.strategies.DDPStrategy"}),
-    "sync_batchnorm": "true",
 }
 # Those that have tests of their own, here or elsewhere.
 ALONE = {
@@ -53,19 +44,14 @@ ALONE = {
 }
 UNWRITABLE = "expected options that can be written down, to run them again"
 WRONG = {
+    **dict.fromkeys(("max_epochs", "max_steps", "min_epochs", "min_steps"), "3"),
     "barebones": "true",
-    "max_epochs": "3",
-    "max_steps": "5",
     "max_time": "00:00:10:00",
-    "min_epochs": "1",
-    "min_steps": "1",
     "model_registry": "mine",
     "overfit_batches": "2",
     "use_distributed_sampler": "false",
     "val_check_interval": "0.5",
 }
-
-
 CPU = torch.device("cpu")
 
 

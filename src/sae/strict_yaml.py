@@ -36,16 +36,12 @@ def load(text: str, path: str = "") -> Any:
         if node is not None:
             _check(node, iter(range(_MOST_NODES)))
         return jsonargparse.get_loader("yaml")(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+    # A ValueError comes of what looks like a number to PyYAML and is none, such as 0x_.
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}{f' of {path}' if path else ''}" if mark else ""
-        raise yaml.YAMLError(f"{error.problem or error.context}{where}") from None
-    except yaml.reader.ReaderError as error:
-        raise yaml.YAMLError(f"the character {chr(error.character)!r}") from None
-    except RecursionError:
-        raise yaml.YAMLError(f"more than {_MOST_DEPTH} levels") from None
-    except ValueError as error:  # what looks like a number to PyYAML and is none, such as 0x_
-        raise yaml.YAMLError(str(error)) from None
+        what = getattr(error, "problem", None) or str(error).split("\n")[0]
+        raise yaml.YAMLError(f"{what}{where}") from None
 
 
 def _check(node: yaml.Node, left: Iterator[int], depth: int = 0) -> None:
@@ -63,7 +59,7 @@ def _check(node: yaml.Node, left: Iterator[int], depth: int = 0) -> None:
                 if key.value in names:
                     found, mark = f"{key.value!r} twice", key.start_mark
                 names.add(key.value)
-    elif "\0" in node.value or not is_text(node.value):
+    elif not is_text(node.value):
         found = "a NUL or half a character"
     elif too_long_a_number(node.value):
         found = f"a number of {len(node.value)} digits"
@@ -79,12 +75,8 @@ def too_long_a_number(text: str) -> bool:
 
 
 def is_text(text: str) -> bool:
-    """Whether UTF-8 can write it: half a character (a surrogate) is no text."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    """Whether a file and a path can hold it: not with a NUL or half a character (a surrogate)."""
+    return re.search("[\0\ud800-\udfff]", text) is None
 
 
 jsonargparse.set_loader(MODE, load, (yaml.YAMLError,))

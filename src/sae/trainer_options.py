@@ -93,8 +93,8 @@ def _check_effects(options: Any) -> None:
     if clip is not None:
         check_number("trainer.gradient_clip_val", clip, 0.0, float("inf"), _REMEDY)
     elif options.get("gradient_clip_algorithm") is not None:
-        expected, found = "a gradient_clip_val with an algorithm", "none, so nothing is clipped"
-        raise InputError("trainer.gradient_clip_val", expected, found, "give one, such as 1.0")
+        expected, found = "a gradient_clip_val beside it", "none, so nothing is clipped"
+        raise InputError("trainer.gradient_clip_algorithm", expected, found, "give 1.0, say")
     if log is not None:
         check_integer("trainer.log_every_n_steps", log, 0, _REMEDY)
         if log and options.get("logger") is False:

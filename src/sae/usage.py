@@ -39,6 +39,26 @@ _EXAMPLES = {
     "corruption": "write {kind: masking, level: 0.3}",
     "sparsity": "write {rho: 0.05, weight: 1}",
 }
+# The reason -> what was expected, and what to do.
+_EVERY_DAY = [
+    (
+        r"invalid choice: '(?P<found>.*)' \(choose|\"subcommand\" to be one of",
+        "one of fit, validate, test, predict, report",
+        "run for example `python cli.py fit --config configs/stacked.yaml`",
+    ),
+    (
+        r"arguments are required: (?P<names>.+)|^expected one argument",
+        "a value",
+        "set it, for example by --config configs/stacked.yaml, or see --help",
+    ),
+    (
+        r"(?:File does not exist|Path is not a file|File is not readable): '(?P<found>.+)'",
+        "a file that can be read",
+        "mend the path; the ready-made ones lie in configs/",
+    ),
+]
+_UNKNOWN = r"^unrecognized arguments: -*([^\s=]+)|[Oo]ption '(.+?)'(?: is not accepted|$)"
+_TYPE = r"Expected an? (?:<class ')?([\w.]+(?:\[.*?\])?)(?:'>)?(?:\. Got value: .*)?$"
 
 
 class OneSentenceParser(LightningArgumentParser):
@@ -64,7 +84,7 @@ def check_words(words: Sequence[str]) -> None:
         name, _, value = word.partition("=")
         option = name if name.startswith("-") else before if "=" not in before else "command"
         key = _plain(option.lstrip("-"))
-        if "\0" in word or not strict_yaml.is_text(word):
+        if not strict_yaml.is_text(word):
             raise InputError(key, "text in UTF-8", show(word), "mend the word")
         if strict_yaml.too_long_a_number(value or word):
             raise InputError(key, "a smaller number", show(value or word), "mend the number")
@@ -79,16 +99,20 @@ def one_sentence(message: str, options: Iterable[str] = ()) -> str:
     """
     message = re.sub(r"NestedArg\(key='.*?', val='?(.*?)'?\)", r"\1", message)
     key, reasons = _key(message), _innermost(message)
-    for pattern, answer in _EVERY_DAY:
+    for pattern, expected, remedy in _EVERY_DAY:
         if match := re.search(pattern, reasons[0]):
-            return str(answer(key, match))
+            groups = match.groupdict()
+            names = re.sub(r"\b(fit|validate|test|predict)\.", "", groups.get("names") or "")
+            at_fault = ".".join(filter(None, [key, names])) or "command"
+            found = show(groups["found"]) if groups.get("found") else "none"
+            return str(InputError(at_fault, expected, found, remedy))
     if match := re.search(_UNKNOWN, reasons[0]):
         return str(_unknown(message, key, match[1] or match[2], options))
     example = _EXAMPLES.get(key.rpartition(".")[2])
-    types = [re.match(_TYPE, reason) for reason in reasons]
-    if all(types):
+    types = [match[1] for match in (re.match(_TYPE, reason) for reason in reasons) if match]
+    if len(types) == len(reasons):
         return str(_wrong_type(message, key, types, example or "mend the value"))
-    reason = next(reason for reason, kind in zip(reasons, types, strict=True) if not kind)
+    reason = next(reason for reason in reasons if not re.match(_TYPE, reason))
     key = key or ("command" if "argument" in reason else "config")
     found = f"a mistake ({reason[:200]})"
     return str(InputError(key, "valid input", found, example or "mend it, or see --help"))
@@ -131,38 +155,10 @@ def _unknown(message: str, key: str, name: str, options: Iterable[str]) -> Input
     return InputError(_plain(name), "the name of an option", found, remedy)
 
 
-def _wrong_type(
-    message: str, key: str, types: Iterable[re.Match[str] | None], remedy: str
-) -> InputError:
-    found = re.search(r"Got value: (.*)|Given value: ?(.*)", message)
-    kinds = dict.fromkeys(match[1] for match in types if match and match[1] != "NoneType")
+def _wrong_type(message: str, key: str, types: Iterable[str], remedy: str) -> InputError:
+    kinds = dict.fromkeys(kind for kind in types if kind != "NoneType")
     expected = " or ".join(TYPES.get(kind, kind) for kind in kinds)
     expected = re.sub(r"typing\.Literal\[(.*?)\]", r"one of \1", expected)
+    found = re.search(r"Got value: (.*)|Given value: ?(.*)", message)
     value = show(found[1] or found[2] or "") if found else "something else"
     return InputError(key, expected, value, remedy)
-
-
-def _no_verb(key: str, match: re.Match[str]) -> InputError:
-    found = show(match[1].strip("'")) if match[1] else "none"
-    remedy = "run for example `python cli.py fit --config configs/stacked.yaml`"
-    return InputError("command", "one of fit, validate, test, predict, report", found, remedy)
-
-
-def _no_value(key: str, match: re.Match[str]) -> InputError:
-    names = re.sub(r"\b(fit|validate|test|predict)\.", "", match[1] or "")
-    remedy = "set it, for example by --config configs/stacked.yaml, or see --help"
-    return InputError(".".join(filter(None, [key, names])), "a value", "none", remedy)
-
-
-def _no_file(key: str, match: re.Match[str]) -> InputError:
-    remedy = "mend the path; the ready-made ones lie in configs/"
-    return InputError(key, "a file", f"none at {show(match[1])}", remedy)
-
-
-_UNKNOWN = r"^unrecognized arguments: -*([^\s=]+)|[Oo]ption '(.+?)'(?: is not accepted|$)"
-_TYPE = r"Expected an? (?:<class ')?([\w.]+(?:\[.*?\])?)(?:'>)?(?:\. Got value: .*)?$"
-_EVERY_DAY: list[tuple[str, Any]] = [
-    (r"invalid choice: (.*) \(choose|\"subcommand\" to be one of", _no_verb),
-    (r"arguments are required: (.+)|^expected one argument", _no_value),
-    (r"(?:File does not exist|Path is not a file|File is not readable): '(.+)'", _no_file),
-]
