@@ -49,7 +49,7 @@ _EVERY_DAY = [
     (
         r"arguments are required: (?P<names>.+)|^expected one argument",
         "a value",
-        "set it, for example by --config configs/stacked.yaml, or see --help",
+        "set it, or see --help; the files in configs/ have all that fit needs",
     ),
     (
         r"(?:File does not exist|Path is not a file|File is not readable): '(?P<found>.+)'",
@@ -149,7 +149,7 @@ def _unknown(message: str, key: str, name: str, options: Iterable[str]) -> Input
     group = f"{name.rpartition('.')[0]}."
     start = group if any(each.startswith(group) for each in known) else ""
     rests = [each.removeprefix(start) for each in known if each.startswith(start) and each != name]
-    near = difflib.get_close_matches(name.removeprefix(start), rests, n=1, cutoff=0.7)
+    near = difflib.get_close_matches(name.removeprefix(start), rests, n=1, cutoff=0.65)
     remedy = f"perhaps {start}{near[0]} is meant" if near else "see --help for the names"
     found = "one that does not exist"
     return InputError(_plain(name), "the name of an option", found, remedy)
