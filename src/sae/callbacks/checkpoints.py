@@ -15,8 +15,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from sae.run.checkpoints import read_checkpoint
 
 
-def phase_checkpoints(folder: Path, monitor: str) -> tuple[Callback, Callback]:
+def phase_checkpoints(folder: Path, monitor: str | None) -> tuple[Callback, Callback]:
     """``best.ckpt``, of the lowest ``monitor``, and ``last.ckpt``, after every epoch.
+
+    Without a monitor ``best.ckpt`` is that of the last epoch: the one that goes on.
 
     The best comes first of all callbacks, the last after all others: it then says truly which is
     the best, and what state the others are in. If a run is broken off between the two, the epoch

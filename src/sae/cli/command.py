@@ -228,7 +228,6 @@ class SAECLI(OptionsCLI):
         """A checkpoint that fits the model, and the data its run trained on."""
         check_is_file(ckpt_path)
         data = self._load_data()
-        self.model.objective.attach(self.model.stack, data.n_classes)
         checkpoint = load_checkpoint(ckpt_path, self.model)
         check_same_data(checkpoint, data.name)
         return checkpoint, data
@@ -238,8 +237,8 @@ class SAECLI(OptionsCLI):
 
     @rank_zero_only
     def _print_figures(self, data: ImageDataModule, figures: Mapping[str, Measured]) -> None:
-        sizes = self.model.sizes
-        heading = summary.heading(data.description, sizes, self.seed)
+        network = self.model.objective.path(self.model.sizes)
+        heading = summary.heading(data.description, network, self.seed)
         print(summary.table(heading, figures), flush=True)
 
 

@@ -71,7 +71,7 @@ PENALISED = tuple(
     for name in ("reconstruction", "sparsity", "activity")
 )
 _KEY = "trainer.callbacks"
-_OF_A_PHASE = re.compile(r"(stage[0-9]+|finetune)/(.+)")
+_OF_A_PHASE = re.compile(r"(stage[0-9]+|head|finetune)/(.+)")
 _OURS = ("best", "last")
 
 
