@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from sae.pictures import (
     activity,
     codes,
+    confusion,
     denoising,
     features,
     interpolation,
@@ -57,5 +58,6 @@ OF_THE_STACK = (
     Picture("first_layer", features.of_first_layer, features.draw),
     Picture("plane", plane.numbers, plane.draw),
     Picture("interpolation", interpolation.numbers, interpolation.draw),
+    Picture("confusion", confusion.numbers, confusion.draw),
     Picture("neighbours", neighbours.numbers, neighbours.draw),
 )

@@ -17,5 +17,7 @@ CAPTIONS = {
     "plane": "The decoder's answer at each place of the plane of codes, and images at their codes.",
     "interpolation": "From one image to another: along the line between their codes, and by plain "
     "cross-fading.",
+    "confusion": "Of a classifier: how many validation samples of each class are taken for which, "
+    "coloured where it is wrong, and the mistakes that it is surest of.",
     "neighbours": "What lies nearest by code, and nearest by pixels.",
 }
