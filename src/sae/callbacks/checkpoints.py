@@ -34,6 +34,11 @@ class PhaseCheckpoint(ModelCheckpoint):
 
     looks_at_epochs_only = True  # see sae.training.steps
 
+    @property
+    def state_key(self) -> str:
+        """Best and last are told apart by their files: both may be without a monitor."""
+        return self._generate_state_key(monitor=self.monitor, filename=self.filename)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Read the state, with its files looked for where the folder lies now."""
 

@@ -221,7 +221,8 @@ class SAECLI(OptionsCLI):
             ckpt_path=checkpoint,
             weights_only=True,
         )
-        self._print_figures(data, table.measured(model))
+        if figures := table.measured(model):
+            self._print_figures(data, figures)
         print(f"codes: {shown_path(table.path)}", flush=True)
 
     def _finished_run(self, ckpt_path: str | None) -> tuple[str, ImageDataModule]:
