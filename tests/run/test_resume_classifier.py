@@ -151,7 +151,7 @@ def test_verbs_take_the_head_from_the_checkpoint(unbroken, capsys, monkeypatch):
         part = {"validate": "val", "test": "test"}[name]
         assert f"{summary[part]['error']:.2f} %" in capsys.readouterr().out
     verb("predict", unbroken)
-    (table,) = Path("lightning_logs/config/predict").glob("version_*/codes.csv")
+    (table,) = Path("lightning_logs/digits/predict").glob("version_*/codes.csv")
     rows = [line.split(",") for line in table.read_text().splitlines()]
     assert rows[0][:4] == ["label", "predicted", "probability", "h0"]
     wrong = sum(row[0] != row[1] for row in rows[1:])
