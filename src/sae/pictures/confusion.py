@@ -12,6 +12,7 @@ from torch import Tensor
 from sae.devices import beside
 from sae.objectives.classify import Classify
 from sae.pictures.numbers import Numbers
+from sae.pictures.picture import Picture
 from sae.pictures.scene import Scene
 from sae.pictures.style import FAINT, HEAD, INK, MARGIN, SMALL, Box, label, sheet, short, show, tile
 
@@ -108,3 +109,22 @@ def _matrix(figure: Figure, box: Box, counts: np.ndarray, names: list[str]) -> N
         style: dict[str, Any] = {"ha": "center", "fontsize": SMALL, "fontweight": weight}
         across, down = box.left + (column + 0.5) * cell, box.top + (row + 0.5) * cell
         label(figure, across, down, f"{counts[row, column]}", color=colour, **style)
+
+
+class Confusion(Picture):
+    """See :func:`numbers` and :func:`draw`."""
+
+    caption = (
+        "Of a classifier: how many validation samples of each class are taken for which, coloured "
+        "where it is wrong, and the mistakes that it is surest of."
+    )
+    rank = 5
+    of_phases = False
+
+    def numbers(self, scene: Scene) -> Numbers | None:
+        """What it shows."""
+        return numbers(scene)
+
+    def draw(self, numbers: Numbers) -> Figure:
+        """The figure."""
+        return draw(numbers)
