@@ -438,6 +438,8 @@ class TrainingModule(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Log what has a name."""
+        if not self._means["test"].sums:  # nothing to be measured without labels
+            return
         means = self._means["test"].compute(self.trainer.strategy)
         self.log_dict({f"test/{name}": means[name] for name in self.figures() if name in means})
 
@@ -563,6 +565,12 @@ class TrainingModule(LightningModule):
         if len(self.below) > 0 and not self.rebuilds_pixels and self.objective.reconstructs:
             unit = unit.replace("per image", "per code")
         return unit + (" + penalty" if self.terms else "")
+
+    @property
+    def judged_by(self) -> tuple[str, str]:
+        """What says which epoch is the best, and its unit: ``("loss", "SSE per image")``."""
+        name = self.objective.monitor.removeprefix("val/")
+        return name, self.loss_unit if name == "loss" else self.figures()[name].unit
 
     def _log_means(self, split: str) -> None:
         if not self._means[split].sums:  # a step of a subclass's own has added nothing
