@@ -12,7 +12,7 @@ from sae.nets.layer import Autoencoder
 from sae.pictures.numbers import Numbers
 from sae.pictures.picture import Picture
 from sae.pictures.scene import Scene
-from sae.pictures.style import HEAD, MARGIN, NARROW, Box, grid, sheet, show, tile
+from sae.pictures.style import HEAD, MARGIN, NARROW, Box, sheet, show, square, tile
 
 SIDE, TILE = 10, 0.69
 SEED = 0
@@ -50,20 +50,12 @@ def numbers(scene: Scene) -> Numbers | None:
 
 def draw(numbers: Numbers) -> Figure:
     """The images in a square."""
-    return sheet_of(numbers["images"], str(numbers["title"]), str(numbers["subtitle"]))
-
-
-def sheet_of(images: np.ndarray, title: str, subtitle: str) -> Figure:
-    """Images (n, height, width), or (n, height, width, 3) in colour, in a figure as a square."""
-    columns = int(np.ceil(np.sqrt(len(images))))
-    rows = -(-len(images) // columns)
+    images = numbers["images"]
     across, down = tile(images.shape[1], images.shape[2], TILE)
-    wide, tall = columns * across, rows * down
+    wide, tall = SIDE * across, SIDE * down
+    title, subtitle = str(numbers["title"]), str(numbers["subtitle"])
     figure = sheet(max(NARROW, wide + 2 * MARGIN), HEAD + tall + MARGIN, title, subtitle)
-    blank = columns * rows - len(images)
-    blanks = np.ones((blank, *images.shape[1:]), images.dtype)
-    array = grid(np.concatenate([images.clip(0, 1), blanks]), columns)
-    show(figure, Box(MARGIN, HEAD, wide, tall), array)
+    show(figure, Box(MARGIN, HEAD, wide, tall), square(images.clip(0, 1)))
     return figure
 
 
