@@ -15,7 +15,8 @@ from sae.cli.command import main
 from sae.data import ImageDataModule, TensorLoader
 from sae.data.base import Samples
 from sae.nets.build import build_stack
-from sae.pictures import Probe, Scene
+from sae.pictures.scene import Probe, Scene
+from sae.place import Place, Share
 from sae.training.recipe import Recipe
 from sae.training.stacked import StackedAutoencoder
 from sae.training.stage import Stage
@@ -70,6 +71,30 @@ def randomised(module, seed: int = 0):
 def loader(n: int = 20, features: int = 12, batch_size: int = 8, **kwargs) -> TensorLoader:
     generator = torch.Generator().manual_seed(1)
     return TensorLoader(torch.rand(n, features, generator=generator), None, batch_size, **kwargs)
+
+
+def place_of(module, x, *where: int | str, epoch: int | None = None) -> Place:
+    """A place of a phase in which the whole batch is this process's."""
+    return module.place(*where, share=Share.equal(len(x)), epoch=epoch)
+
+
+def corrupted(module, x, *where: int | str):
+    return module.corrupt(x, place_of(module, x, *where))
+
+
+def metrics_of(rows: list[str]) -> dict[tuple[str, int], dict[str, float]]:
+    """What is read of metrics.csv: of rows such as ``stage1,0,5,4,4``, with three figures.
+
+    The figures are the losses of training and validation, and the error in pixels; one that is left
+    out was not measured.
+    """
+    found = {}
+    for row in rows:
+        phase, epoch, *values = row.split(",")
+        names = ("train/loss", "val/loss", "val/image_sse")
+        pairs = zip(names, values, strict=True)
+        found[phase, int(epoch)] = {name: float(value) for name, value in pairs if value}
+    return found
 
 
 def as_process(patch, rank: int, world: int) -> None:

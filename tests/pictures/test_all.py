@@ -7,15 +7,16 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from helpers import TinyDataModule, randomised, tiny_scene
+from helpers import TinyDataModule, metrics_of, randomised, tiny_scene
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from sae.data.base import Samples
-from sae.pictures import OF_PHASES, OF_THE_STACK, Probe, Scene, losses
-from sae.pictures.captions import CAPTIONS
+from sae.pictures import losses
+from sae.pictures.gallery import captions, ours
 from sae.pictures.numbers import load, save
+from sae.pictures.scene import Probe, Scene
 from sae.pictures.style import CLASSES, render
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
@@ -24,7 +25,7 @@ from sae.training.recipe import Recipe
 from sae.training.stacked import StackedAutoencoder
 
 EVERYTHING = Recipe(corruption=Corruption("masking", 0.3), sparsity=Sparsity(0.2))
-ALL = {picture.name: picture for picture in (*OF_PHASES, *OF_THE_STACK)}
+ALL = {picture.name: picture for picture in ours()}
 
 
 def scenes():
@@ -46,20 +47,17 @@ def numbers(tmp_path_factory):
             if made is not None:
                 save(folder / f"{name}.npz", made)
                 found[f"{name}, {where}"] = (picture, made, load(folder / f"{name}.npz"))
-    metrics = folder / "metrics.csv"
-    rows = [f"stage1,{k},{k},{9 / (k + 1)},{8 / (k + 1)},{8 / (k + 1)}" for k in range(9)]
-    rows += [f"finetune,{k},{k},{5 / (k + 1)},{4 / (k + 1)},{4 / (k + 1)}" for k in range(9)]
-    head = "phase,epoch,step,train/loss,val/loss,val/image_sse"
-    metrics.write_text("\n".join([head, *rows]))
+    rows = [f"stage1,{k},{9 / (k + 1)},{8 / (k + 1)},{8 / (k + 1)}" for k in range(9)]
+    rows += [f"finetune,{k},{5 / (k + 1)},{4 / (k + 1)},{4 / (k + 1)}" for k in range(9)]
     phases = [("stage1", "stage 1/1 12→6", 0), ("finetune", "fine-tune 12→6→12", 9)]
-    made = losses.numbers(metrics, phases, "tiny", ("PCA-6\nof the pixels", 2.0))
+    made = losses.numbers(metrics_of(rows), phases, "tiny", ("PCA-6\nof the pixels", 2.0))
     found["losses"] = (losses, made, made)
     return found
 
 
 def test_every_picture_has_been_tried_and_has_a_caption(numbers):
     assert {name.split(",")[0] for name in numbers} == set(ALL) | {"losses"}
-    assert set(CAPTIONS) == set(ALL) | {"losses"}
+    assert set(captions()) == set(ALL) | {"losses"}
 
 
 def test_a_picture_is_made_of_the_numbers_in_its_file(numbers):
@@ -174,21 +172,19 @@ def test_words_find_room_whatever_the_codes(spread):
 @pytest.mark.parametrize("epochs", [1, 2, 9, 300])
 @pytest.mark.parametrize("depth", [1, 2, 6])
 @pytest.mark.parametrize("error", [1e-9, 0.9, 30.0])
-def test_words_find_room_whatever_the_path(epochs, depth, error, tmp_path):
+def test_words_find_room_whatever_the_path(epochs, depth, error):
     sizes = [784, *range(60, 60 - 9 * depth, -9)]
     phases = [
         (f"stage{k + 1}", f"stage {k + 1}/{depth} {sizes[k]}→{sizes[k + 1]}", k * epochs)
         for k in range(depth)
     ]
     phases.append(("finetune", f"fine-tune {chain(sizes)}", depth * epochs))
-    head = "phase,epoch,step,train/loss,val/loss,val/image_sse"
     rows = [
-        f"{name},{k},{k},{9 / (k + 1)},{8 / (k + 1)},{8 / (k + 1)}"
+        f"{name},{k},{9 / (k + 1)},{8 / (k + 1)},{8 / (k + 1)}"
         for name, _, _ in phases
         for k in range(epochs)
     ]
-    (tmp_path / "metrics.csv").write_text("\n".join([head, *rows]))
-    made = losses.numbers(tmp_path / "metrics.csv", phases, "tiny", ("PCA-6\nof the pixels", error))
+    made = losses.numbers(metrics_of(rows), phases, "tiny", ("PCA-6\nof the pixels", error))
     figure = losses.draw(made)
     check_words("losses", figure)
     for axis in figure.axes:

@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import sae.callbacks
 from sae.callbacks.checkpoints import PhaseCheckpoint
-from sae.pictures import Probe, Scene
+from sae.pictures.scene import Probe, Scene
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
 from sae.training import pretrain
@@ -206,7 +206,7 @@ def test_a_run_goes_on_in_the_other_way_with_its_steps_counted(monkeypatch):
             raise BrokenOffError
 
     with monkeypatch.context() as patch:
-        from sae.callbacks import MetricsCSV
+        from sae.callbacks.metrics_csv import MetricsCSV
 
         patch.setattr(MetricsCSV, "on_train_epoch_start", breaks_off)
         with pytest.raises(BrokenOffError):
