@@ -19,7 +19,7 @@ class Batch(NamedTuple):
         y: Labels, (batch,); None where there are none.
         number: Number of each sample in its set, (batch,); None where nobody counts them.
         images: The images of the same samples, (batch, pixels), where x are their codes and a stage
-            is to rebuild images; else None.
+            is to rebuild images, or where x was drawn from them; else None.
     """
 
     x: Tensor
