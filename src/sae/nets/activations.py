@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -22,6 +23,16 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "identity": _identity,
 }
+
+
+def start_gain(name: str) -> float:
+    """What the standard deviation of Glorot & Bengio (2010) is multiplied by at the start.
+
+    sqrt(2) for the ReLU family and 2 for the sigmoid, whose slope at zero is 1/4 (the paper's own 4
+    starts saturated on inputs as bright as pixels).
+    """
+    return {"sigmoid": 2.0, "tanh": 1.0, "identity": 1.0}.get(name, math.sqrt(2))
+
 
 # Where the curve of a unit that falls and then rises is lowest: it rises from there on.
 _LOWEST = {"gelu": -0.7517915, "silu": -1.2784645}
