@@ -2,9 +2,9 @@
 
     python benchmarks/same_weights.py COMMIT [--full] [--configs stacked sparse]
 
-Each config is trained in this tree and in a checkout of the commit, in a process of its own with one
-thread: briefly on the bundled digits, or with --full as it stands (on MNIST, $SAE_DATA). Tensors are
-compared in order, whatever they are called. Ends with 1 where one differs.
+Each config is trained in this tree and in a checkout of the commit, in a process of its own with
+one thread: briefly on the bundled digits, or with --full as it stands (on MNIST, $SAE_DATA).
+Tensors are compared in order, whatever they are called. Ends with 1 where one differs.
 """
 
 from __future__ import annotations

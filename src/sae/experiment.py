@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,10 @@ from sae.data.remarks import too_fast
 from sae.errors import DivergedError
 from sae.figure import Measured
 from sae.look.pca import pca_sse
-from sae.pictures import OF_PHASES, OF_THE_STACK, Picture, Probe, Scene, losses
+from sae.pictures import losses
+from sae.pictures.gallery import ours
+from sae.pictures.picture import Picture
+from sae.pictures.scene import Probe, Scene
 from sae.pictures.style import render
 from sae.run import summary
 from sae.run.folder import Run, this_process
@@ -58,6 +61,7 @@ class Extras:
         checkpoints: Keep the weights of each phase: the best, which go on, and the last state,
             from which a run that was broken off goes on.
         tensorboard: Write event files.
+        pictures: Which there are.
         projector: Put the codes into TensorBoard's embedding projector.
         step_losses_every: Log the loss of every so many steps; 0 of none.
         cache: Where codes are kept on which the next stage trains: memory, disk or none.
@@ -67,6 +71,7 @@ class Extras:
     progress_bar: bool = True
     checkpoints: bool = True
     tensorboard: bool = True
+    pictures: Sequence[Picture] = field(default_factory=ours)
     projector: bool = False
     step_losses_every: int = 0
     cache: str = "memory"
@@ -208,7 +213,9 @@ class Experiment:
         if self.probe is not None and phase.name != "head":  # its network is the stack as it was
             scene = self._scene(self.probe, module, phase.title)
             folder = self.run.phase_folder(phase.name)
-            callbacks.append(PhasePictures(scene, folder, self.extras.pictures_every))
+            callbacks.append(
+                PhasePictures(scene, folder, self.extras.pictures_every, self.extras.pictures)
+            )
         if loggers and phase.recipe.schedule != "constant":
             callbacks.append(LearningRateMonitor("epoch"))
         return callbacks
@@ -263,10 +270,10 @@ class Experiment:
         if last is not None and last.phase.name == "finetune":
             scene = self._scene(probe, self.model, last.phase.title)
             scene.when = when(last.epochs, best=last.checkpoint is not None)
-            return scene, OF_THE_STACK
+            return scene, [each for each in self.extras.pictures if not each.of_phases]
         scene = self._scene(probe, self.model, f"stack {summary.chain(self.model.sizes)}")
         scene.remember_stages()
-        return scene, (*OF_PHASES, *OF_THE_STACK)
+        return scene, self.extras.pictures
 
     def _draw_path(
         self, probe: Probe, results: Sequence[PhaseResult], boards: Sequence[RunLogger]

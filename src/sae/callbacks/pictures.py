@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from sae.pictures import OF_PHASES, Picture, Scene, codes
+from sae.pictures.gallery import ours
 from sae.pictures.numbers import Numbers, save
+from sae.pictures.picture import Picture
+from sae.pictures.scene import Scene
 from sae.pictures.style import PNG, render
 from sae.training.module import TrainingModule
 
@@ -30,13 +32,22 @@ class PhasePictures(Callback):
     Args:
         scene: The phase as its pictures see it.
         folder: Where the files go.
+        pictures: Which there are.
         every_n_epochs: Draw after every so many epochs; 0 at the end only.
     """
 
     looks_at_epochs_only = True  # see sae.training.steps
 
-    def __init__(self, scene: Scene, folder: Path, every_n_epochs: int = 10) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        folder: Path,
+        every_n_epochs: int = 10,
+        pictures: Sequence[Picture] | None = None,
+    ) -> None:
         self.scene, self.folder, self.every_n_epochs = scene, Path(folder), every_n_epochs
+        everything = ours() if pictures is None else pictures
+        self.pictures = [picture for picture in everything if picture.of_phases]
 
     @rank_zero_only
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -54,13 +65,13 @@ class PhasePictures(Callback):
         due = self.every_n_epochs > 0 and epoch % self.every_n_epochs == 0
         if due and epoch != trainer.max_epochs and tensorboards(trainer.loggers):
             self.scene.when = when(epoch)
-            self._draw(trainer, [picture for picture in OF_PHASES if picture.slides], None)
+            self._draw(trainer, [picture for picture in self.pictures if picture.slides], None)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw everything, of the weights that go on."""
         best = bool(getattr(trainer.checkpoint_callback, "best_model_path", ""))
         self.scene.when = when(trainer.current_epoch, best)
-        self._draw(trainer, OF_PHASES, self.folder)
+        self._draw(trainer, self.pictures, self.folder)
 
     @rank_zero_only
     def _draw(self, trainer: Trainer, pictures: Iterable[Picture], folder: Path | None) -> None:
@@ -98,14 +109,16 @@ def draw(
     scene.look_again()
     with looking(scene.module):
         for picture in pictures:
+            if picture.needs_decoder and not scene.module.objective.reconstructs:
+                continue
             numbers = picture.numbers(scene)
             if numbers is None:
                 continue
             image = render(picture.draw(numbers))
             if folder is not None:
                 write(folder, picture.name, numbers, image)
-                if picture.name == "codes" and scene.is_stack:
-                    write_table(folder / "codes.csv", *codes.table(numbers, scene.codes()))
+                if (table := picture.table(numbers, scene)) is not None:
+                    write_table(folder / f"{picture.name}.csv", *table)
             for board in boards:
                 show(board, f"{scene.module.phase}/{picture.name}", image, step)
 

@@ -21,18 +21,21 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from sae import kinds
 from sae.callbacks.codes_csv import CodesCSV
 from sae.cli import faults
 from sae.cli.config_text import written
-from sae.cli.options import VERBS, OptionsCLI, as_list, report_parser, trainer_error
-from sae.cli.usage import OneSentenceParser, check_words
+from sae.cli.options import VERBS, OptionsCLI, as_list, trainer_error
+from sae.cli.usage import OneSentenceParser
 from sae.cli.utf8 import print_whatever_comes, restart_in_utf8
+from sae.cli.verbs.verb import ROOM, Verb, is_verb
+from sae.cli.verbs.verb import run as run_verb
 from sae.data import ImageDataModule
 from sae.devices import fast_products
 from sae.errors import InputError, exit_with, show
 from sae.experiment import Experiment, Extras
 from sae.figure import Measured
-from sae.run import report, resume, summary
+from sae.run import resume, summary
 from sae.run.checkpoints import WholeFileIO, check_is_file, check_same_data, load_checkpoint
 from sae.run.folder import Run, new_version, surroundings
 from sae.run.nodes import leave
@@ -139,6 +142,7 @@ class SAECLI(OptionsCLI):
         dry = bool(options.fast_dev_run)
         extras = Extras(
             pictures_every=self._option("pictures_every"),
+            pictures=self.pictures,
             # A bar among the user's callbacks takes the place of ours: a Trainer has but one.
             progress_bar=options.enable_progress_bar is not False
             and not any(isinstance(each, ProgressBar) for each in as_list(options.callbacks)),
@@ -255,13 +259,6 @@ def _with_config_of_run(words: list[str]) -> list[str]:
     return words
 
 
-def _report(words: list[str]) -> None:
-    """``report --run FOLDER``."""
-    check_words(words)
-    options = report_parser().parse_args(words)
-    print(f"report: {shown_path(report.write(Path(options.run)))}", flush=True)
-
-
 def _can_go_on(run: Run) -> bool:
     """Whether a run has left anything to go on from: a finished phase, or a phase's last state."""
     kept = any(entry["weights"] is not None for entry in run.manifest.get("phases", []))
@@ -279,7 +276,7 @@ def _parser_kwargs() -> dict[str, Any]:
     kwargs: dict[str, Any] = {
         "description": "Stacked autoencoders: pretrain layer by layer, stack, fine-tune.",
         "usage": "python cli.py {fit,validate,test,predict} --config CONFIG [--OPTION VALUE ...]\n"
-        "       python cli.py report --run FOLDER",
+        f"       python cli.py {{{','.join(kinds.names(ROOM, Verb))}}} --run FOLDER",
     }
     for verb, description in VERBS.items():
         checkpoint = "" if verb == "fit" else " --ckpt_path CHECKPOINT"
@@ -328,8 +325,8 @@ def main(args: Sequence[str] | None = None) -> None:
     _quiet()
     words = list(sys.argv[1:] if args is None else args)
     try:
-        if words[:1] == ["report"]:
-            _report(words[1:])
+        if words and is_verb(words[0]):
+            run_verb(words[0], words[1:])
             return
         SAECLI(
             StackedAutoencoder,

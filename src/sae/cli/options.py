@@ -19,10 +19,13 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from sae.cli.usage import OneSentenceParser, check_words
+from sae import kinds
+from sae.cli.usage import check_words
+from sae.cli.verbs.verb import ROOM, Verb, parser_of
 from sae.data import ImageDataModule
 from sae.data.rows import are_pixels
 from sae.errors import InputError, check_choice, check_integer, error_prefix, show
+from sae.pictures.gallery import with_own
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
 from sae.training.callback_options import check_callbacks, check_device_stats, check_kinds
@@ -38,8 +41,6 @@ VERBS = {
     "test": "Figures of a finished run on the test images.",
     "predict": "Codes of the test images, as CSV.",
 }
-
-REPORT = "Write report.html: figures, pictures, health and config of a run on one page."
 
 
 class OptionsCLI(LightningCLI):
@@ -79,6 +80,12 @@ class OptionsCLI(LightningCLI):
             "each phase; 0 at the end only, -1 never.",
         )
         parser.add_argument(
+            "--pictures",
+            type=list[Any] | None,
+            default=None,
+            help="Pictures of your own beside the others, a list: [my_package.MyPicture].",
+        )
+        parser.add_argument(
             "--projector",
             type=bool,
             default=False,
@@ -114,10 +121,12 @@ class OptionsCLI(LightningCLI):
         """Say in the list of verbs what they do here, not what the Trainer's methods do."""
         super().setup_parser(*args, **kwargs)
         verbs: Any = self.parser._subcommands_action
-        verbs.add_subcommand("report", report_parser(), help=REPORT)
+        others = {name: parser_of(name) for name in kinds.names(ROOM, Verb)}
+        for name, parser in others.items():
+            verbs.add_subcommand(name, parser, help=parser.description)
         for action in self.parser._actions:
             for verb in getattr(action, "_choices_actions", []):
-                verb.help = VERBS.get(verb.dest, REPORT)
+                verb.help = VERBS.get(verb.dest) or others[verb.dest].description
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -175,6 +184,7 @@ class OptionsCLI(LightningCLI):
             )
             raise wrong from None
         check_integer("pictures_every", self._option("pictures_every"), -1, "give epochs, 0 or -1")
+        self.pictures = with_own(self._option("pictures"))
         self._check_callbacks()
         self._check_projector()
         self._read_recipes()
@@ -280,14 +290,6 @@ class OptionsCLI(LightningCLI):
                 seen = loader.survey()
                 data.check_finite(seen)
                 check_values(self.model.stack, seen, f"{part} samples of {data.name}")
-
-
-def report_parser() -> OneSentenceParser:
-    """The options of ``report``, which needs no model and no data."""
-    usage = "python cli.py report --run FOLDER"
-    parser = OneSentenceParser(usage=usage, description=REPORT)
-    parser.add_argument("--run", type=str, required=True, help="The run's folder.")
-    return parser
 
 
 def as_list(value: Any) -> list[Any]:

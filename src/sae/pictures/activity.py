@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sae.pictures.numbers import Numbers
+from sae.pictures.picture import Picture
 from sae.pictures.scene import Scene
 from sae.pictures.style import FIRST, HEAD, INK, SECOND, SMALL, TEXT, Box, label, panel, sheet
 
@@ -58,3 +59,18 @@ def draw(numbers: Numbers) -> Figure:
         always = f"always on: {int(numbers['always_on'].sum())}"
         label(figure, 4.98, HEAD + 1.15, always, fontsize=SMALL)
     return figure
+
+
+class Activity(Picture):
+    """See :func:`numbers` and :func:`draw`."""
+
+    caption = "How active each unit is on average, beside the target rho where there is one."
+    rank = 50
+
+    def numbers(self, scene: Scene) -> Numbers | None:
+        """What it shows."""
+        return numbers(scene)
+
+    def draw(self, numbers: Numbers) -> Figure:
+        """The figure."""
+        return draw(numbers)

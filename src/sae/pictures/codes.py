@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sae.look.knn import N_NEIGHBOURS
 from sae.look.pca import fit_pca
 from sae.pictures.numbers import Numbers, texts
+from sae.pictures.picture import Picture
 from sae.pictures.scene import Probe, Scene
 from sae.pictures.style import (
     HEAD,
@@ -215,3 +216,27 @@ def table(numbers: Numbers, codes: Array) -> tuple[list[str], NDArray[Any]]:
     if labels.dtype.kind == "U":
         labels = np.array([cell(name) for name in labels.tolist()], dtype=object)
     return heads, np.column_stack([labels, *planes, codes])
+
+
+class Codes(Picture):
+    """See :func:`numbers` and :func:`draw`."""
+
+    caption = (
+        "The same images by PCA of their pixels and by their code: as it is in two "
+        "dimensions, through PCA where it has more. 5-NN: how often a vote of the nearest "
+        "five in that plane is right."
+    )
+    rank = 60
+    slides = True
+
+    def numbers(self, scene: Scene) -> Numbers | None:
+        """What it shows."""
+        return numbers(scene)
+
+    def draw(self, numbers: Numbers) -> Figure:
+        """The figure."""
+        return draw(numbers)
+
+    def table(self, numbers: Numbers, scene: Scene) -> tuple[list[str], NDArray[Any]] | None:
+        """Of the finished stack: places, labels and whole codes."""
+        return table(numbers, scene.codes()) if scene.is_stack else None

@@ -11,6 +11,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from sae.devices import beside
 from sae.pictures.numbers import Numbers
+from sae.pictures.picture import Picture
 from sae.pictures.scene import Scene
 from sae.pictures.style import (
     FAINT,
@@ -120,3 +121,19 @@ def draw(numbers: Numbers) -> Figure:
 
 def _label(figure: Figure, top: float, words: str) -> None:
     label(figure, LEFT - 0.1, top, words, ha="right", fontsize=SMALL)
+
+
+class Denoising(Picture):
+    """See :func:`numbers` and :func:`draw`."""
+
+    caption = "Images under more and more noise, and restored; the gain in PSNR in brackets."
+    rank = 20
+    needs_decoder = True
+
+    def numbers(self, scene: Scene) -> Numbers | None:
+        """What it shows."""
+        return numbers(scene)
+
+    def draw(self, numbers: Numbers) -> Figure:
+        """The figure."""
+        return draw(numbers)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sae.nets.stack import Stack
 from sae.pictures.numbers import Numbers, texts
+from sae.pictures.picture import Picture
 from sae.pictures.scene import Scene
 from sae.pictures.style import (
     FAINT,
@@ -77,11 +78,6 @@ def numbers(scene: Scene, layer: int | None = None) -> Numbers:
     }
 
 
-def of_first_layer(scene: Scene) -> Numbers | None:
-    """The same of the first layer; None where that is the layer of the phase."""
-    return numbers(scene, layer=0) if len(scene.path) > 1 else None
-
-
 def _weights(weights: dict[str, Tensor], images: Tensor, shown: int) -> dict[str, Tensor]:
     varies = images.std(dim=0, correction=0) > LEAST_SPREAD
     # Of a decoder every weight has learnt: each is in use.
@@ -130,3 +126,22 @@ def draw(numbers: Numbers) -> Figure:
     key += " · framed: dead" * bool(dead[:n].any())
     label(figure, MARGIN, top + tall + 0.2, key, color=FAINT)
     return figure
+
+
+class Features(Picture):
+    """See :func:`numbers` and :func:`draw`."""
+
+    caption = (
+        "First layer: its weights as images. Deeper layers: what changes in the image "
+        "when one unit goes from its 1st to its 99th percentile, the others at their "
+        "mean."
+    )
+    rank = 30
+
+    def numbers(self, scene: Scene) -> Numbers | None:
+        """What it shows."""
+        return numbers(scene)
+
+    def draw(self, numbers: Numbers) -> Figure:
+        """The figure."""
+        return draw(numbers)

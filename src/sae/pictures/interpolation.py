@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from sae.devices import beside
 from sae.pictures.numbers import Numbers
+from sae.pictures.picture import Picture
 from sae.pictures.scene import Scene
 from sae.pictures.style import HEAD, NARROW, SMALL, Box, grid, label, sheet, short, show, tile
 
@@ -76,3 +77,22 @@ def draw(numbers: Numbers) -> Figure:
         label(figure, LEFT - 0.1, middle, f"{names}\nby code", ha="right", fontsize=SMALL)
         label(figure, LEFT - 0.1, middle + down, "by pixels", ha="right", fontsize=SMALL)
     return figure
+
+
+class Interpolation(Picture):
+    """See :func:`numbers` and :func:`draw`."""
+
+    caption = (
+        "From one image to another: along the line between their codes, and by plain cross-fading."
+    )
+    rank = 80
+    of_phases = False
+    needs_decoder = True
+
+    def numbers(self, scene: Scene) -> Numbers | None:
+        """What it shows."""
+        return numbers(scene)
+
+    def draw(self, numbers: Numbers) -> Figure:
+        """The figure."""
+        return draw(numbers)

@@ -26,6 +26,11 @@ from sae.pictures.style import (
     sheet,
 )
 
+CAPTION = (
+    "The whole path: above the error of the images rebuilt through all layers so far, "
+    "in one unit throughout; below the loss that each phase minimised, in its own "
+    "unit."
+)
 LEFT = 0.95
 UPRIGHT: dict[str, Any] = {
     "rotation": 90,

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sae.pictures.numbers import Numbers
+from sae.pictures.picture import Picture
 from sae.pictures.scene import Scene
 from sae.pictures.style import (
     HEAD,
@@ -89,3 +90,19 @@ def draw(numbers: Numbers) -> Figure:
     words = "framed: of another class than the probe"
     label(figure, MARGIN, top + tall + 0.2, words, color=SECOND)
     return figure
+
+
+class Neighbours(Picture):
+    """See :func:`numbers` and :func:`draw`."""
+
+    caption = "What lies nearest by code, and nearest by pixels."
+    rank = 90
+    of_phases = False
+
+    def numbers(self, scene: Scene) -> Numbers | None:
+        """What it shows."""
+        return numbers(scene)
+
+    def draw(self, numbers: Numbers) -> Figure:
+        """The figure."""
+        return draw(numbers)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from sae.devices import beside
 from sae.pictures.numbers import Numbers
+from sae.pictures.picture import Picture
 from sae.pictures.scene import Scene
 from sae.pictures.style import (
     CLASSES,
@@ -116,3 +117,20 @@ def _placed(numbers: Numbers) -> np.ndarray:
         else:
             np.minimum(spot, 1 - ink[..., None] * (1 - colour), out=spot)
     return paper
+
+
+class Plane(Picture):
+    """See :func:`numbers` and :func:`draw`."""
+
+    caption = "The decoder's answer at each place of the plane of codes, and images at their codes."
+    rank = 70
+    of_phases = False
+    needs_decoder = True
+
+    def numbers(self, scene: Scene) -> Numbers | None:
+        """What it shows."""
+        return numbers(scene)
+
+    def draw(self, numbers: Numbers) -> Figure:
+        """The figure."""
+        return draw(numbers)

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from sae.pictures.numbers import Numbers, texts
+from sae.pictures.picture import Picture
 from sae.pictures.scene import Scene
 from sae.pictures.style import (
     HEAD,
@@ -75,3 +76,24 @@ def draw(numbers: Numbers) -> Figure:
         label(figure, left - 0.12, top + down * (row + 0.5), short(name), ha="right")
     label(figure, MARGIN, top - 0.12, "class", fontsize=SMALL)
     return figure
+
+
+class Reconstructions(Picture):
+    """See :func:`numbers` and :func:`draw`."""
+
+    caption = (
+        "A validation image of each class (of ten at most), what each part of the path "
+        "rebuilds of it, and what PCA rebuilds from as many numbers. Under noise also "
+        "what is given and restored; the other columns start from the original."
+    )
+    rank = 10
+    slides = True
+    needs_decoder = True
+
+    def numbers(self, scene: Scene) -> Numbers | None:
+        """What it shows."""
+        return numbers(scene)
+
+    def draw(self, numbers: Numbers) -> Figure:
+        """The figure."""
+        return draw(numbers)

@@ -12,7 +12,7 @@ import jinja2
 
 from sae.errors import InputError
 from sae.files import write_atomically
-from sae.pictures.captions import CAPTIONS
+from sae.pictures.gallery import captions
 from sae.text import chain
 
 NAME = "report.html"
@@ -117,9 +117,11 @@ def _phase(folder: Path, phase: Mapping[str, Any]) -> dict[str, Any]:
 
 def _pictures(folder: Path, phase: str) -> list[dict[str, str]]:
     """The pictures of a phase that are there, in the order in which they tell most."""
-    found = []
-    for name, caption in CAPTIONS.items():
-        path = folder / phase / f"{name}.png"
+    found, known = [], captions()
+    others = sorted(path.stem for path in (folder / phase).glob("*.png"))
+    names = [*known, *(name for name in others if name not in known)]  # a user's own come last
+    for name in names:
+        path, caption = folder / phase / f"{name}.png", known.get(name, name)
         if path.is_file():
             content = base64.b64encode(path.read_bytes()).decode()
             numbers = str(path.with_suffix(".npz").relative_to(folder))

@@ -1,0 +1,66 @@
+"""The base of every kind of verb."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from jsonargparse import ArgumentParser, Namespace
+
+from sae import kinds
+from sae.cli.usage import OneSentenceParser, check_words
+
+ROOM = "sae.cli.verbs"
+
+
+class Verb(ABC):
+    """What ``python cli.py NAME --OPTION VALUE`` does, a file a verb.
+
+    ``fit``, ``validate``, ``test`` and ``predict`` take a model, data and a Trainer, and are
+    Lightning's; a verb of this kind has just its own options. One of a user's own is called by the
+    import path of its class: ``python cli.py my_package.MyVerb --run FOLDER``.
+
+    Attributes:
+        help: What it does, in a line.
+        example: Its options as one would type them.
+    """
+
+    help: ClassVar[str] = ""
+    example: ClassVar[str] = ""
+
+    @abstractmethod
+    def add_options(self, parser: ArgumentParser) -> None:
+        """Add its options, with ``parser.add_argument``."""
+
+    @abstractmethod
+    def run(self, options: Namespace) -> None:
+        """Do it.
+
+        Raises:
+            InputError: What the user gave is wrong; it is printed as a sentence.
+        """
+
+
+def is_verb(word: str) -> bool:
+    """Whether a word is a verb of this kind, or the path of one."""
+    return "." in word or word in kinds.names(ROOM, Verb)
+
+
+def parser_of(name: str) -> OneSentenceParser:
+    """The options of a verb."""
+    verb = _verb(name)
+    usage = f"python cli.py {name} {verb.example}".rstrip()
+    parser = OneSentenceParser(usage=usage, description=verb.help)
+    verb.add_options(parser)
+    return parser
+
+
+def run(name: str, words: list[str]) -> None:
+    """Parse what follows a verb, and do it."""
+    check_words(words)
+    options: Any = parser_of(name).parse_args(words)
+    _verb(name).run(options)
+
+
+def _verb(name: str) -> Verb:
+    return kinds.find(name, ROOM, Verb, "command")()
