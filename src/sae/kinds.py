@@ -19,6 +19,9 @@ from typing import Any, TypeVar
 from sae.errors import InputError, error_prefix, show
 
 T = TypeVar("T")
+# What describes a kind. The parser of the options tries a mapping first: of Any it would take one
+# with a class_path for an object that it is to build.
+Settings = dict[str, Any] | Any
 
 
 def names(room: str, base: type) -> list[str]:
