@@ -15,7 +15,8 @@ from sae.cli.command import main
 from sae.data import ImageDataModule, TensorLoader
 from sae.data.base import Samples
 from sae.nets.build import build_stack
-from sae.pictures import Probe, Scene
+from sae.pictures.scene import Probe, Scene
+from sae.place import Place, Share
 from sae.training.recipe import Recipe
 from sae.training.stacked import StackedAutoencoder
 from sae.training.stage import Stage
@@ -70,6 +71,15 @@ def randomised(module, seed: int = 0):
 def loader(n: int = 20, features: int = 12, batch_size: int = 8, **kwargs) -> TensorLoader:
     generator = torch.Generator().manual_seed(1)
     return TensorLoader(torch.rand(n, features, generator=generator), None, batch_size, **kwargs)
+
+
+def place_of(module, x, *where: int | str, epoch: int | None = None) -> Place:
+    """A place of a phase in which the whole batch is this process's."""
+    return module.place(*where, share=Share.equal(len(x)), epoch=epoch)
+
+
+def corrupted(module, x, *where: int | str):
+    return module.corrupt(x, place_of(module, x, *where))
 
 
 def as_process(patch, rank: int, world: int) -> None:

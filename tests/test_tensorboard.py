@@ -16,8 +16,9 @@ from helpers import fit, read
 
 from sae.cli.command import main
 from sae.data import DigitsDataModule
-from sae.pictures import OF_PHASES, OF_THE_STACK
-from sae.pictures.captions import CAPTIONS
+from sae.pictures.gallery import captions, ours
+
+OF_PHASES = [picture for picture in ours() if picture.of_phases]
 
 NAME = "digits/version_0"
 PHASES = ("stage1", "stage2", "finetune")
@@ -91,7 +92,7 @@ def test_every_picture_is_there_and_slides_where_it_should(board):
     everywhere = {picture.name for picture in OF_PHASES}
     on_codes = everywhere - {"denoising"}
     wanted = {f"stage1/{name}" for name in everywhere} | {f"stage2/{name}" for name in on_codes}
-    wanted |= {f"finetune/{picture.name}" for picture in (*OF_PHASES, *OF_THE_STACK)}
+    wanted |= {f"finetune/{picture.name}" for picture in ours()}
     assert set(tags) == wanted | {"path/losses"}
     for phase, steps in (("stage1", [20, 40]), ("finetune", [20, 40])):
         run = f"{NAME}/{phase}"
@@ -206,7 +207,7 @@ def test_the_report_tells_the_story_in_order(story, capsys):
     assert f"<td>{summary['test']['sse']:.2f}</td>" in page
     assert f"<td>{100 * summary['health']['stage1']['saturated']:.1f}%</td>" in page
     assert "linear_code: false" in page
-    for caption in CAPTIONS.values():
+    for caption in captions().values():
         assert caption.replace("'", "&#39;") in page
 
 

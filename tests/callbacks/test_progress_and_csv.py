@@ -7,7 +7,7 @@ from helpers import loader, tiny_stack
 from lightning import Trainer
 
 from sae.callbacks import MetricsCSV, StageProgressBar
-from sae.callbacks.metrics_csv import COLUMNS
+from sae.callbacks.metrics_csv import COLUMNS, read_metrics
 from sae.terms.sparsity import Sparsity
 from sae.training.recipe import Recipe
 from sae.training.stage import Stage
@@ -15,7 +15,7 @@ from sae.training.stage import Stage
 PLAIN = Recipe(lr=0.01)
 
 
-def fit(*callbacks, recipe=PLAIN, index=0, epochs=3):
+def fit(*callbacks, recipe=PLAIN, index=0, epochs=3, **options):
     stage = Stage(tiny_stack(), index, recipe)
     data = loader(features=stage.net.n_in)
     trainer = Trainer(
@@ -24,6 +24,7 @@ def fit(*callbacks, recipe=PLAIN, index=0, epochs=3):
         callbacks=list(callbacks),
         enable_checkpointing=False,
         enable_model_summary=False,
+        **options,
     )
     trainer.fit(stage, data, data)
     return trainer
@@ -55,17 +56,17 @@ def test_elsewhere_there_is_none(capsys):
 def test_a_row_an_epoch_with_the_metrics_of_that_epoch(tmp_path):
     path = tmp_path / "metrics.csv"
     trainer = fit(MetricsCSV(path), StageProgressBar("stage1", "t", 0, 3))
-    table = rows(path)
-    assert list(table[0]) == COLUMNS
-    assert [(row["phase"], row["epoch"], row["step"]) for row in table] == [
-        ("stage1", str(k), str(3 * (k + 1))) for k in range(3)
-    ]
-    for column in ("train/loss", "val/loss", "val/sse"):
-        last = float(trainer.callback_metrics[f"stage1/{column}"])
-        assert float(table[-1][column]) == pytest.approx(last)
-        assert all(row[column] for row in table)
-    assert not any(row["train/sparsity"] for row in table)
-    losses = [float(row["train/loss"]) for row in table]
+    table, figures = rows(path), read_metrics(path)
+    assert tuple(table[0]) == COLUMNS
+    names = {"train/loss", "val/loss", "val/sse", "val/image_sse"}
+    assert {(row["phase"], row["epoch"], row["step"], row["name"]) for row in table} == {
+        ("stage1", str(k), str(3 * (k + 1)), name) for k in range(3) for name in names
+    }
+    assert len(table) == 3 * len(names)
+    for name in names:
+        last = float(trainer.callback_metrics[f"stage1/{name}"])
+        assert figures["stage1", 2][name] == pytest.approx(last)
+    losses = [figures["stage1", epoch]["train/loss"] for epoch in range(3)]
     assert losses == sorted(losses, reverse=True)
 
 
@@ -74,8 +75,16 @@ def test_phases_follow_each_other_in_one_file(tmp_path):
     sparse = Recipe(lr=0.01, sparsity=Sparsity(0.1))
     fit(MetricsCSV(path), StageProgressBar("stage1", "t", 0, 3))
     fit(MetricsCSV(path), StageProgressBar("stage2", "t", 0, 3), recipe=sparse, index=1, epochs=1)
-    table = rows(path)
-    assert [row["phase"] for row in table] == ["stage1"] * 3 + ["stage2"]
-    total = float(table[-1]["train/reconstruction"]) + float(table[-1]["train/sparsity"])
-    assert float(table[-1]["train/loss"]) == pytest.approx(total)
-    assert 0 < float(table[-1]["train/activity"]) < 1
+    figures = read_metrics(path)
+    assert list(figures) == [("stage1", 0), ("stage1", 1), ("stage1", 2), ("stage2", 0)]
+    last = figures["stage2", 0]
+    total = last["train/reconstruction"] + last["train/sparsity"]
+    assert last["train/loss"] == pytest.approx(total)
+    assert 0 < last["train/activity"] < 1
+
+
+def test_an_epoch_without_a_validation_has_no_figures_of_the_one_before(tmp_path):
+    path = tmp_path / "metrics.csv"
+    fit(MetricsCSV(path), StageProgressBar("stage1", "t", 0, 3), check_val_every_n_epoch=2)
+    figures = read_metrics(path)
+    assert ["val/loss" in figures["stage1", epoch] for epoch in range(3)] == [False, True, True]

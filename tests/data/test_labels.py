@@ -10,7 +10,7 @@ from helpers import verb
 from sae.cli.command import main
 from sae.data import ArrayDataModule
 from sae.errors import InputError
-from sae.pictures import Probe
+from sae.pictures.scene import Probe
 
 X = np.random.default_rng(0).random((90, 6)).astype(np.float32)
 Y = np.random.default_rng(1).integers(0, 3, 90)

@@ -13,9 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from sae.data.base import Samples
-from sae.pictures import OF_PHASES, OF_THE_STACK, Probe, Scene, losses
-from sae.pictures.captions import CAPTIONS
+from sae.pictures import losses
+from sae.pictures.gallery import captions, ours
 from sae.pictures.numbers import load, save
+from sae.pictures.scene import Probe, Scene
 from sae.pictures.style import CLASSES, render
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
@@ -24,7 +25,7 @@ from sae.training.recipe import Recipe
 from sae.training.stacked import StackedAutoencoder
 
 EVERYTHING = Recipe(corruption=Corruption("masking", 0.3), sparsity=Sparsity(0.2))
-ALL = {picture.name: picture for picture in (*OF_PHASES, *OF_THE_STACK)}
+ALL = {picture.name: picture for picture in ours()}
 
 
 def scenes():
@@ -59,7 +60,7 @@ def numbers(tmp_path_factory):
 
 def test_every_picture_has_been_tried_and_has_a_caption(numbers):
     assert {name.split(",")[0] for name in numbers} == set(ALL) | {"losses"}
-    assert set(CAPTIONS) == set(ALL) | {"losses"}
+    assert set(captions()) == set(ALL) | {"losses"}
 
 
 def test_a_picture_is_made_of_the_numbers_in_its_file(numbers):

@@ -11,13 +11,14 @@ from helpers import TinyDataModule, randomised
 from sae.data import ArrayDataModule
 from sae.data.base import Samples
 from sae.errors import InputError
-from sae.pictures import OF_PHASES, OF_THE_STACK, Probe, Scene
+from sae.pictures.gallery import ours
+from sae.pictures.scene import Probe, Scene
 from sae.pictures.style import render
 from sae.terms.corruption import Corruption
 from sae.training.recipe import Recipe
 from sae.training.stacked import StackedAutoencoder
 
-PICTURES = {picture.name: picture for picture in (*OF_PHASES, *OF_THE_STACK)}
+PICTURES = {picture.name: picture for picture in ours()}
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 

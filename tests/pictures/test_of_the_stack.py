@@ -6,7 +6,8 @@ import torch
 from helpers import tiny_data, tiny_scene
 from matplotlib.image import BboxImage
 
-from sae.pictures import Probe, denoising, interpolation, losses, neighbours, plane
+from sae.pictures import denoising, interpolation, losses, neighbours, plane
+from sae.pictures.scene import Probe
 from sae.pictures.style import CLASSES
 from sae.terms.corruption import Corruption
 from sae.training.recipe import Recipe

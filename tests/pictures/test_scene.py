@@ -11,7 +11,8 @@ from helpers import tiny_data, tiny_scene
 from matplotlib.image import BboxImage
 
 from sae.data.base import Samples
-from sae.pictures import Probe, denoising, features, reconstructions
+from sae.pictures import denoising, features, reconstructions
+from sae.pictures.scene import Probe
 from sae.terms.corruption import Corruption
 from sae.training.recipe import Recipe
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from helpers import tiny_stack
 from torch.distributions import Bernoulli, kl_divergence
 
 from sae.errors import InputError
@@ -48,7 +49,7 @@ def test_penalty_sums_over_units():
     sparsity = Sparsity(rho=0.1, weight=3)
     rho_hat = torch.tensor([0.2, 0.4])
     expected = 3 * (kl_bernoulli(0.1, rho_hat[0]) + kl_bernoulli(0.1, rho_hat[1]))
-    torch.testing.assert_close(sparsity(rho_hat), expected)
+    torch.testing.assert_close(sparsity.value(rho_hat), expected)
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
@@ -65,7 +66,7 @@ def test_descending_on_it_brings_the_mean_activity_to_rho(activation):
     for _ in range(400):
         rho_hat = sparsity.activity(layer.encode(x), activation)
         optimizer.zero_grad()
-        sparsity(rho_hat).backward()
+        sparsity.value(rho_hat).backward()
         optimizer.step()
     torch.testing.assert_close(rho_hat, torch.full((5,), 0.1), atol=0.02, rtol=0)
 
@@ -78,4 +79,4 @@ def test_rho_outside_its_range(rho):
 
 def test_signed_codes_are_refused():
     with pytest.raises(InputError, match="identity"):
-        Sparsity.check_activation("identity")
+        Sparsity().check_fits(tiny_stack(activation="identity"))

@@ -49,11 +49,12 @@ def caches(folder: Path) -> dict:
 def test_codes_are_those_of_the_layer_in_order_and_with_their_labels(pixels, tmp_path, cache):
     layer = Dense(12, 5).train()
     given = caches(tmp_path)[cache].hand_on(layer, pixels, "stage1.train", "cpu")
-    for (x, y), (h, label) in zip(pixels, given, strict=True):
-        assert torch.equal(y, label)
+    for batch, codes in zip(pixels, given, strict=True):
+        assert torch.equal(batch.y, codes.y)
+        assert torch.equal(batch.number, codes.number)
         with torch.no_grad():
-            torch.testing.assert_close(h, layer.encode(x))
-    assert not h.requires_grad
+            torch.testing.assert_close(codes.x, layer.encode(batch.x))
+    assert not codes.x.requires_grad
     assert given.x.shape == (N, 5)
 
 

@@ -6,18 +6,17 @@ from typing import ClassVar
 
 import pytest
 import torch
-from helpers import clone_state, loader, same_state, tiny_model, tiny_stack
+from helpers import clone_state, corrupted, loader, same_state, tiny_model, tiny_stack
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.loggers import CSVLogger
 from torch.nn import functional
 
 from sae.errors import InputError
-from sae.place import Share
 from sae.seeding import derive_generator
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
-from sae.training.callback_options import MEASURED, PENALISED
+from sae.training.callback_options import MEASURED
 from sae.training.handover import CodesInMemory
 from sae.training.module import _Means
 from sae.training.recipe import Recipe
@@ -97,7 +96,7 @@ def test_noise_is_a_function_of_seed_phase_epoch_and_step():
     recipe = Recipe(corruption=Corruption("gaussian", 0.3))
 
     def noisy(seed=0, index=0, place=(0, 0)):
-        return Stage(tiny_stack(sizes=[12, 12, 3]), index, recipe, seed).corrupt(x, *place)
+        return corrupted(Stage(tiny_stack(sizes=[12, 12, 3]), index, recipe, seed), x, *place)
 
     assert torch.equal(noisy(), noisy())
     for other in (noisy(seed=1), noisy(index=1), noisy(place=(1, 0)), noisy(place=(0, 1))):
@@ -112,24 +111,25 @@ def test_noise_is_that_of_a_new_generator_drawn_from_one_that_is_kept(monkeypatc
     monkeypatch.setattr(torch, "Generator", lambda device: made.append(1) or generator(device))
     monkeypatch.setattr(functional, "pad", None)  # the batch is whole already
     for step in range(3):
-        assert torch.equal(stage.corrupt(x, 0, step), corruption(x, new[step]))
+        assert torch.equal(corrupted(stage, x, 0, step), corruption(x, new[step]))
     assert len(made) == 1
-    assert torch.equal(copy.deepcopy(stage).corrupt(x, 0, 2), stage.corrupt(x, 0, 2))
+    assert torch.equal(corrupted(copy.deepcopy(stage), x, 0, 2), corrupted(stage, x, 0, 2))
 
 
 def test_salt_and_pepper_on_tanh_codes_hits_minus_one_and_one():
     stack = tiny_stack(activation=["tanh", "sigmoid"])
     stage = Stage(stack, 1, Recipe(corruption=Corruption("salt_and_pepper", 0.9)))
-    assert {-1.0, 1.0} <= set(stage.corrupt(torch.full((50, 6), 0.5)).unique().tolist())
+    assert {-1.0, 1.0} <= set(corrupted(stage, torch.full((50, 6), 0.5)).unique().tolist())
 
 
 def test_a_sparse_recipe_adds_the_penalty():
     stage = Stage(tiny_stack(), 0, Recipe(sparsity=Sparsity(0.1, weight=2)))
     x = torch.rand(8, 12)
     h = stage.encode(x)
-    losses = stage._losses(h, x, None, Share.equal(len(x)))
+    stage.training_loss((x,), 0)
+    losses = stage._means["train"].compute(SimpleNamespace(reduce=lambda t, reduce_op: t))
     torch.testing.assert_close(losses["reconstruction"], stage.net.reconstruction_loss(h, x))
-    penalty = Sparsity(0.1, weight=2)(h.mean(dim=0))
+    penalty = Sparsity(0.1, weight=2).value(h.mean(dim=0))
     torch.testing.assert_close(losses["loss"], losses["reconstruction"] + penalty)
     torch.testing.assert_close(losses["activity"], h.mean())
 
@@ -142,12 +142,12 @@ def penalties(n: int, batch_size: int = 16) -> list[tuple[float, float]]:
         world_size=1, training=True, train_dataloader=data, current_epoch=0
     )
     found = []
-    for step, (x,) in enumerate(data):
+    for step, (x, *_) in enumerate(data):
         with torch.no_grad():
             added = stage.training_loss((x,), step) - stage.net.reconstruction_loss(
                 stage.encode(x), x
             )
-            found.append((added.item(), sparsity(stage.encode(x).mean(dim=0)).item()))
+            found.append((added.item(), sparsity.value(stage.encode(x).mean(dim=0)).item()))
     return found
 
 
@@ -171,7 +171,7 @@ def test_the_penalty_of_a_validation_is_that_of_all_its_samples(batch_size):
     with torch.no_grad():
         h = stage.encode(data.x)
         loss = stage.net.reconstruction_loss(h, data.x)
-        penalty = sparsity(sparsity.activity(h, "tanh"))
+        penalty = sparsity.value(sparsity.activity(h, "tanh"))
     assert metrics["stage1/val/sparsity"] == pytest.approx(penalty.item(), rel=1e-4)
     assert metrics["stage1/val/loss"] == pytest.approx((loss + penalty).item(), rel=1e-4)
     assert metrics["stage1/val/sse"] == pytest.approx(loss.item(), rel=1e-4)
@@ -185,7 +185,10 @@ def test_a_sparse_stage_ends_near_its_target_activity(corruption):
     data = loader(n=64, batch_size=16)
     assert stage.encode(data.x).mean() > 0.3
     trainer = fit(stage, data, epochs=40)
-    assert set(trainer.callback_metrics) >= {*PENALISED}
+    names = [
+        f"{split}/{name}" for split in ("train", "val") for name in ("reconstruction", "sparsity")
+    ]
+    assert set(trainer.callback_metrics) >= {*names, "train/activity", "val/activity"}
     activity = trainer.callback_metrics["stage1/train/activity"].item()
     assert activity == pytest.approx(0.1, abs=0.02)
     assert stage.encode(data.x).mean() < 0.13
@@ -259,10 +262,10 @@ def test_pictures_of_a_stage_go_through_the_stages_below_down_to_pixels():
     stack = tiny_stack(sizes=[12, 8, 3])
     stage = Stage(stack, 1, Recipe(corruption=Corruption("gaussian", 0.2)))
     x = torch.rand(5, 12)
-    corrupted, restored = stage.reconstruct_corrupted(x)
+    given, restored = stage.reconstruct_corrupted(x)
     h1 = stack[0].encode(x)
-    h1_tilde = stage.corrupt(h1, "picture")
-    assert torch.equal(corrupted, stack[0].decode(h1_tilde))
+    h1_tilde = corrupted(stage, h1, "picture")
+    assert torch.equal(given, stack[0].decode(h1_tilde))
     assert torch.equal(restored, stack[0].decode(stack[1](h1_tilde)))
     assert Stage(stack, 1, Recipe()).reconstruct_corrupted(x) is None
 
@@ -296,7 +299,7 @@ def test_the_validation_loss_of_a_denoiser_is_that_of_restoring():
     trainer = Trainer(max_epochs=3, num_sanity_val_steps=0, callbacks=[Note()], **QUIET)
     trainer.fit(stage, data, data)
     with torch.no_grad():
-        restored = stage.net(stage.corrupt(data.x, "val", 0))
+        restored = stage.net(corrupted(stage, data.x, "val", 0))
         by_hand = (restored - data.x).square().sum(dim=1).mean().item()
         clean = (stage.net(data.x) - data.x).square().sum(dim=1).mean().item()
     assert losses == pytest.approx([by_hand] * 3, rel=1e-5)
@@ -361,9 +364,9 @@ def test_a_subclass_need_not_keep_what_its_base_keeps(tmp_path):
 def test_salt_and_pepper_on_pixels_takes_the_range_of_the_samples():
     stage = Stage(tiny_stack(output="linear"), 0, Recipe(corruption=Corruption(SALT, 0.9)))
     x = torch.full((50, 12), 0.5)
-    assert set(stage.corrupt(x).unique().tolist()) == {0.0, 0.5, 1.0}
+    assert set(corrupted(stage, x).unique().tolist()) == {0.0, 0.5, 1.0}
     stage.pixel_range = (-3.0, 7.0)
-    assert set(stage.corrupt(x).unique().tolist()) == {-3.0, 0.5, 7.0}
+    assert set(corrupted(stage, x).unique().tolist()) == {-3.0, 0.5, 7.0}
     noisy, _ = stage.reconstruct_corrupted(x)
     assert set(noisy.unique().tolist()) == {-3.0, 0.5, 7.0}
 

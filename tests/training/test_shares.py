@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import as_process, loader, tiny_model, tiny_stack
+from helpers import as_process, corrupted, loader, tiny_model, tiny_stack
 from torch.utils.data import DataLoader
 
 from sae.terms.corruption import KINDS, Corruption
@@ -127,14 +127,12 @@ def test_validation_on_shares_is_that_on_the_whole(corruption, sparsity, world):
 def test_test_figures_of_shares_are_those_of_the_whole(kind, world):
     model = tiny_model()
     model.recipe = Recipe(corruption=Corruption(kind, 0.3), sparsity=SPARSE)
-    metrics = [model.test_mse, model.test_activity, model.noisy_mse, model.restored_mse]
     data = loader(n=N, batch_size=BATCH_SIZE)
     figures = []
     for processes in (1, world):
         steps(model, "test_step", data, processes)
-        figures.append([metric.compute().item() for metric in metrics])
-        for metric in metrics:
-            metric.reset()
+        figures.append(means_of(model, "test"))
+    assert set(figures[0]) >= {"sse", "mse", "activity", "corrupted_sse", "denoised_sse"}
     assert figures[1] == pytest.approx(figures[0], rel=1e-5)
 
 
@@ -152,12 +150,12 @@ def test_predictions_of_shares_hold_every_sample_once(world):
 def test_noise_does_not_depend_on_the_number_of_processes(kind):
     stage = Stage(tiny_stack(), 0, Recipe(corruption=Corruption(kind, 0.3)))
     data = loader(n=N, batch_size=N)
-    whole = stage.corrupt(data.x, 3, 0, 0)
+    whole = corrupted(stage, data.x, 3, 0, 0)
     with pytest.MonkeyPatch.context() as patch:
         for rank in range(4):
             as_process(patch, rank, 4)
             share = data.share(0)
-            x_tilde = stage.corrupt(data.x[share.rows], 3, 0, 0, share=share)
+            x_tilde = stage.corrupt(data.x[share.rows], stage.place(3, 0, 0, share=share))
             assert torch.equal(x_tilde, whole[share.rows])
 
 

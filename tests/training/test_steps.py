@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import sae.callbacks
 from sae.callbacks.checkpoints import PhaseCheckpoint
-from sae.pictures import Probe, Scene
+from sae.pictures.scene import Probe, Scene
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
 from sae.training import pretrain

@@ -7,6 +7,7 @@ import torch
 from helpers import clone_state, fit, loader, read, same_state, tiny_model
 from lightning import Callback
 
+from sae.batch import Batch
 from sae.data.loader import TensorLoader
 from sae.errors import InputError
 from sae.nets.losses import cross_entropy, squared_error
@@ -50,10 +51,10 @@ def run(stage: Recipe, finetune: Recipe | None = None, codes=None, watch=None, *
 def test_the_batches_hold_the_images_of_their_codes():
     watch = Watch()
     model, _, data = run(PIXELS, watch=watch)
-    codes, labels, images = watch.batches["stage2"]
+    codes, labels, _, images = watch.batches["stage2"]
     assert torch.equal(images, data.x[labels])
     assert torch.allclose(codes, model.stack[0].encode(images), atol=1e-6)
-    assert len(watch.batches["stage1"]) == 2  # its inputs are the images
+    assert watch.batches["stage1"].images is None  # its inputs are the images
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_the_loss_is_that_of_the_images_by_hand(network, loss):
     model = tiny_model(**network)
     stage, x = Stage(model.stack, 1, PIXELS), loader().x
     h = model.stack[0].encode(x)
-    batch = (h, x)
+    batch = Batch(h, images=x)
     value = stage.training_loss(batch, 0)
     logits = model.stack.decode_logits(model.stack.encode(x))
     by_hand = loss(logits if loss is cross_entropy else torch.sigmoid(logits), x)
@@ -115,11 +116,11 @@ def test_on_the_first_stage_and_the_stack_both_targets_are_the_same():
 def test_a_loader_hands_on_its_images_however_it_is_made_anew():
     images = torch.randint(0, 256, (20, 12), dtype=torch.uint8)
     data = loader(n=20, features=3).beside(images).reseeded(5)
-    x, shown = next(iter(data))
+    x, _, _, shown = next(iter(data))
     assert shown.dtype == torch.float32
     assert torch.equal(shown, images[:8].float().mul(1 / 255))
     assert torch.equal(x, data.x[:8])
-    assert [len(part) for part in data.batch(2)] == [4, 4]
+    assert [len(data.batch(2).x), len(data.batch(2).images)] == [4, 4]
     assert data.of(data.x).images is None
 
 

@@ -30,6 +30,7 @@ from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
 from sae.training.callback_options import check_callbacks, check_device_stats, check_kinds
 from sae.training.handover import CACHES
+from sae.training.module import logged
 from sae.training.pretrain import check_recipes, check_values
 from sae.training.recipe import PretrainRecipe, Recipe, recipe, stage_recipes
 from sae.training.stacked import StackedAutoencoder
@@ -185,14 +186,14 @@ class OptionsCLI(LightningCLI):
             raise wrong from None
         check_integer("pictures_every", self._option("pictures_every"), -1, "give epochs, 0 or -1")
         self.pictures = with_own(self._option("pictures"))
-        self._check_callbacks()
         self._check_projector()
         self._read_recipes()
+        self._check_callbacks()
 
     def _check_callbacks(self) -> None:
         check_trainer(self.trainer)
         named = as_list(self._option("trainer").callbacks)
-        check_kinds(named)
+        check_kinds(named, logged(self.model, [*self.stages, self.finetune]))
         check_callbacks(named)
         if self.subcommand == "fit":
             check_device_stats(named, self.trainer.strategy.root_device.type)

@@ -63,13 +63,8 @@ REFUSED: dict[type[Callback], tuple[str, str]] = {
 }
 # These themselves do nothing that is of use; a subclass may.
 BASES: tuple[type[Callback], ...] = (BaseFinetuning, BasePredictionWriter, ProgressBar)
-# What each phase logs, and what one under a penalty logs beside it.
+# What each phase of a run that reconstructs logs; see :func:`sae.training.module.logged`.
 MEASURED = ("train/loss", "val/loss", "val/sse", "val/image_sse")
-PENALISED = tuple(
-    f"{split}/{name}"
-    for split in ("train", "val")
-    for name in ("reconstruction", "sparsity", "activity")
-)
 _KEY = "trainer.callbacks"
 _OF_A_PHASE = re.compile(r"(stage[0-9]+|finetune)/(.+)")
 _OURS = ("best", "last")
@@ -88,10 +83,15 @@ def check_callbacks(callbacks: Iterable[Callback], phase: str | None = None) -> 
             _check_file_name(callback)
 
 
-def check_kinds(callbacks: Sequence[Callback]) -> None:
-    """Raise :class:`InputError` for a callback that the command line does not take."""
+def check_kinds(callbacks: Sequence[Callback], logged: Sequence[str] = MEASURED) -> None:
+    """Raise :class:`InputError` for a callback that the command line does not take.
+
+    Args:
+        callbacks: Those that the user has named.
+        logged: What the phases log.
+    """
     if all(type(callback).__module__.startswith("lightning.") for callback in callbacks):
-        _check_monitors_exist(callbacks)  # a callback of the user's may log more
+        _check_monitors_exist(callbacks, logged)  # a callback of the user's may log more
     for callback in callbacks:
         for kind, (why, remedy) in REFUSED.items():
             if isinstance(callback, kind):
@@ -122,12 +122,12 @@ def _check_monitor(callback: Callback, phase: str | None) -> None:
     match = _OF_A_PHASE.fullmatch(monitor) if isinstance(monitor, str) else None
     if match and match.group(1) != phase:
         found = f"{show(monitor)} in {type(callback).__name__}"
-        common = match.group(2) if match.group(2) in (*MEASURED, *PENALISED) else "val/loss"
+        common = match.group(2) if match.group(2) in MEASURED else "val/loss"
         remedy = f"write {common}, which is that of the phase at work"
         raise InputError(_KEY, "a monitor that each phase has", found, remedy)
 
 
-def _check_monitors_exist(callbacks: Iterable[Callback]) -> None:
+def _check_monitors_exist(callbacks: Iterable[Callback], logged: Sequence[str]) -> None:
     """Say before the first epoch what Lightning says after it."""
     for callback in callbacks:
         if getattr(callback, "strict", True) is False:
@@ -135,10 +135,10 @@ def _check_monitors_exist(callbacks: Iterable[Callback]) -> None:
         monitor = getattr(callback, "monitor", None)
         of_a_phase = isinstance(monitor, str) and _OF_A_PHASE.fullmatch(monitor)
         counted = isinstance(callback, ModelCheckpoint) and monitor in ("epoch", "step")
-        known = monitor in (None, *MEASURED, *PENALISED) or counted or of_a_phase
+        known = monitor in (None, *logged) or counted or of_a_phase
         if not known:
             found = f"{show(monitor)} in {type(callback).__name__}"
-            expected = f"a monitor that is logged ({', '.join(MEASURED)})"
+            expected = f"a monitor that is logged ({', '.join(logged)})"
             raise InputError(_KEY, expected, found, "choose one of these")
 
 

@@ -69,6 +69,25 @@ class _Means:
         return self.finish({name: mean.view_as(total) for (name, total), mean in named})
 
 
+def logged(model: TrainingModule, recipes: Sequence[Recipe]) -> list[str]:
+    """The names under which a run may log something: some phase of it at least does.
+
+    Args:
+        model: What is fine-tuned.
+        recipes: Of the stages and of the fine-tuning.
+    """
+    layers = [layer for layer in model.net.modules() if isinstance(layer, Layer)]
+    terms = [term for recipe in recipes for term in recipe.penalties]
+    terms += [term for layer in layers for term in layer.own_terms()]
+    penalties = dict.fromkeys(name for term in terms for name in (term.name, *term.figures()))
+    if penalties:
+        penalties |= dict.fromkeys([Reconstruct.part, model.objective.part])
+    both = [f"{split}/{name}" for name in ("loss", *penalties) for split in ("train", "val")]
+    own = dict.fromkeys([*Reconstruct().figures(), "image_sse", *model.objective.figures()])
+    of_test = ("mse", "corrupted_sse", "denoised_sse")
+    return [*both, *(f"val/{name}" for name in own if name not in of_test)]
+
+
 class TrainingModule(LightningModule):
     """Train ``net``, a stage or the stack, for an objective.
 
@@ -578,9 +597,9 @@ class TrainingModule(LightningModule):
         if own := list(self.objective.parameters()):
             groups.append((own, self.objective.lr_factor))
         optimizer = optim.optimizer(groups, self.recipe, self._trainer)
-        schedule = optim.schedule(optimizer, self.recipe, self.trainer)
-        if schedule is None:
+        if self.recipe.schedule == "constant":
             return optimizer
+        schedule = optim.schedule(optimizer, self.recipe, self.trainer)
         # The name puts the curve of a learning-rate monitor beside those of its phase.
         each: Any = {"scheduler": schedule, "interval": "step", "name": f"{self.phase}/lr"}
         return {"optimizer": optimizer, "lr_scheduler": each}

@@ -40,10 +40,8 @@ def optimizer(groups: Groups, recipe: Recipe, trainer: Trainer | None) -> Optimi
     return kind(found, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
 
 
-def schedule(optimizer: Optimizer, recipe: Recipe, trainer: Trainer) -> LRScheduler | None:
-    """The schedule of a recipe, a step of the optimiser at a time; None where it is constant."""
-    if recipe.schedule == "constant":
-        return None
+def schedule(optimizer: Optimizer, recipe: Recipe, trainer: Trainer) -> LRScheduler:
+    """The schedule of a recipe that is not constant, a step of the optimiser at a time."""
     steps = n_steps(trainer)
     if recipe.schedule == "cosine":
         return CosineAnnealingLR(optimizer, T_max=steps)
