@@ -137,10 +137,15 @@ def _in_file(module: str, base: type) -> type | None:
     return None
 
 
+def look_here() -> None:
+    """Let modules be found in the current folder, wherever the program lies."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+
+
 def _imported(path: str, base: type[T], key: str) -> type[T]:
     module, _, name = path.rpartition(".")
-    if str(Path.cwd()) not in sys.path:  # a user's own module lies beside the config
-        sys.path.append(str(Path.cwd()))
+    look_here()
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -9,7 +9,7 @@ from sae.data.rows import TILE_ROWS, encode_rows
 from sae.errors import InputError
 from sae.nets.build import build_stack
 from sae.nets.stack import Stack
-from sae.nets.topk import TopK
+from sae.nets.topk import REVIVED, TopK
 from sae.training.pretrain import GreedyPretrainer
 from sae.training.recipe import Recipe
 from sae.training.stacked import StackedAutoencoder
@@ -81,56 +81,54 @@ def with_dead_units(output: str = "identity", tied: bool = False, dead: int = 3)
     return layer
 
 
-def is_dead(layer: TopK, x: torch.Tensor) -> list[bool]:
-    return (layer.encode(x) == 0).all(dim=0).tolist()
+def is_dead(layer: TopK, x: torch.Tensor) -> torch.Tensor:
+    return (layer.encode(x) == 0).all(dim=0)
 
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("output", ["identity", "sigmoid", "relu"])
-def test_revival_revives(output, tied):
+def test_dead_units_point_at_what_is_missing_and_the_others_stay(output, tied):
     layer, x = with_dead_units(output, tied), torch.rand(60, 8)
-    assert is_dead(layer, x)[:3] == [True] * 3
+    dead, missing = is_dead(layer, x), x - layer(x)
+    assert 3 <= dead.sum() < 10
     before = clone_state(layer)
     layer.begin_epoch(1, lambda: x)
-    assert is_dead(layer, x)[:3] == [False] * 3
-    alive = torch.tensor(is_dead_before(before, output, tied, x)).logical_not()
-    for name in ("weight", "bias"):
-        assert torch.equal(layer.state_dict()[name][alive], before[name][alive]), name
+    worst = missing.square().sum(dim=1).argsort(descending=True)[: int(dead.sum())]
+    directions = torch.nn.functional.normalize(missing[worst])
+    length = before["weight"][~dead].norm(dim=1).mean()
+    torch.testing.assert_close(layer.weight[dead], REVIVED * length * directions)
+    assert not layer.bias[dead].any()
+    assert torch.equal(layer.weight[~dead], before["weight"][~dead])
+    assert torch.equal(layer.bias[~dead], before["bias"][~dead])
     assert torch.equal(layer.decoder_bias, before["decoder_bias"])
+    if not tied:
+        decoder = before["decoder_weight"][:, ~dead]
+        assert torch.equal(layer.decoder_weight[:, ~dead], decoder)
+        found = layer.decoder_weight[:, dead].t()
+        torch.testing.assert_close(found, decoder.norm(dim=0).mean() * directions)
 
 
-def is_dead_before(state, output, tied, x) -> list[bool]:
-    layer = TopK(8, 10, k=4, output=output, tied=tied)
-    layer.load_state_dict(state)
-    return is_dead(layer, x)
+def test_revival_against_hand_values():
+    """Units (x1, x2, off): of (3, 4) and (0, 0) a decoder of zeros leaves (3, 4) missing."""
+    layer = TopK(2, 3, k=3, output="identity")
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [7.0, 7.0]]))
+        layer.bias.copy_(torch.tensor([0.0, 0.0, -100.0]))
+        layer.decoder_weight.zero_()
+        layer.decoder_weight[0, :2] = torch.tensor([0.5, 0.0])
+        layer.decoder_bias.copy_(torch.tensor([-1.5, 0.0]))
+    layer.begin_epoch(1, lambda: torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
+    # x^ = (1.5 - 1.5, 0) of (3, 4), and (-1.5, 0) of (0, 0); (3, 4) is five long. Living rows have
+    # length 1, living columns 0.5 and 0.
+    torch.testing.assert_close(layer.weight[2], REVIVED * torch.tensor([0.6, 0.8]))
+    torch.testing.assert_close(layer.decoder_weight[:, 2], 0.25 * torch.tensor([0.6, 0.8]))
 
 
-def test_a_revived_unit_adds_what_is_missing_where_it_is_missed_most():
-    """With room for it the worst rebuilt sample is rebuilt exactly."""
-    layer = with_dead_units(dead=1)
-    layer.k = 10  # no unit has to go
-    x = torch.rand(60, 8)
-    errors = (layer(x) - x).square().sum(dim=1)
-    worst, largest = int(errors.argmax()), layer.encode(x).amax(dim=1)
-    assert is_dead(layer, x)[0]
-    if sum(is_dead(layer, x)) > 1:
-        pytest.fail("another unit is dead, too")
+@pytest.mark.parametrize("dead", [6, 10])
+def test_more_dead_units_than_samples_and_a_code_that_is_all_zero_are_fine(dead):
+    layer, x = with_dead_units(dead=dead), torch.rand(4, 8)
     layer.begin_epoch(1, lambda: x)
-    torch.testing.assert_close(layer(x)[worst], x[worst])
-    assert layer.encode(x)[worst, 0].item() == pytest.approx(largest[worst].item(), rel=1e-5)
-
-
-def test_each_dead_unit_gets_another_sample():
-    layer, x = with_dead_units(dead=3), torch.rand(60, 8)
-    layer.begin_epoch(1, lambda: x)
-    directions = torch.nn.functional.normalize(layer.weight[:3])
-    assert (directions @ directions.t()).fill_diagonal_(0).max() < 0.999
-
-
-def test_more_dead_units_than_samples_and_a_code_that_is_all_zero_are_fine():
-    layer, x = with_dead_units(dead=10), torch.rand(4, 8)
-    layer.begin_epoch(1, lambda: x)
-    assert sum(is_dead(layer, x)) == 6
+    assert (layer.bias[:dead] == 0).sum() == 4
     assert all(torch.isfinite(p).all() for p in layer.parameters())
 
 
@@ -143,7 +141,7 @@ def test_otherwise_nothing_changes(why):
         with torch.no_grad():
             layer.bias[:] = 0.5
         x = torch.cat([x, torch.linalg.pinv(layer.weight.detach()).t()])
-        assert not any(is_dead(layer, x))
+        assert not is_dead(layer, x).any()
     before = clone_state(layer)
     layer.begin_epoch(int(why != "the first epoch"), lambda: x)
     assert same_state(layer.state_dict(), before)
@@ -166,26 +164,34 @@ class StartsDead(TopK):
             self.bias[: self.n_code // 2] = -100.0
 
 
-def test_training_goes_on_through_a_revival_bit_for_bit(tmp_path):
-    def trained(epochs: int, start: str | None = None) -> dict:
-        stack = Stack([StartsDead(12, 8, k=2)])
-        stage = Stage(stack, 0, Recipe(lr=0.01), seed=3)
-        stack[0].reset_parameters(torch.Generator().manual_seed(0))
-        trainer = Trainer(
-            max_epochs=epochs,
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-        )
-        trainer.fit(stage, loader(64, shuffle=True), ckpt_path=start, weights_only=False)
-        trainer.save_checkpoint(tmp_path / f"{epochs}.ckpt")
-        return clone_state(stack)
+def trained(epochs: int, start: str | None = None, revive: bool = True) -> Stack:
+    stack = Stack([StartsDead(12, 8, k=2, revive=revive)])
+    stage = Stage(stack, 0, Recipe(lr=0.01), seed=3)
+    stack[0].reset_parameters(torch.Generator().manual_seed(0))
+    trainer = Trainer(
+        max_epochs=epochs,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+    )
+    trainer.fit(stage, loader(64, shuffle=True), ckpt_path=start, weights_only=False)
+    trainer.save_checkpoint(f"{epochs}.ckpt")
+    return stack
 
+
+def test_revival_revives():
+    """What has been revived takes part after some more training."""
+    x = loader(64).x
+    assert is_dead(trained(4, revive=False), x).sum() >= 4
+    assert is_dead(trained(4), x).sum() <= 1
+
+
+def test_training_goes_on_through_a_revival_bit_for_bit():
     trained(1)
     whole = trained(3)
-    assert (whole["layers.0.bias"] > -50).all(), "they have been revived"
-    assert same_state(trained(3, str(tmp_path / "1.ckpt")), whole)
+    assert (whole[0].bias > -50).all(), "they have been revived"
+    assert same_state(trained(3, "1.ckpt").state_dict(), whole.state_dict())
 
 
 def test_it_stacks_and_learns():

