@@ -21,14 +21,13 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from sae import kinds
 from sae.callbacks.codes_csv import CodesCSV
 from sae.cli import faults
 from sae.cli.config_text import written
 from sae.cli.options import VERBS, OptionsCLI, as_list, trainer_error
 from sae.cli.usage import OneSentenceParser
 from sae.cli.utf8 import print_whatever_comes, restart_in_utf8
-from sae.cli.verbs.verb import ROOM, Verb, is_verb
+from sae.cli.verbs.verb import is_verb, usages
 from sae.cli.verbs.verb import run as run_verb
 from sae.data import ImageDataModule
 from sae.devices import fast_products
@@ -276,7 +275,7 @@ def _parser_kwargs() -> dict[str, Any]:
     kwargs: dict[str, Any] = {
         "description": "Stacked autoencoders: pretrain layer by layer, stack, fine-tune.",
         "usage": "python cli.py {fit,validate,test,predict} --config CONFIG [--OPTION VALUE ...]\n"
-        f"       python cli.py {{{','.join(kinds.names(ROOM, Verb))}}} --run FOLDER",
+        + "".join(f"       python cli.py {each}\n" for each in usages()).rstrip(),
     }
     for verb, description in VERBS.items():
         checkpoint = "" if verb == "fit" else " --ckpt_path CHECKPOINT"
