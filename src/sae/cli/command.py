@@ -322,6 +322,7 @@ def main(args: Sequence[str] | None = None) -> None:
         restart_in_utf8()
     print_whatever_comes()
     _quiet()
+    kinds.look_here()  # for data, callbacks and whatever else the parser imports
     words = list(sys.argv[1:] if args is None else args)
     try:
         if words and is_verb(words[0]):

@@ -1,4 +1,4 @@
-"""Activations of units, and between which values they lie."""
+"""Activations of units, their slopes, and between which values they lie."""
 
 from __future__ import annotations
 
@@ -33,6 +33,32 @@ def start_gain(name: str) -> float:
     """
     return {"sigmoid": 2.0, "tanh": 1.0, "identity": 1.0}.get(name, math.sqrt(2))
 
+
+def _sigmoid_slope(z: Tensor) -> Tensor:
+    h = torch.sigmoid(z)
+    return h * (1 - h)
+
+
+def _gelu_slope(z: Tensor) -> Tensor:
+    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+    return torch.special.ndtr(z) + z * density
+
+
+def _silu_slope(z: Tensor) -> Tensor:
+    h = torch.sigmoid(z)
+    return h * (1 + z * (1 - h))
+
+
+# f'(z) of each. By formula: what validates works without autograd.
+SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": _sigmoid_slope,
+    "tanh": lambda z: 1 - torch.tanh(z).square(),
+    "relu": lambda z: (z > 0).to(z.dtype),
+    "leaky_relu": lambda z: torch.where(z > 0, 1.0, 0.01).to(z.dtype),
+    "gelu": _gelu_slope,
+    "silu": _silu_slope,
+    "identity": torch.ones_like,
+}
 
 # Where the curve of a unit that falls and then rises is lowest: it rises from there on.
 _LOWEST = {"gelu": -0.7517915, "silu": -1.2784645}

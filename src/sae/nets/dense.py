@@ -115,7 +115,21 @@ class Dense(Layer):
 
     def encode(self, x: Tensor) -> Tensor:
         """f(W x + b): (batch, n_in) -> (batch, n_code)."""
-        return ACTIVATIONS[self.activation](F.linear(x, self.weight, self.bias))
+        return self.activate(self.pre_activations(x))
+
+    def pre_activations(self, x: Tensor) -> Tensor:
+        """W x + b: (batch, n_in) -> (batch, n_code)."""
+        return F.linear(x, self.weight, self.bias)
+
+    def activate(self, z: Tensor) -> Tensor:
+        """f: (batch, n_code) -> (batch, n_code); units that get 0 and give 0 may follow."""
+        return ACTIVATIONS[self.activation](z)
+
+    @property
+    def units_act_alone(self) -> bool:
+        """Whether each unit of the code depends on its own pre-activation only: h_j = f(z_j)."""
+        own = type(self)
+        return (own.encode, own.activate) == (Dense.encode, Dense.activate)
 
     def decode_logits(self, h: Tensor) -> Tensor:
         """W' h + b': (batch, n_code) -> (batch, n_in)."""
@@ -131,7 +145,7 @@ class Dense(Layer):
         if few <= 0 or type(self).encode is not Dense.encode:
             return self.encode(x)
         logits = F.linear(x, F.pad(self.weight, (0, 0, 0, few)), F.pad(self.bias, (0, few)))
-        return ACTIVATIONS[self.activation](logits)[:, : self.n_code].contiguous()
+        return self.activate(logits)[:, : self.n_code].contiguous()
 
     def first_weights(self) -> dict[str, Tensor]:
         """W, and W' where it is another."""

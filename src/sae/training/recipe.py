@@ -59,8 +59,8 @@ class Recipe:
     corruption: Corruption | None = None
     sparsity: Sparsity | None = None
     target: str = "input"
-    terms: list[Any] | None = None
-    augment: Any = None
+    terms: list[kinds.Settings] | None = None
+    augment: kinds.Settings | None = None
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.epochs, 0, "give the number of passes over the data")
