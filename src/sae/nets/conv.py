@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sae.errors import InputError, check_choice, check_integer, show
 from sae.nets.activations import ACTIVATIONS, inverse_activation, start_gain
-from sae.nets.dense import MOST_WEIGHTS, START_SPREAD
+from sae.nets.dense import MOST_WEIGHTS, Dense
 from sae.nets.layer import Layer, as_shape
 
 MOST_CHANNELS = 10_000
@@ -122,7 +122,7 @@ class Conv(Layer):
 
         As in :class:`~sae.nets.dense.Dense`, with one bias for all places of a channel: W * x + b
         gets a mean of 0 over the places for the mean of the inputs, W * (x - mean) a standard
-        deviation of ``START_SPREAD`` over places and samples, and b' adds what is missing to the
+        deviation of ``Dense.start_spread`` over places and samples, and b' adds what is missing to the
         mean of the inputs.
 
         Args:
@@ -132,7 +132,7 @@ class Conv(Layer):
         nn.init.zeros_(self.bias)
         spread = self._convolved(x - mean).std(correction=0)
         if spread > 0:  # else the inputs do not vary
-            self.weight.mul_(START_SPREAD / spread)
+            self.weight.mul_(Dense.start_spread / spread)
         self.bias.copy_(-self._convolved(mean[None]).mean(dim=(0, 2, 3)))
         self.start_at_mean(mean)
         code = self.encode(x).mean(dim=0, keepdim=True)

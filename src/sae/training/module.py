@@ -264,8 +264,8 @@ class TrainingModule(LightningModule):
         epoch = self.current_epoch
         # The 0 stands where the rank once did, so that seeds keep their noise.
         place = self.place(epoch, batch_idx, 0, share=share, epoch=epoch)
-        if self.recipe.augment is not None:
-            batch = batch._replace(x=self.recipe.augment(batch.x, place, self.image_shape))
+        if (augment := self.recipe.augmentation) is not None:
+            batch = batch._replace(x=augment(batch.x, place, self.image_shape))
         batch = self.objective.prepare(batch, place)
         x_tilde = self.corrupt(batch.x, place)
         code = self.objective.code(self.net, x_tilde, place)
