@@ -123,8 +123,7 @@ class Conv(Layer):
         As in :class:`~sae.nets.dense.Dense`, with one bias for all places of a channel: W * x + b
         gets a mean of 0 over the places for the mean of the inputs, W * (x - mean) a standard
         deviation of ``Dense.start_spread`` over places and samples, and b' adds what is missing to
-        the
-        mean of the inputs.
+        the mean of the inputs.
 
         Args:
             x: Some of the inputs, (n, n_in).

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
@@ -12,7 +13,9 @@ from sae.figure import Figure
 from sae.nets.layer import Autoencoder, Code
 
 
-class Term(ABC):
+# A dataclass without fields, so that a kind may be one too whose options a config gives by name.
+@dataclass(frozen=True, eq=False)
+class Term(metaclass=ABCMeta):
     """A penalty on a code. A kind is one file; the arguments of its class are its options.
 
     Attributes:
