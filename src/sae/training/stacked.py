@@ -49,7 +49,7 @@ class StackedAutoencoder(TrainingModule):
         tied: bool = False,
         input_shape: list[int] | None = None,
         layers: list[Any] | None = None,
-        objective: Any = None,
+        objective: dict[str, Any] | str | None = None,
     ) -> None:
         stack = build_stack(sizes, activation, linear_code, output, loss, tied, input_shape, layers)
         aim: Objective = Reconstruct()
