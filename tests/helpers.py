@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import torch.distributed as dist
 from lightning import Callback
@@ -164,6 +165,26 @@ def fit(*args: str, config: str = "digits") -> Path:
     """Run ``fit`` in the working folder; give the run's folder."""
     main(["fit", "--config", str(ROOT / "configs" / f"{config}.yaml"), *SHORT, *args])
     return sorted(Path("lightning_logs").glob("*/version_*"))[-1]
+
+
+def refusal(capsys, *words: str) -> str:
+    """The one sentence with which a command line ends: exit code 2 and no traceback."""
+    with pytest.raises(SystemExit) as end:
+        main(list(words))
+    assert end.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("error: ")
+    return line.removeprefix("error: ")
+
+
+def refused_fit(capsys, *words: str) -> str:
+    """The same of a ``fit`` on the digits, before any training."""
+    config = str(ROOT / "configs/digits.yaml")
+    line = refusal(capsys, "fit", "--config", config, *SHORT, *words)
+    assert not Path("lightning_logs").exists()
+    return line
 
 
 def read(folder: Path, name: str) -> dict:

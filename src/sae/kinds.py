@@ -19,6 +19,9 @@ from typing import Any, TypeVar
 from sae.errors import InputError, error_prefix, show
 
 T = TypeVar("T")
+# What describes a kind. The parser of the options tries a mapping first: of Any it would take one
+# with a class_path for an object that it is to build.
+Settings = dict[str, Any] | Any
 
 
 def names(room: str, base: type) -> list[str]:
@@ -134,10 +137,15 @@ def _in_file(module: str, base: type) -> type | None:
     return None
 
 
+def look_here() -> None:
+    """Let modules be found in the current folder, wherever the program lies."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+
+
 def _imported(path: str, base: type[T], key: str) -> type[T]:
     module, _, name = path.rpartition(".")
-    if str(Path.cwd()) not in sys.path:  # a user's own module lies beside the config
-        sys.path.append(str(Path.cwd()))
+    look_here()
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sae.errors import InputError, check_choice, check_integer
-from sae.nets.activations import ACTIVATIONS, inverse_activation
+from sae.nets.activations import ACTIVATIONS, inverse_activation, start_gain
 from sae.nets.layer import Layer
 
 # Multiples of what libraries multiply at once.
@@ -66,15 +65,12 @@ class Dense(Layer):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw new weights; biases are zero.
 
-        Weights are uniform with variance gain² · 2 / (n_in + n_code) (Glorot & Bengio 2010).
-        The gain is sqrt(2) for the ReLU family and 2 for the sigmoid, whose slope at zero is 1/4
-        (the paper's own 4 starts saturated on inputs as bright as pixels).
+        Weights are uniform with variance gain² · 2 / (n_in + n_code) (Glorot & Bengio 2010); the
+        gain is :func:`~sae.nets.activations.start_gain`.
         """
-        gains = {"sigmoid": 2.0, "tanh": 1.0, "identity": 1.0}
         for weight, unit in ((self.weight, self.activation), (self.decoder_weight, self.output)):
             if weight is not None:
-                gain = gains.get(unit, math.sqrt(2))
-                nn.init.xavier_uniform_(weight, gain=gain, generator=generator)
+                nn.init.xavier_uniform_(weight, gain=start_gain(unit), generator=generator)
         nn.init.zeros_(self.bias)
         nn.init.zeros_(self.decoder_bias)
 
@@ -119,7 +115,21 @@ class Dense(Layer):
 
     def encode(self, x: Tensor) -> Tensor:
         """f(W x + b): (batch, n_in) -> (batch, n_code)."""
-        return ACTIVATIONS[self.activation](F.linear(x, self.weight, self.bias))
+        return self.activate(self.pre_activations(x))
+
+    def pre_activations(self, x: Tensor) -> Tensor:
+        """W x + b: (batch, n_in) -> (batch, n_code)."""
+        return F.linear(x, self.weight, self.bias)
+
+    def activate(self, z: Tensor) -> Tensor:
+        """f: (batch, n_code) -> (batch, n_code); units that get 0 and give 0 may follow."""
+        return ACTIVATIONS[self.activation](z)
+
+    @property
+    def units_act_alone(self) -> bool:
+        """Whether each unit of the code depends on its own pre-activation only: h_j = f(z_j)."""
+        own = type(self)
+        return (own.encode, own.activate) == (Dense.encode, Dense.activate)
 
     def decode_logits(self, h: Tensor) -> Tensor:
         """W' h + b': (batch, n_code) -> (batch, n_in)."""
@@ -135,7 +145,7 @@ class Dense(Layer):
         if few <= 0 or type(self).encode is not Dense.encode:
             return self.encode(x)
         logits = F.linear(x, F.pad(self.weight, (0, 0, 0, few)), F.pad(self.bias, (0, few)))
-        return ACTIVATIONS[self.activation](logits)[:, : self.n_code].contiguous()
+        return self.activate(logits)[:, : self.n_code].contiguous()
 
     def first_weights(self) -> dict[str, Tensor]:
         """W, and W' where it is another."""

@@ -208,8 +208,16 @@ class Layer(Autoencoder):
         return self.encode(x)
 
     def first_weights(self) -> dict[str, Tensor] | None:
-        """Weights to be shown as images, by caption, each (units, n_in); None where it has none."""
+        """Weights to be shown as images, by caption; None where it has none.
+
+        Each is (units, n_in), or (units, height, width) and perhaps 3 for images of a shape of
+        their own; units are those of :meth:`units_to_show`.
+        """
         return None
+
+    def units_to_show(self, most: int) -> Sequence[int]:
+        """Which units stand for all where there is room for so many: the first ones."""
+        return range(min(most, self.n_code))
 
     def extra_repr(self) -> str:
         """Shapes, units and loss, for ``print(layer)``."""

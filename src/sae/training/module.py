@@ -264,8 +264,8 @@ class TrainingModule(LightningModule):
         epoch = self.current_epoch
         # The 0 stands where the rank once did, so that seeds keep their noise.
         place = self.place(epoch, batch_idx, 0, share=share, epoch=epoch)
-        if self.recipe.augment is not None:
-            batch = batch._replace(x=self.recipe.augment(batch.x, place, self.image_shape))
+        if (augment := self.recipe.augmentation) is not None:
+            batch = batch._replace(x=augment(batch.x, place, self.image_shape))
         batch = self.objective.prepare(batch, place)
         x_tilde = self.corrupt(batch.x, place)
         code = self.objective.code(self.net, x_tilde, place)
@@ -450,6 +450,8 @@ class TrainingModule(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Log what has a name."""
+        if not self._means["test"].sums:  # nothing to be measured without labels
+            return
         means = self._means["test"].compute(self.trainer.strategy)
         self.log_dict({f"test/{name}": means[name] for name in self.figures() if name in means})
 
@@ -575,6 +577,12 @@ class TrainingModule(LightningModule):
         if len(self.below) > 0 and not self.rebuilds_pixels and self.objective.reconstructs:
             unit = unit.replace("per image", "per code")
         return " + ".join(dict.fromkeys([unit, *(term.called for term in self.terms)]))
+
+    @property
+    def judged_by(self) -> tuple[str, str]:
+        """What says which epoch is the best, and its unit: ``("loss", "SSE per image")``."""
+        name = self.objective.monitor.removeprefix("val/")
+        return name, self.loss_unit if name == "loss" else self.figures()[name].unit
 
     def _log_means(self, split: str) -> None:
         if not self._means[split].sums:  # a step of a subclass's own has added nothing

@@ -48,8 +48,8 @@ class StackedAutoencoder(TrainingModule):
         loss: str = "mse",
         tied: bool = False,
         input_shape: list[int] | None = None,
-        layers: list[Any] | None = None,
-        objective: dict[str, Any] | str | None = None,
+        layers: list[kinds.Settings] | None = None,
+        objective: kinds.Settings | None = None,
     ) -> None:
         stack = build_stack(sizes, activation, linear_code, output, loss, tied, input_shape, layers)
         aim: Objective = Reconstruct()
