@@ -216,6 +216,7 @@ def test_saved_and_loaded_it_gives_the_same(runs):
     loaded = StackedAutoencoder(**runs.config["model"])
     loaded.objective.attach(loaded.stack, CLASSES)
     load_checkpoint(checkpoint, loaded)
+    loaded.seed = runs.config["seed_everything"]  # of codes that are drawn
     x = next(iter(images().val_dataloader().whole()))
     trainer = Trainer(logger=False, enable_progress_bar=False, accelerator="cpu")
     figures = figures_on_validation(trainer, loaded, images(), checkpoint)

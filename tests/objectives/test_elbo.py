@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
 from helpers import ROOT, loader, randomised, read
 from killing import at_call, differences, outcome, run
 from lightning import Trainer
+from pairs import run_pair
 
 from sae.batch import Batch
 from sae.errors import InputError
@@ -150,6 +149,20 @@ def test_they_are_drawn_anew_at_each_step_and_once_for_validation():
     assert means[0] == means[1]
 
 
+def test_those_of_validation_and_test_depend_on_the_sample_alone():
+    """Not on the seed, nor on who is in the batch with it."""
+    x, number = torch.rand(150, 12), torch.arange(150)
+    whole = Elbo().prepare(Batch(x, number=number), place(150, "val", 0)).x
+    some = torch.tensor([3, 149, 64, 63, 100])
+    other = Place(7, "finetune", "val", 3, share=Share.equal(5))
+    assert torch.equal(Elbo().prepare(Batch(x[some], number=number[some]), other).x, whole[some])
+    assert set(whole.unique().tolist()) == {0.0, 1.0}
+    grey = torch.full((4000, 12), 0.3)
+    drawn = Elbo().prepare(Batch(grey, number=torch.arange(4000)), place(4000, "val", 0)).x
+    assert drawn.mean().item() == pytest.approx(0.3, abs=0.01)
+    assert len(drawn.unique(dim=0)) > 500
+
+
 def test_grey_pixels_stay_where_nothing_is_to_be_drawn():
     batch = Batch(torch.rand(4, 3))
     assert Elbo("none").prepare(batch, place(4)) is batch
@@ -255,17 +268,14 @@ def test_broken_off_and_gone_on_with_it_is_the_same_run(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_give_the_weights_of_one(tmp_path):
-    plain = ["--pictures_every", "-1", "--trainer.logger", "false", "--trainer.accelerator", "cpu"]
-    assert run([*RUN, *plain], tmp_path / "one") == 0
-    (tmp_path / "two").mkdir()
-    command = [sys.executable, str(ROOT / "cli.py"), *RUN, *plain]
-    command += ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
-    done = subprocess.run(command, cwd=tmp_path / "two", capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    found = [tmp_path / name / FOLDER for name in ("one", "two")]
-    one, two = (read_weights(folder / "finetune" / "weights.safetensors") for folder in found)
-    for name, tensor in one.items():
-        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-4)
-    one, two = (read(folder, "summary.json")["test"] for folder in found)
+    plain = ["--pictures_every", "-1", "--trainer.logger", "false"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert run([*RUN, *plain], one) == 0, (one / "err.txt").read_text()
+    assert run_pair([*RUN, *plain], two) == [0, 0], (two / "err.txt").read_text()
+    for name in ("stage2", "finetune"):
+        files = [folder / FOLDER / name / "weights.safetensors" for folder in (one, two)]
+        wanted, got = (read_weights(file) for file in files)
+        torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-4)
+    wanted, got = (read(folder / FOLDER, "summary.json")["test"] for folder in (one, two))
     for name in ("elbo", "log_likelihood", "kl"):
-        assert two[name] == pytest.approx(one[name], rel=1e-4)
+        assert got[name] == pytest.approx(wanted[name], rel=1e-4)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sae.batch import Batch
+from sae.devices import send
 from sae.errors import InputError, check_choice, check_integer
 from sae.figure import Figure, Figures
 from sae.nets.layer import Autoencoder
@@ -18,9 +19,12 @@ from sae.nets.stack import Stack
 from sae.nets.variational import Variational
 from sae.objectives.reconstruct import Reconstruct
 from sae.place import Place
+from sae.seeding import derive_generator
 from sae.terms.gaussian_kl import gaussian_kl
 
 BINARISE = ("dynamic", "none")
+# Samples whose pixels are drawn with one seed.
+BLOCK = 64
 
 
 class Elbo(Reconstruct):
@@ -34,9 +38,9 @@ class Elbo(Reconstruct):
 
     Args:
         binarise: dynamic: pixels are 0 or 1, drawn with their grey value as probability: anew at
-            each training step, and once for each validation and test image (Salakhutdinov &
-            Murray 2008, and the figures of Burda et al. 2016). none: grey values as they are; then
-            no number is a likelihood that can be compared with theirs.
+            each training step, and once and for all for each validation and test image, whatever
+            the seed of the run (Salakhutdinov & Murray 2008, and the figures of Burda et al. 2016).
+            none: grey values as they are; then no number is a likelihood to compare with theirs.
         samples: k of the log-likelihood in a test; 0 leaves it out. Burda et al. take 5000.
 
     Raises:
@@ -68,7 +72,10 @@ class Elbo(Reconstruct):
         """Draw the pixels, where they are to be; the grey ones are kept as ``images``."""
         if self.binarise == "none":
             return batch
-        drawn = place.uniform("pixels", batch.x) < batch.x
+        if place.epoch is None and batch.number is not None:
+            drawn = _always(batch.number, batch.x) < batch.x
+        else:
+            drawn = place.uniform("pixels", batch.x) < batch.x
         return batch._replace(x=drawn.to(batch.x.dtype), images=batch.x)
 
     def measure(
@@ -140,3 +147,21 @@ def log_likelihood(net: Autoencoder, x: Tensor, place: Place, samples: int) -> T
         total = weight if total is None else torch.logaddexp(total, weight)
     assert total is not None
     return total - math.log(samples)
+
+
+def _always(number: Tensor, x: Tensor) -> Tensor:
+    """Uniform numbers in [0, 1), those of a sample a function of its number in its set alone.
+
+    They are drawn on the CPU: other devices draw others.
+
+    Args:
+        number: Of each sample, (batch,).
+        x: What has their shape, (batch, pixels), and lies on their device.
+    """
+    numbers = number.cpu()
+    blocks, row = torch.unique(numbers // BLOCK, return_inverse=True)
+    drawn = [
+        torch.rand(BLOCK, x.shape[1], generator=derive_generator(0, "pixels", block))
+        for block in blocks.tolist()
+    ]
+    return send(torch.cat(drawn)[row * BLOCK + numbers % BLOCK], x.device)

@@ -51,11 +51,11 @@ class Sample(Verb):
         check_integer("n", options.n, 1, "give the number of images", high=MOST)
         check_integer("seed", options.seed, 0, "give such a number", high=2**32 - 1)
         folder = Path(options.run)
+        run = read_run(folder)
         path = folder / "new_samples.png" if options.output is None else Path(options.output)
         if path.suffix != ".png" or not path.parent.is_dir():
             remedy = "give one such as samples.png"
             raise InputError("output", "a .png in a folder that is there", show(str(path)), remedy)
-        run = read_run(folder)
         if not run.stack.has_prior:
             found = f"a code of another kind ({type(run.stack[-1]).__name__.lower()})"
             remedy = "train one such as configs/variational.yaml"
