@@ -21,6 +21,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from sae import kinds
 from sae.callbacks.codes_csv import CodesCSV
 from sae.cli import faults
 from sae.cli.config_text import written
