@@ -1,7 +1,7 @@
 """How fast sae trains, beside a bare loop of PyTorch and what else does the same job.
 
     python benchmarks/speed.py [--runs 5] [--contestants bare,sae] [--json FILE]
-    python benchmarks/speed.py --startup | --where [--smoke]
+    python benchmarks/speed.py --startup | --where | --classify [--smoke]
 
 The job (contestants/job.py): 784-256-128, two stages on 55,000 images of MNIST, then fine-tuning.
 Each contestant does it in a process of its own; they work in turns of a fifth of a second
@@ -35,6 +35,12 @@ CONTESTANTS = {
     "dataloader": ("dataloader.py", []),
     "dataloader_2": ("dataloader.py", ["--workers", "2"]),
 }
+# The same with --classify: the fine-tuning of a classifier, 784-256-128-10, alone.
+CLASSIFIERS = {
+    "bare": ("bare_classifier.py", []),
+    "sae_alone": ("sae_classifier.py", ["--job_alone"]),
+    "sae": ("sae_classifier.py", []),
+}
 LEGEND = """\
 bare: a plain loop, nothing validated or saved. sae_alone: fit, nothing validated or saved either;
 sae: with validation, checkpoints, metrics.csv; sae_all: and with TensorBoard and pictures.
@@ -58,9 +64,16 @@ def flops_a_sample() -> int:
     return 10 * w + 10 * v + 12 * (w + v) - 2 * w
 
 
+def flops_of_a_classifier() -> int:
+    """The same of one sample in one epoch of a classifier: 6 for each weight, less 2w."""
+    w, v = SIZES[0] * SIZES[1], SIZES[1] * SIZES[2]
+    return 6 * (w + v + 10 * SIZES[2]) - 2 * w
+
+
 def rounds(options: argparse.Namespace, words: list[str]) -> list[dict[str, Any]]:
     """Figures of each contestant, a dictionary a round; those that are skipped say so once."""
-    jobs = {name: CONTESTANTS[name] for name in options.contestants}
+    there = CLASSIFIERS if options.classify else CONTESTANTS
+    jobs = {name: there[name] for name in options.contestants}
     jobs = {name: (script, [*words, *own]) for name, (script, own) in jobs.items()}
     found: list[dict[str, Any]] = []
     for number in range(options.runs):
@@ -75,26 +88,28 @@ def rounds(options: argparse.Namespace, words: list[str]) -> list[dict[str, Any]
     return found
 
 
-def table(found: list[dict[str, Any]], gflops: float) -> str:
+def table(found: list[dict[str, Any]], gflops: float, classify: bool = False) -> str:
     """A line for each contestant."""
+    measure = "test error" if classify else "test SSE"
+    flops = flops_of_a_classifier() if classify else flops_a_sample() / 3
     lines = [
         f"{'contestant':12} {'seconds':>8} {'ratio to bare':>19} {'samples/s':>10} {'GFLOP/s':>8} "
-        f"{'of mm':>6} {'peak MB':>8} {'to bare':>8} {'test SSE':>8}"
+        f"{'of mm':>6} {'peak MB':>8} {'to bare':>8} {measure:>10}"
     ]
     for name in found[0]:
         told = [each[name] for each in found]
         seconds = statistics.median(t["seconds"] for t in told)
         samples, peak = told[0]["samples"], statistics.median(t["peak_mb"] for t in told)
-        rate = samples / 3 * flops_a_sample() / seconds / 1e9
+        rate = samples * flops / seconds / 1e9
         ratio = more = "–"
         if "bare" in found[0]:
             ratios = [each[name]["seconds"] / each["bare"]["seconds"] for each in found]
             ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
             more = f"{peak - statistics.median(e['bare']['peak_mb'] for e in found):+.0f}"
-        sse = statistics.median(t["test_sse"] for t in told)
+        good = statistics.median(t[measure.lower().replace(" ", "_")] for t in told)
         lines.append(
             f"{name:12} {seconds:8.2f} {ratio:>19} {samples / seconds:10,.0f} {rate:8.1f} "
-            f"{rate / gflops:6.0%} {peak:8.0f} {more:>8} {sse:8.2f}"
+            f"{rate / gflops:6.0%} {peak:8.0f} {more:>8} {good:10.2f}"
         )
     return "\n".join(lines)
 
@@ -117,20 +132,24 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=256)
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--threads", type=int, default=cores, help="all cores if left out")
-    parser.add_argument("--contestants", default=",".join(CONTESTANTS), help="some of these")
+    names = ",".join(CONTESTANTS)
+    parser.add_argument("--contestants", help=f"some of {names}; all if left out")
     parser.add_argument("--data", help="folder of MNIST; $SAE_DATA or data if left out")
     parser.add_argument("--json", type=Path, help="write all raw figures there")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--startup", action="store_true", help="clock the start instead")
+    kind.add_argument("--classify", action="store_true", help="a classifier's fine-tuning alone")
     kind.add_argument("--where", action="store_true", help="show where sae's time goes instead")
     parser.add_argument("--smoke", action="store_true", help="once, little; only to see it work")
     options = parser.parse_args()
-    options.contestants = options.contestants.split(",")
-    if unknown := set(options.contestants) - set(CONTESTANTS):
-        parser.error(f"no contestant {', '.join(sorted(unknown))}; there are {list(CONTESTANTS)}")
+    there = list(CLASSIFIERS if options.classify else CONTESTANTS)
+    options.contestants = options.contestants.split(",") if options.contestants else there
+    if unknown := set(options.contestants) - set(there):
+        parser.error(f"no contestant {', '.join(sorted(unknown))}; there are {there}")
     if options.smoke:
         options.runs, options.epochs, options.samples, options.batch_size = 1, 1, 2000, 256
-        options.contestants = ["bare", "sae_alone", "sae", "clustpy", "dataloader"]
+        few = ["bare", "sae_alone", "sae", "clustpy", "dataloader"]
+        options.contestants = [name for name in few if name in there]
         options.threads = 1  # threads of several processes that wait for each other take minutes
     options.data = options.data or os.environ.get("SAE_DATA") or "data"
     return options
@@ -154,7 +173,8 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         print(startup.table(raw["runs"]))
         return raw
     epochs, batch = options.epochs, options.batch_size
-    job = f"{data['samples']:,} images, batch {batch}, 3 x {epochs} epochs"
+    trainings = 1 if options.classify else 3
+    job = f"{data['samples']:,} images, batch {batch}, {trainings} x {epochs} epochs"
     print(f"{data['data']}; {job}", flush=True)
     words = ["--images", str(folder), "--samples", str(data["samples"]), "--epochs", str(epochs)]
     words += ["--batch_size", str(batch), "--threads", str(threads)]
@@ -167,7 +187,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     raw["matmul_gflops"] = figures("matmul.py", ["--threads", str(threads)], threads)["gflops"]
     print(f"float32 matrix product (mm): {raw['matmul_gflops']:.0f} GFLOP/s", flush=True)
     raw["runs"] = rounds(options, words)
-    print(f"\n{table(raw['runs'], raw['matmul_gflops'])}\n\n{LEGEND}")
+    print(f"\n{table(raw['runs'], raw['matmul_gflops'], options.classify)}\n\n{LEGEND}")
     if options.smoke:
         print("smoke: so little work says that all of it runs, and nothing of how fast")
     if said := warning(told for each in raw["runs"] for told in each.values()):

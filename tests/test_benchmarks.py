@@ -36,6 +36,20 @@ def test_the_speed_benchmark_works(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_speed_benchmark_of_a_classifier_works(tmp_path):
+    out, raw = smoke("speed.py", tmp_path, "--classify")
+    (told,) = raw["runs"]
+    assert set(told) == {"bare", "sae_alone", "sae"}
+    table = out.split("contestant ")[1]
+    assert "test error" in table.splitlines()[0]
+    for name, figures in told.items():
+        assert f"\n{name} " in table
+        assert figures["seconds"] > 0
+        assert figures["samples"] == 2000
+        assert 0 <= figures["test_error"] <= 100
+
+
+@pytest.mark.slow
 def test_where_the_time_goes_adds_up(tmp_path):
     _, raw = smoke("speed.py", tmp_path, "--where")
     parts = raw["where"]["parts"]

@@ -10,12 +10,12 @@ import torch
 from helpers import loader, tiny_data, tiny_model, tiny_stack
 
 from sae import batch
-from sae.batch import Batch
+from sae.batch import Batch, sent_ahead
 from sae.cli.command import main
 from sae.data import TensorLoader
 from sae.data import loader as loader_module
 from sae.data.rows import EncodedRows
-from sae.devices import about, beside, device_of, fast_products, placed, sent_ahead
+from sae.devices import about, beside, device_of, fast_products, placed
 from sae.nets.dense import Dense
 from sae.nets.stack import Stack
 from sae.run import folder as run

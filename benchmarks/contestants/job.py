@@ -74,6 +74,11 @@ def pixels(job: argparse.Namespace, part: str) -> Tensor:
     return images(job, part).float().div_(255)
 
 
+def labels(job: argparse.Namespace, part: str) -> Tensor:
+    """Their classes: int64, (n,)."""
+    return torch.from_numpy(np.load(job.images / f"{part}_labels.npy"))
+
+
 class ReachedError(Exception):
     """The goal is reached, or the time is up."""
 
@@ -131,6 +136,23 @@ def sse_on_test(net: Callable[[Tensor], Tensor], job: argparse.Namespace) -> flo
     """Squared error per test image."""
     x = pixels(job, "test")
     return float(sum((net(part) - part).square().sum() for part in x.split(1000)) / len(x))
+
+
+@torch.no_grad()
+def error_on_test(net: Callable[[Tensor], Tensor], job: argparse.Namespace) -> float:
+    """Percent of the test images whose class has not the greatest logit."""
+    x, y = pixels(job, "test"), labels(job, "test")
+    logits = torch.cat([net(part) for part in x.split(1000)])
+    return 100 * float((logits.argmax(1) != y).double().mean())
+
+
+def report_error(
+    job: argparse.Namespace, clock: Clock, net: Callable[[Tensor], Tensor], **more: float
+) -> None:
+    """Print the figures of a finished fine-tuning of a classifier as the last line."""
+    samples = job.finetune_epochs * job.samples
+    figures = {"seconds": clock.seconds, "peak_mb": clock.peak_mb, "samples": samples}
+    say({**figures, "test_error": error_on_test(net, job), **more, "peak_mb_end": peak_mb()})
 
 
 def report(

@@ -21,6 +21,8 @@ def main() -> None:
     data.setup()
     np.save(options.images / "train.npy", data.train.x.numpy())
     np.save(options.images / "test.npy", data.test.x.numpy())
+    np.save(options.images / "train_labels.npy", data.train.y.numpy())
+    np.save(options.images / "test_labels.npy", data.test.y.numpy())
     say({"root": root, "data": data.description, "samples": len(data.train)})
 
 

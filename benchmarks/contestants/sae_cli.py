@@ -22,7 +22,6 @@ from lightning import Callback, Trainer
 
 import sae.cli.command
 import sae.experiment
-from sae.data import TensorLoader
 from sae.experiment import Experiment
 from sae.training.module import TrainingModule
 from sae.training.plan import PhaseResult
@@ -61,12 +60,10 @@ class ClockedPretrainer(GreedyPretrainer):
     clock = Clock()
     model: StackedAutoencoder
 
-    def fit(
-        self, model: StackedAutoencoder, train: TensorLoader, val: TensorLoader
-    ) -> list[PhaseResult]:
+    def fit(self, model: StackedAutoencoder, *samples: Any) -> list[PhaseResult]:
         type(self).model = model
         with self.clock:
-            return super().fit(model, train, val)
+            return super().fit(model, *samples)
 
 
 class Looks(Callback):

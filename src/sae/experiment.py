@@ -35,6 +35,7 @@ from sae.run import summary
 from sae.run.board import RunBoard, RunLogger
 from sae.run.folder import Run, this_process
 from sae.run.journal import METRICS, RunJournal
+from sae.text import cell
 from sae.training.evaluate import figures_on_test, figures_on_validation
 from sae.training.handover import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
 from sae.training.module import TrainingModule
@@ -123,6 +124,8 @@ class Experiment:
             for line in (*data.remarks(seen), *too_fast(seen, self._rates())):
                 self._tell(line)
             own = data.labelled_dataloader() if self.model.objective.needs_labels else None
+            if own is not None and data.labelled is not None:
+                self._tell(self._who_chooses(len(own.x), len(data.val)))
             results = self.pretrainer.fit(
                 self.model, train, data.val_dataloader(), own, data.n_classes
             )
@@ -135,6 +138,19 @@ class Experiment:
                 self.run.update_manifest(status="diverged" if diverged else "broken off")
             raise
         self._note_end(results, test, val)
+
+    def _who_chooses(self, n: int, n_val: int) -> str:
+        """How many labels are known, and how many more have a say in which epoch goes on."""
+        recipes = {"head": self.pretrainer.head, "finetune": self.pretrainer.finetune_recipe}
+        trained = {name: r for name, r in recipes.items() if r is not None and r.epochs}
+        choosing = [name for name, r in trained.items() if r.keep == "best" or r.patience]
+        line = f"data: {n:,} labels are known to train on"
+        if not choosing:
+            return line
+        return (
+            f"{line}; those of {n_val:,} validation samples choose the epoch that goes on "
+            f"({', '.join(f'{name}.keep last' for name in choosing)}: none does)"
+        )
 
     def _rates(self) -> dict[str, float]:
         """The rates at which Adam trains the first layer, by option."""
@@ -155,12 +171,13 @@ class Experiment:
         """A fresh Trainer with fresh callbacks."""
         loggers = self._loggers(phase.name)
         folder = self.run.phase_folder(phase.name) / "checkpoints"
-        best, last = phase_checkpoints(folder, f"{phase.name}/val/loss")
+        monitor = f"{phase.name}/{module.objective.monitor}"
+        best, last = phase_checkpoints(folder, monitor if phase.recipe.keep == "best" else None)
         kept = self.extras.checkpoints
         return self._trainer(
             callbacks=[
                 *([best] if kept else []),
-                *self._training_callbacks(phase),
+                *self._training_callbacks(phase, module),
                 *self._watching_callbacks(phase, module, loggers),
             ],
             closing=[last] if kept else [],
@@ -175,9 +192,9 @@ class Experiment:
         """
         return self.new_trainer(default_root_dir=str(self.run.folder), **kwargs)
 
-    def _training_callbacks(self, phase: Phase) -> list[Callback]:
+    def _training_callbacks(self, phase: Phase, module: TrainingModule) -> list[Callback]:
         """Those that decide when a phase ends and which of its weights go on."""
-        monitor = f"{phase.name}/val/loss"
+        monitor = f"{phase.name}/{module.objective.monitor}"
         callbacks: list[Callback] = []
         if self.extras.checkpoints:
             callbacks.append(Snapshot(partial(self._snapshot, phase.name)))
@@ -234,11 +251,22 @@ class Experiment:
         main = trainer.is_global_zero and self.model.objective.reconstructs
         pca = self.probe.pca if main and self.probe is not None else None
         test = figures_on_test(trainer, self.model, self.data, pca=pca)
+        self._write_tables()
         if self.extras.checkpoints and not self.checkpoint.exists():
             # Without fine-tuning nobody has yet. Once the checkpoint is there, both are.
             self.journal.write_weights("finetune", self.model)
             trainer.save_checkpoint(self.checkpoint)
         return test, val
+
+    @rank_zero_only
+    def _write_tables(self) -> None:
+        """What the test has given that is no single number."""
+        model, data = self.model, self.data
+        for name, rows in model.objective.tables(
+            model.tables, len(data.test), data.class_names
+        ).items():
+            lines = [",".join(cell(str(value)) for value in row) for row in rows]
+            self.run.write_text(f"test_{name}.csv", "\n".join([*lines, ""]))
 
     @rank_zero_only
     def _draw(self, results: Sequence[PhaseResult]) -> None:
@@ -262,9 +290,10 @@ class Experiment:
         last = results[-1] if results else None
         if last is not None and last.phase.name == "finetune":
             scene = self._scene(probe, self.model, last.phase.title)
-            scene.when = when(last.epochs, best=last.checkpoint is not None)
+            best = last.checkpoint is not None and last.phase.recipe.keep == "best"
+            scene.when = when(last.epochs, best)
             return scene, [each for each in self.extras.pictures if not each.of_phases]
-        scene = self._scene(probe, self.model, f"stack {summary.chain(self.model.sizes)}")
+        scene = self._scene(probe, self.model, f"stack {self._network}")
         scene.remember_stages()
         return scene, self.extras.pictures
 
@@ -282,6 +311,11 @@ class Experiment:
             show(board, "path/losses", image)
 
     @property
+    def _network(self) -> str:
+        """What is trained, in a line."""
+        return self.model.objective.path(self.model.sizes)
+
+    @property
     def checkpoint(self) -> Path:
         """The weights of the finished stack."""
         return self.run.phase_folder("finetune") / "checkpoints" / "best.ckpt"
@@ -292,7 +326,8 @@ class Experiment:
         self.run.update_manifest(status="running", process=this_process())
         if self.board is not None:
             config = (self.run.folder / "config.yaml").read_text(encoding="utf-8")
-            self.board.begin(config, [(phase.name, phase.title) for phase in self.phases])
+            names = [(phase.name, phase.title) for phase in self.phases]
+            self.board.begin(config, names, self.model.objective)
 
     @rank_zero_only
     def _tell(self, line: str) -> None:
@@ -317,6 +352,7 @@ class Experiment:
                 "data": self.data.name,
                 "data_description": self.data.description,
                 "sizes": sizes,
+                "network": self._network,
                 "code_size": sizes[-1],
                 "seed": self.seed,
                 "val": summary.rounded({key: each.value for key, each in val.items()}),
@@ -326,7 +362,7 @@ class Experiment:
                 "table": summary.rows(shown, seconds),
             },
         )
-        heading = summary.heading(self.data.description, sizes, self.seed)
+        heading = summary.heading(self.data.description, self._network, self.seed)
         table = summary.table(heading, shown, seconds)
         if self.board is not None:
             tags = {f"test/{key}": each.value for key, each in test.items()}

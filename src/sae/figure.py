@@ -21,6 +21,11 @@ class Figure:
     form: str = "{:.2f}"
     better: str = "lower"
 
+    @property
+    def unit(self) -> str:
+        """What stands after the number, such as ``%``."""
+        return self.form.rpartition("}")[2].strip()
+
     def line(self, value: float, part: str = "test") -> tuple[str, str]:
         """What it is, and the number, for a table."""
         return self.label.format(part=part), self.form.format(value)

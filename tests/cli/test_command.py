@@ -224,7 +224,19 @@ def test_fast_dev_run_goes_through_the_whole_path():
 
 
 @pytest.mark.usefixtures("no_web")
-@pytest.mark.parametrize("config", ["stacked", "visualize", "sparse", "denoising", "reconstruct"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        "stacked",
+        "visualize",
+        "sparse",
+        "denoising",
+        "reconstruct",
+        "convolutional",
+        "hinton2006",
+        "hinton2006_2d",
+    ],
+)
 def test_without_mnist_the_configs_say_so_and_run_on_the_digits(config, capsys):
     head = ["fit", "--config", str(ROOT / "configs" / f"{config}.yaml")]
     main([*head, "--pretrain.epochs", "1", "--finetune.epochs", "1"])

@@ -15,8 +15,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from sae.run.checkpoints import read_checkpoint
 
 
-def phase_checkpoints(folder: Path, monitor: str) -> tuple[Callback, Callback]:
+def phase_checkpoints(folder: Path, monitor: str | None) -> tuple[Callback, Callback]:
     """``best.ckpt``, of the lowest ``monitor``, and ``last.ckpt``, after every epoch.
+
+    Without a monitor ``best.ckpt`` is that of the last epoch: the one that goes on.
 
     The best comes first of all callbacks, the last after all others: it then says truly which is
     the best, and what state the others are in. If a run is broken off between the two, the epoch
@@ -31,6 +33,11 @@ class PhaseCheckpoint(ModelCheckpoint):
     """A ModelCheckpoint whose folder may be moved between a run and its going on."""
 
     looks_at_epochs_only = True  # see sae.training.steps
+
+    @property
+    def state_key(self) -> str:
+        """Best and last are told apart by their files: both may be without a monitor."""
+        return self._generate_state_key(monitor=self.monitor, filename=self.filename)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Read the state, with its files looked for where the folder lies now."""

@@ -20,7 +20,8 @@ class CodesCSV(Callback):
     """Write ``codes.csv`` while a Trainer predicts: no more than a batch is held in memory.
 
     A row an image, in the order of the data: ``label`` (where there are labels), what the
-    objective makes of each (``sse``) and the code ``h0``, ``h1``, ….
+    objective makes of each (``sse``; ``predicted`` and its ``probability``) and the code ``h0``,
+    ``h1``, ….
 
     Args:
         folder: A new folder for it.
@@ -56,12 +57,11 @@ class CodesCSV(Callback):
             if values.dtype.kind == "f":
                 self._sums[key] = self._sums.get(key, 0.0) + float(values.sum(dtype=np.float64))
         names = sorted(columns)
-        formats = ["%d" if key == "label" else "%.6g" for key in names]
-        formats += ["%.6g"] * code.shape[1]
+        whole = [columns[key].dtype.kind != "f" for key in names]
+        formats = ["%d" if number else "%.6g" for number in whole] + ["%.6g"] * code.shape[1]
         parts = [columns[key] for key in names]
-        if self._class_names and "label" in names:
-            place = names.index("label")
-            cells = np.array([cell(name) for name in self._class_names], dtype=object)
+        cells = np.array([cell(name) for name in self._class_names], dtype=object)
+        for place in np.flatnonzero(whole) if len(cells) else ():  # these are classes
             parts[place], formats[place] = cells[parts[place]], "%s"
         table = np.column_stack([*parts, code])
         with self.path.open("a", encoding="utf-8") as file:

@@ -69,7 +69,8 @@ class PhasePictures(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw everything, of the weights that go on."""
-        best = bool(getattr(trainer.checkpoint_callback, "best_model_path", ""))
+        keeper = trainer.checkpoint_callback
+        best = bool(getattr(keeper, "best_model_path", "") and getattr(keeper, "monitor", None))
         self.scene.when = when(trainer.current_epoch, best)
         self._draw(trainer, self.pictures, self.folder)
 

@@ -225,14 +225,14 @@ class SAECLI(OptionsCLI):
             ckpt_path=checkpoint,
             weights_only=True,
         )
-        self._print_figures(data, table.measured(model))
+        if figures := table.measured(model):
+            self._print_figures(data, figures)
         print(f"codes: {shown_path(table.path)}", flush=True)
 
     def _finished_run(self, ckpt_path: str | None) -> tuple[str, ImageDataModule]:
         """A checkpoint that fits the model, and the data its run trained on."""
         check_is_file(ckpt_path)
         data = self._load_data()
-        self.model.objective.attach(self.model.stack, data.n_classes)
         checkpoint = load_checkpoint(ckpt_path, self.model)
         check_same_data(checkpoint, data.name)
         return checkpoint, data
@@ -242,8 +242,8 @@ class SAECLI(OptionsCLI):
 
     @rank_zero_only
     def _print_figures(self, data: ImageDataModule, figures: Mapping[str, Measured]) -> None:
-        sizes = self.model.sizes
-        heading = summary.heading(data.description, sizes, self.seed)
+        network = self.model.objective.path(self.model.sizes)
+        heading = summary.heading(data.description, network, self.seed)
         print(summary.table(heading, figures), flush=True)
 
 

@@ -276,10 +276,9 @@ class OptionsCLI(LightningCLI):
                 str(self.model.sizes[0]),
                 f"write [{data.n_features}, …]",
             )
-        if self.model.objective.needs_labels and not data.n_classes:
-            name = type(self.model.objective).__name__
-            remedy = "give labels, or another objective"
-            raise InputError("data", f"labels, which {name} learns", "none", remedy)
+        if self.model.objective.needs_labels:
+            data.check_labels()
+        self.model.objective.attach(self.model.stack, data.n_classes)
         self._check_range(data)
         return data
 

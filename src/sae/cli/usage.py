@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import pkgutil
 import pydoc
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonargparse
 from lightning.pytorch.cli import LightningArgumentParser
 
-from sae import kinds
 from sae.cli import strict_yaml
 from sae.data import ImageDataModule
 from sae.errors import InputError, exit_with, show
@@ -123,9 +124,10 @@ def one_sentence(message: str, options: Iterable[str] = ()) -> str:
 
 
 def _verbs() -> str:
-    from sae.cli.verbs.verb import ROOM, Verb  # which are parsed by this parser
-
-    return ", ".join(["fit", "validate", "test", "predict", *kinds.names(ROOM, Verb)])
+    """All verbs: Lightning's, and a file each."""
+    files = pkgutil.iter_modules([str(Path(__file__).parent / "verbs")])
+    others = [file.name for file in files if file.name != "verb"]
+    return ", ".join(["fit", "validate", "test", "predict", *others])
 
 
 def _key(message: str) -> str:

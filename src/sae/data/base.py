@@ -13,6 +13,7 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
+from sae.data.labels import balanced, check_labels
 from sae.data.loader import Survey, TensorLoader, chunk_rows
 from sae.data.remarks import remarks
 from sae.data.rows import Rows, WithoutRows, take
@@ -63,10 +64,21 @@ class ImageDataModule(LightningDataModule):
     Validation is carved out of the training images by a generator of its own; the test images are
     handed out by ``test_dataloader`` and ``predict_dataloader`` alone.
 
+    With ``labels`` or ``labels_per_class`` all images are still trained on, but few labels: those
+    left out are forgotten once the choice is made, and nothing sees them, 5-NN included. The labels
+    of the validation images stay. They teach nothing, but by default the epoch with the lowest
+    validation error is the one that goes on: they choose. ``finetune.keep: last`` (and
+    ``head.keep: last``) chooses none, and is the honest way with few labels. A ``val_size`` about
+    as large as the labels are many is another, but chooses by chance.
+
     Args:
         batch_size: Images in a batch, over all processes together; 1 or more.
         val_size: Images taken out of the training set for validation; 1 or more.
-        split_seed: Seed of that choice.
+        split_seed: Seed of that choice, and of which labels are known.
+        labels: How many labels of training images are known, the same number of each class (but for
+            one more of some classes, drawn by chance, where they do not go into it); at least one
+            of each. null for all.
+        labels_per_class: The same, for each class. null for all.
 
     Attributes:
         name: The data really used, in a word.
@@ -83,11 +95,25 @@ class ImageDataModule(LightningDataModule):
     val: Samples
     test: Samples
 
-    def __init__(self, batch_size: int = 256, val_size: int = 5000, split_seed: int = 0) -> None:
+    def __init__(
+        self,
+        batch_size: int = 256,
+        val_size: int = 5000,
+        split_seed: int = 0,
+        labels: int | None = None,
+        labels_per_class: int | None = None,
+    ) -> None:
         super().__init__()
         check_integer("batch_size", batch_size, 1, "give the number of images in a batch")
         check_integer("val_size", val_size, 1, "give the number of images kept for validation")
         check_integer("split_seed", split_seed, 0, "give a smaller number")
+        for key, number in (("labels", labels), ("labels_per_class", labels_per_class)):
+            if number is not None:
+                check_integer(key, number, 1, "give how many labels are known, or null for all")
+        if labels is not None and labels_per_class is not None:
+            raise InputError("labels", "labels or labels_per_class", "both", "leave out either")
+        self.n_labels, self.n_labels_per_class = labels, labels_per_class
+        self.labelled: Samples | None = None
         if type(self) is ImageDataModule:
             remedy = "write class_path: MNISTDataModule, or that of your own"
             raise InputError("class_path", "a datamodule with images of its own", "none", remedy)
@@ -118,7 +144,29 @@ class ImageDataModule(LightningDataModule):
             self.train = train.without(order[: self.val_size])
         else:
             self.train = train[order[self.val_size :]]
+        if self.n_labels is not None or self.n_labels_per_class is not None:
+            self._forget_labels()
         self._ready = True
+
+    def _forget_labels(self) -> None:
+        """Keep the labels that are known, with their images; forget the others."""
+        key = "labels" if self.n_labels_per_class is None else "labels_per_class"
+        if self.train.y is None:
+            raise InputError(key, "data with labels", "none", "name their labels, or leave it out")
+        n_classes = self.n_classes
+        check_labels(self.train.y, n_classes, "training")
+        generator = torch.Generator().manual_seed(self.split_seed)
+        wanted = torch.full((n_classes,), self.n_labels_per_class or 0)
+        if self.n_labels is not None:
+            if self.n_labels < n_classes:
+                expected = f"at least one label of each of the {n_classes} classes"
+                raise InputError(key, expected, str(self.n_labels), f"give {n_classes} or more")
+            wanted += self.n_labels // n_classes
+            lucky = torch.randperm(n_classes, generator=generator)[: self.n_labels % n_classes]
+            wanted[lucky] += 1
+        index = balanced(self.train.y, wanted, generator, key)
+        self.labelled = self.train[index]
+        self.train = Samples(self.train.x)
 
     def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The options under which these very data are found again, once they are set up.
@@ -142,8 +190,23 @@ class ImageDataModule(LightningDataModule):
         """Classes among the labels; 0 where there are none."""
         if self.class_names:
             return len(self.class_names)
-        labels = [samples.y for samples in (self.train, self.val) if samples.y is not None]
+        sets = (self.labelled or self.train, self.val)
+        labels = [samples.y for samples in sets if samples.y is not None]
         return max((int(y.max()) + 1 for y in labels if len(y)), default=0)
+
+    def check_labels(self) -> None:
+        """Refuse labels that a classifier cannot learn from, or be tested on.
+
+        Raises:
+            InputError: There are none, or some are no class that training samples are of.
+        """
+        sets = {"training": self.labelled or self.train, "validation": self.val, "test": self.test}
+        for of, samples in sets.items():
+            if samples.y is None and of != "test":  # which may be there to be predicted
+                remedy = "give labels, or another objective"
+                raise InputError("data", f"labels of the {of} samples", "none", remedy)
+            if samples.y is not None:
+                check_labels(samples.y, self.n_classes, of)
 
     def remarks(self, seen: Survey) -> list[str]:
         """What is to be said of the training samples before they are trained on.
@@ -169,9 +232,12 @@ class ImageDataModule(LightningDataModule):
 
     def summary(self) -> dict[str, Any]:
         """What the data are, for the manifest of a run."""
+        known = {} if self.labelled is None else {"labels": len(self.labelled)}
         return {
+            **known,
             "name": self.name,
             "description": self.description,
+            "image_shape": list(self.image_shape),
             "sha256": self.fingerprint(),
             "train": len(self.train),
             "val": len(self.val),
@@ -190,6 +256,10 @@ class ImageDataModule(LightningDataModule):
                 digest.update(chunk.contiguous().numpy().data)
             if samples.y is not None:
                 digest.update(samples.y.contiguous().numpy().data)
+        if self.labelled is not None and self.labelled.y is not None:
+            for chunk in _chunks(self.labelled.x):
+                digest.update(chunk.contiguous().numpy().data)
+            digest.update(self.labelled.y.contiguous().numpy().data)
         return digest.hexdigest()
 
     def check_unchanged(self) -> None:
@@ -203,8 +273,12 @@ class ImageDataModule(LightningDataModule):
         return TensorLoader(self.train.x, self.train.y, self.batch_size, shuffle=True)
 
     def labelled_dataloader(self) -> TensorLoader:
-        """The training images whose labels may be looked at, in a new order each epoch."""
-        return self.train_dataloader()
+        """The training images whose labels are known, in a new order each epoch.
+
+        With fewer of them than a batch has images, an epoch is one batch of all.
+        """
+        samples = self.labelled or self.train
+        return TensorLoader(samples.x, samples.y, self.batch_size, shuffle=True)
 
     def val_dataloader(self) -> TensorLoader:
         """Validation images, in batches no smaller than those of the training."""

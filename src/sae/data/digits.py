@@ -42,15 +42,25 @@ class DigitsDataModule(ImageDataModule):
     Args:
         batch_size: Images in a batch, over all processes together; 1 or more.
         val_size: Images taken out of the 1,437 training images for validation.
-        split_seed: Seed of that choice.
+        split_seed: Seed of that choice, and of which labels are known.
+        labels: How many labels of training images are known; null for all. See
+            :class:`~sae.data.base.ImageDataModule`.
+        labels_per_class: The same, for each class.
     """
 
     name = NAME
     description = DESCRIPTION
     image_shape = IMAGE_SHAPE
 
-    def __init__(self, batch_size: int = 64, val_size: int = 180, split_seed: int = 0) -> None:
-        super().__init__(batch_size, val_size, split_seed)
+    def __init__(
+        self,
+        batch_size: int = 64,
+        val_size: int = 180,
+        split_seed: int = 0,
+        labels: int | None = None,
+        labels_per_class: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, val_size, split_seed, labels, labels_per_class)
 
     def load(self) -> tuple[Samples, Samples]:
         """Read the bundled digits."""

@@ -1,4 +1,4 @@
-"""Labels in a file: whole numbers, or the names of classes."""
+"""Labels: in a file, as whole numbers or the names of classes; and a few of them, balanced."""
 
 from __future__ import annotations
 
@@ -63,3 +63,58 @@ def numbered(parts: list[NDArray | None], option: str) -> tuple[list[Tensor | No
     names = np.unique(np.concatenate(given))
     ids = [None if part is None else np.searchsorted(names, part) for part in parts]
     return [None if part is None else torch.from_numpy(part) for part in ids], names.tolist()
+
+
+def check_labels(y: Tensor, n_classes: int, of: str) -> None:
+    """Refuse labels that a classifier cannot learn from, or be measured by.
+
+    Args:
+        y: Labels, (n,).
+        n_classes: How many classes there are, 0, 1, ….
+        of: Which samples they are of: training ones must have each class.
+
+    Raises:
+        InputError: Some are no number from 0 to the last class, or no training sample is of one.
+    """
+    if not len(y):
+        return
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or high >= n_classes:
+        expected = f"labels from 0 to {n_classes - 1}, the classes that are trained on"
+        found = f"{low if low < 0 else high} among those of the {of} samples"
+        raise InputError("data", expected, found, "number the classes from 0 on, in all samples")
+    if of != "training":
+        return
+    present = torch.unique(y)
+    if missing := n_classes - len(present):
+        gaps = (present != torch.arange(len(present))).nonzero()
+        found = f"none of class {int(gaps[0]) if len(gaps) else len(present)}"
+        found += f" (and of {missing - 1} more)" if missing > 1 else ""
+        remedy = "number the classes without gaps, or give samples of each"
+        raise InputError("data", f"training samples of all {n_classes} classes", found, remedy)
+
+
+def balanced(y: Tensor, wanted: Tensor, generator: torch.Generator, key: str) -> Tensor:
+    """So many samples of each class, drawn at random.
+
+    Args:
+        y: Labels, (n,).
+        wanted: How many of each class, (classes,).
+        generator: To draw by.
+        key: The option that asks for them.
+
+    Returns:
+        Their numbers in ascending order.
+
+    Raises:
+        InputError: A class has fewer.
+    """
+    order = torch.randperm(len(y), generator=generator)
+    found = []
+    for k, n in enumerate(wanted.tolist()):
+        its = order[y[order] == k]
+        if len(its) < n:
+            expected = f"no more labels than there are: {len(its)} training samples of class {k}"
+            raise InputError(key, expected, f"{n} of it", "give fewer, or null for all")
+        found.append(its[:n])
+    return torch.cat(found).sort().values

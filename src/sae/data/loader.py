@@ -17,9 +17,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sae.batch import Batch
+from sae.batch import Batch, sent_ahead
 from sae.data.rows import BLOCK_BYTES, TILE_ROWS, Rows, are_pixels, scale, take
-from sae.devices import free_memory, sent_ahead
+from sae.devices import free_memory
 from sae.nets.activations import PIXELS
 from sae.place import Share
 from sae.seeding import derive_generator

@@ -38,7 +38,10 @@ class MNISTDataModule(ImageDataModule):
             neither there nor to be downloaded; null to stop instead.
         batch_size: Images in a batch, over all processes together; 1 or more.
         val_size: Images taken out of the 60,000 for validation.
-        split_seed: Seed of that choice.
+        split_seed: Seed of that choice, and of which labels are known.
+        labels: How many labels of training images are known; null for all. See
+            :class:`~sae.data.base.ImageDataModule`.
+        labels_per_class: The same, for each class.
 
     Raises:
         InputError: A damaged file, a missing folder, or no MNIST and no fallback.
@@ -55,8 +58,10 @@ class MNISTDataModule(ImageDataModule):
         batch_size: int = 256,
         val_size: int = 5000,
         split_seed: int = 0,
+        labels: int | None = None,
+        labels_per_class: int | None = None,
     ) -> None:
-        super().__init__(batch_size, val_size, split_seed)
+        super().__init__(batch_size, val_size, split_seed, labels, labels_per_class)
         if fallback is not None:
             check_choice("fallback", fallback, ("digits",))
         self.fallback = fallback
@@ -90,7 +95,8 @@ class MNISTDataModule(ImageDataModule):
         """The folder that was read, wherever $SAE_DATA points to later; or the fallback's own."""
         if self.name == digits.NAME:
             sizes = {"batch_size": self.batch_size, "val_size": self.val_size}
-            return "sae.DigitsDataModule", {**sizes, "split_seed": self.split_seed}
+            labels = {"labels": self.n_labels, "labels_per_class": self.n_labels_per_class}
+            return "sae.DigitsDataModule", {**sizes, "split_seed": self.split_seed, **labels}
         return class_path, {**init_args, "root": str(self.root.resolve())}
 
     def _fall_back(self, reason: str) -> tuple[Samples, Samples]:

@@ -25,6 +25,15 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+def start_gain(name: str) -> float:
+    """What the standard deviation of Glorot & Bengio (2010) is multiplied by at the start.
+
+    sqrt(2) for the ReLU family and 2 for the sigmoid, whose slope at zero is 1/4 (the paper's own 4
+    starts saturated on inputs as bright as pixels).
+    """
+    return {"sigmoid": 2.0, "tanh": 1.0, "identity": 1.0}.get(name, math.sqrt(2))
+
+
 def _sigmoid_slope(z: Tensor) -> Tensor:
     h = torch.sigmoid(z)
     return h * (1 - h)

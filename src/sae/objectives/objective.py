@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from sae.batch import Batch
 from sae.figure import Figures
 from sae.nets.layer import Autoencoder, Code
 from sae.place import Place
+from sae.text import chain
 
 
 class Objective(nn.Module, ABC):
@@ -25,6 +27,8 @@ class Objective(nn.Module, ABC):
         part: What its loss is called where penalties are added to it.
         lr_factor: Learning rate of its own parameters, as a multiple of that of the network.
         needs_labels: Whether it trains on labelled samples alone.
+        monitor: Which figure of a validation says which epoch is the best, and when to stop early:
+            the lowest is. ``val/loss``, or one of :meth:`figures`.
         reconstructs: Whether it trains the decoders. Where it does not, nothing is said or drawn of
             reconstructions.
     """
@@ -33,6 +37,7 @@ class Objective(nn.Module, ABC):
     lr_factor: float = 1.0
     needs_labels: ClassVar[bool] = False
     reconstructs: ClassVar[bool] = True
+    monitor: ClassVar[str] = "val/loss"
 
     def attach(self, net: Autoencoder, n_classes: int) -> None:
         """Make the parameters that fit a network; called before the weights are drawn or read.
@@ -106,6 +111,10 @@ class Objective(nn.Module, ABC):
         """In a test, figures of corrupted samples ``x_tilde``: means over the batch."""
         return {}
 
+    def tested(self, net: Autoencoder, batch: Batch, place: Place) -> dict[str, Tensor]:
+        """In a test, figures that take too long for a validation: means over the batch."""
+        return {}
+
     def finish(self, net: Autoencoder, means: dict[str, Tensor]) -> dict[str, Tensor]:
         """In a test, figures that follow from the means over all samples, with those that stay."""
         return means
@@ -119,5 +128,28 @@ class Objective(nn.Module, ABC):
         return "loss per sample"
 
     def predict(self, net: Autoencoder, batch: Batch) -> dict[str, Tensor]:
-        """What ``predict`` writes of each sample beside its code, (batch,) each."""
+        """What ``predict`` writes of each sample beside its code, (batch,) each.
+
+        Whole numbers are classes: they are written by their names, where these have some.
+        """
         return {}
+
+    def tables(
+        self, means: Mapping[str, Tensor], n: int, class_names: Sequence[str] = ()
+    ) -> dict[str, list[list[Any]]]:
+        """What a test leaves as a table of its own, ``test_NAME.csv``: rows, the first one heads.
+
+        Args:
+            means: What of :meth:`measure` is no single number, over all test samples.
+            n: How many these are.
+            class_names: What the labels 0, 1, … are called; empty where they are called so.
+        """
+        return {}
+
+    def path(self, sizes: Sequence[int]) -> str:
+        """The network in a line, such as ``784→128→784``.
+
+        Args:
+            sizes: Units from the input to the code.
+        """
+        return chain(sizes)

@@ -65,6 +65,13 @@ class Probe:
         """All validation images, batch by batch, in [0, 1]."""
         return self._data.val_dataloader().whole()
 
+    def labelled_validation(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same with their labels, (batch,); nothing where there are none."""
+        loader = self._data.val_dataloader()
+        if loader.y is not None:
+            for (first, last), x in zip(loader.chunks(), loader.whole(), strict=True):
+                yield x, loader.y[first:last]
+
     def named(self, labels: NDArray[np.int64]) -> NDArray[Any]:
         """Labels as people call the classes: by name, where the data have names."""
         return np.array(self.class_names, np.str_)[labels] if self.class_names else labels

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sae.callbacks.whole_path import TAG
+from sae.objectives.objective import Objective
 
 PROJECTOR = "projector_config.pbtxt"  # TensorBoard's own name for it
 SPRITE = 8192  # pixels a side; more does not fit into what a browser draws
@@ -53,18 +54,21 @@ class RunBoard:
         self.logger = RunLogger(folder)
 
     @rank_zero_only
-    def begin(self, config: str, phases: Sequence[tuple[str, str]]) -> None:
+    def begin(
+        self, config: str, phases: Sequence[tuple[str, str]], objective: Objective | None = None
+    ) -> None:
         """Show the config, and an order for the curves.
 
         Args:
             config: The resolved config.
             phases: Name and title of each phase, in order.
+            objective: What the last ones train for; to rebuild the input where left out.
         """
         for path in (*self.folder.glob("events.out.tfevents.*"), self.folder / PROJECTOR):
             path.unlink(missing_ok=True)
         board = self.logger.experiment
         board.add_text("config", _verbatim(config))
-        board.add_custom_scalars(_layout(phases))
+        board.add_custom_scalars(_layout(phases, objective))
         board.flush()
 
     @rank_zero_only
@@ -118,13 +122,22 @@ def _thumbnails(images: Tensor) -> Tensor:
     return square
 
 
-def _layout(phases: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def _layout(phases: Sequence[tuple[str, str]], objective: Objective | None) -> dict[str, Any]:
     """Charts in the order of the run: TensorBoard sorts tags by name, the fine-tuning first."""
+    own: dict[str, str] = {}  # figures, where they are others than those of reconstructions
+    if objective is not None and not objective.reconstructs:
+        for name, figure in objective.figures().items():
+            own[name] = f"{figure.label.format(part='').strip()} {figure.unit}".strip()
     layout: dict[str, Any] = {"the whole path": {"SSE per image, in pixels": ["Multiline", [TAG]]}}
     for name, title in phases:
         tags = [f"{name}/train/loss", f"{name}/val/loss"]
         layout[title] = {f"{name}: loss": ["Multiline", tags]}
-    layout["test"] = {"test: SSE per image": ["Multiline", ["test/sse", "test/pca_sse"]]}
+        if name in ("head", "finetune"):
+            for key, label in own.items():
+                tags = [f"{name}/train/{key}", f"{name}/val/{key}"]
+                layout[title][f"{name}: {label}"] = ["Multiline", tags]
+    charts = {f"test: {label}": ["Multiline", [f"test/{name}"]] for name, label in own.items()}
+    layout["test"] = charts or {"test: SSE per image": ["Multiline", ["test/sse", "test/pca_sse"]]}
     return layout
 
 

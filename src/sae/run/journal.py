@@ -94,6 +94,7 @@ class RunJournal(Journal):
         checkpoint = result.checkpoint
         if checkpoint is not None:
             checkpoint = str(Path(checkpoint).relative_to(self.run.folder))
+        judged_by, unit = module.judged_by
         entry = {
             "name": name,
             "title": result.phase.title,
@@ -101,7 +102,8 @@ class RunJournal(Journal):
             "epochs": result.epochs,
             "seconds": round(result.seconds, 3),
             "loss": result.loss,
-            "unit": module.loss_unit,
+            "judged_by": judged_by,
+            "unit": unit,
             "checkpoint": checkpoint,
             "weights": weights,
             "upstream_sha256": self._upstream,
@@ -113,7 +115,7 @@ class RunJournal(Journal):
         self._holding.append(entry)
         self._write_phases()
         self._forget_last(name)
-        self.tell(result.line(module.loss_unit))
+        self.tell(result.line(unit, judged_by))
         for sentence in result.warnings:
             self.tell(f"warning: {sentence}")
 

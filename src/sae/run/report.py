@@ -13,7 +13,6 @@ import jinja2
 from sae.errors import InputError
 from sae.files import write_atomically
 from sae.pictures.gallery import captions
-from sae.text import chain
 
 NAME = "report.html"
 # Figure of a phase's health -> heading, and how the number reads.
@@ -85,7 +84,7 @@ def _content(
 
 def _rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The table that the run printed."""
-    network = [("network", chain(figures["sizes"])), ("seed", str(figures["seed"]))]
+    network = [("network", str(figures["network"])), ("seed", str(figures["seed"]))]
     return network + [(str(label), str(value)) for label, value in figures["table"]]
 
 
@@ -102,7 +101,8 @@ def _phase(folder: Path, phase: Mapping[str, Any]) -> dict[str, Any]:
         loss = (
             ""
             if phase["loss"] is None
-            else f", validation loss {phase['loss']:.3f} {phase.get('unit', '')}"
+            else f", validation {phase.get('judged_by', 'loss')} {phase['loss']:.3f} "
+            f"{phase.get('unit', '')}"
         )
         line = f"{phase['epochs']} epochs in {phase['seconds']:.1f} s{loss}"
     return {

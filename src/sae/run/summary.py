@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sae.figure import Measured
-from sae.text import chain, shown_path, typed_path
+from sae.text import shown_path, typed_path
 
 
-def heading(data: str, sizes: Sequence[int], seed: int) -> str:
+def heading(data: str, network: str, seed: int) -> str:
     """On what, which network, which seed."""
-    return f"{data} · {chain(sizes)} · seed {seed}"
+    return f"{data} · {network} · seed {seed}"
 
 
 def rows(

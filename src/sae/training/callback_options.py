@@ -66,7 +66,7 @@ BASES: tuple[type[Callback], ...] = (BaseFinetuning, BasePredictionWriter, Progr
 # What each phase of a run that reconstructs logs; see :func:`sae.training.module.logged`.
 MEASURED = ("train/loss", "val/loss", "val/sse", "val/image_sse")
 _KEY = "trainer.callbacks"
-_OF_A_PHASE = re.compile(r"(stage[0-9]+|finetune)/(.+)")
+_OF_A_PHASE = re.compile(r"(stage[0-9]+|head|finetune)/(.+)")
 _OURS = ("best", "last")
 
 

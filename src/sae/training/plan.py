@@ -46,7 +46,9 @@ class PhaseResult:
         phase: Which.
         seconds: Wall time of its training, validation and pictures included.
         epochs: Epochs really trained (early stopping ends sooner).
-        loss: Validation loss of the weights that go on; None where nothing was validated.
+        loss: Of the weights that go on, what a validation is judged by, which is the loss or an
+            error (``monitor`` of :class:`~sae.objectives.objective.Objective`); None where nothing
+            was validated.
         checkpoint: File of the weights that went on, or None where the Trainer keeps none.
         health: Figures of :class:`~sae.look.health.Health` on the validation inputs.
         warnings: What is wrong with it, in plain words.
@@ -60,9 +62,9 @@ class PhaseResult:
     health: Mapping[str, float | None]
     warnings: Sequence[str]
 
-    def line(self, loss_unit: str) -> str:
+    def line(self, unit: str, judged_by: str = "loss") -> str:
         """The same in a line."""
-        loss = "" if self.loss is None else f", validation loss {self.loss:.3f} {loss_unit}"
+        loss = "" if self.loss is None else f", validation {judged_by} {self.loss:.3f} {unit}"
         overall = f"overall {self.phase.epochs_before + self.epochs}/{self.phase.epochs_overall}"
         title, seconds = self.phase.title, self.seconds
         return f"{title}: {self.epochs} epochs in {seconds:.1f} s{loss} ({overall})"
@@ -86,6 +88,7 @@ def plan(
     stages: Sequence[Recipe],
     finetune: Recipe,
     head: Recipe | None = None,
+    path: str | None = None,
 ) -> list[Phase]:
     """The phases of a run in order, without those of zero epochs.
 
@@ -94,6 +97,7 @@ def plan(
         stages: Recipe of each stage.
         finetune: Recipe of the fine-tuning.
         head: Recipe of the head alone, before it; None where there is none.
+        path: What is fine-tuned, in a line; there and back if left out.
     """
     n = len(stages)
     drafts = [
@@ -102,7 +106,7 @@ def plan(
     ]
     if head is not None:
         drafts.append(("head", f"head on {sizes[-1]} units", head))
-    drafts.append(("finetune", f"fine-tune {chain(sizes)}", finetune))
+    drafts.append(("finetune", f"fine-tune {path or chain(sizes)}", finetune))
     overall = sum(recipe.epochs for _, _, recipe in drafts)
     phases, before = [], 0
     for name, title, recipe in drafts:

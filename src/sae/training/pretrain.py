@@ -20,6 +20,7 @@ from lightning.pytorch.callbacks import (
 )
 
 from sae.data.convert import Samples, as_loader
+from sae.data.labels import check_labels
 from sae.data.loader import Survey, TensorLoader
 from sae.devices import fast_products, placed
 from sae.errors import InputError, error_prefix
@@ -196,10 +197,12 @@ class GreedyPretrainer:
         if n_classes is None:
             labels = [loader.y for loader in (own, val) if loader.y is not None]
             n_classes = max((int(y.max()) + 1 for y in labels if len(y)), default=0)
-        if objective.needs_labels and (own.y is None or val.y is None):
-            which = "training" if own.y is None else "validation"
-            remedy = "give labels, or choose another objective"
-            raise InputError("data", f"labels of the {which} samples", "none", remedy)
+        if objective.needs_labels:
+            for of, y in (("training", own.y), ("validation", val.y)):
+                if y is None:
+                    remedy = "give labels, or choose another objective"
+                    raise InputError("data", f"labels of the {of} samples", "none", remedy)
+                check_labels(y, n_classes, of)
         objective.attach(model.stack, n_classes)
         if self.head is not None and self.head.epochs and not list(objective.parameters()):
             found = f"{type(objective).__name__}, which has none"
@@ -209,7 +212,8 @@ class GreedyPretrainer:
 
     def plan(self, model: StackedAutoencoder) -> list[Phase]:
         """The phases that :meth:`fit` runs."""
-        return plan(model.sizes, self.stages, self.finetune_recipe, self.head)
+        path = model.objective.path(model.sizes)
+        return plan(model.sizes, self.stages, self.finetune_recipe, self.head, path)
 
     def _fit_stages(
         self,
@@ -308,7 +312,7 @@ class GreedyPretrainer:
             phase=phase,
             seconds=seconds,
             epochs=trainer.current_epoch,
-            loss=_loss_that_goes_on(trainer, best, phase),
+            loss=_loss_that_goes_on(trainer, best, phase, module.objective.monitor),
             checkpoint=None if best is None else best.best_model_path,
             health={} if health is None else health.as_dict(),
             warnings=[] if health is None else health.warnings(phase.subject),
@@ -328,18 +332,18 @@ def _best_weights(trainer: Trainer) -> ModelCheckpoint | None:
 
 
 def _loss_that_goes_on(
-    trainer: Trainer, best: ModelCheckpoint | None, phase: Phase
+    trainer: Trainer, best: ModelCheckpoint | None, phase: Phase, monitor: str
 ) -> float | None:
-    """The validation loss of the best weights, where they went on, else the last one."""
+    """What validation says of the best weights, where they went on, else of the last ones."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set from afar
     loss: Any
-    if best is not None:
+    if best is not None and best.monitor is not None:
         validated = (best.monitor or "").startswith((f"{phase.name}/val/", "val/"))
         loss = best.best_model_score if validated else None
     elif any(isinstance(each, StochasticWeightAveraging) for each in callbacks):
         loss = None  # its average comes after the last validation
     else:
-        loss = trainer.callback_metrics.get(f"{phase.name}/val/loss")
+        loss = trainer.callback_metrics.get(f"{phase.name}/{monitor}")
     return None if loss is None else float(loss)
 
 
@@ -355,7 +359,7 @@ def _to_check(
 def plain_trainer(phase: Phase, module: TrainingModule) -> Trainer:
     """A Trainer that trains and leaves no files behind: for use from Python."""
     patience = phase.recipe.patience
-    monitor = f"{phase.name}/val/loss"
+    monitor = f"{phase.name}/{module.objective.monitor}"
     return Trainer(
         max_epochs=phase.recipe.epochs,
         callbacks=[] if patience is None else [EarlyStopping(monitor, patience=patience)],

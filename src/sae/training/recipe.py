@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 from sae import kinds
 from sae.augment.augmentation import Augmentation
@@ -17,6 +17,7 @@ from sae.terms.term import Term
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "one_cycle", "cosine")
 TARGETS = ("input", "pixels")
+KEEP = ("best", "last")
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,10 @@ class Recipe:
         schedule: constant; one_cycle (rises for 30 % of the steps, then falls to nearly zero);
             cosine (falls to zero).
         weight_decay: Weight decay of the optimiser, 0 or more.
-        patience: Stop early after this many validations, one an epoch, without a lower loss; null
-            never.
+        patience: Stop early after this many validations, one an epoch, without a lower loss (of a
+            classifier, error); null never.
+        keep: Which weights go on: best, those of the epoch with the lowest validation loss (of a
+            classifier, error); last, those of the last one, so that no validation sample has a say.
         corruption: Noise on the input, with the clean input as target; null for none.
         sparsity: Penalty on the mean activity of the code's units; null for none.
         target: What is to be rebuilt. input: what the training is given, which are codes above the
@@ -52,6 +55,7 @@ class Recipe:
     schedule: str = "constant"
     weight_decay: float = 0.0
     patience: int | None = None
+    keep: str = "best"
     corruption: Corruption | None = None
     sparsity: Sparsity | None = None
     target: str = "input"
@@ -66,6 +70,7 @@ class Recipe:
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("target", self.target, TARGETS)
+        check_choice("keep", self.keep, KEEP)
         check_number(
             "weight_decay", self.weight_decay, 0.0, float("inf"), "give 0 or a little more"
         )
@@ -87,7 +92,13 @@ class Recipe:
     @property
     def penalties(self) -> list[Term]:
         """All penalties on the code."""
-        return [*([] if self.sparsity is None else [self.sparsity]), *(self.terms or [])]
+        terms = [*([] if self.sparsity is None else [self.sparsity]), *(self.terms or [])]
+        return cast("list[Term]", terms)  # built by __post_init__
+
+    @property
+    def augmentation(self) -> Augmentation | None:
+        """What is done to the samples of a step."""
+        return cast("Augmentation | None", self.augment)
 
     def check_fits(
         self, net: Autoencoder, input_range: tuple[float, float], above: bool = False
