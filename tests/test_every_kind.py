@@ -215,6 +215,7 @@ def test_saved_and_loaded_it_gives_the_same(runs):
     checkpoint = str(runs.trained / "finetune" / "checkpoints" / "best.ckpt")
     loaded = StackedAutoencoder(**runs.config["model"])
     loaded.objective.attach(loaded.stack, CLASSES)
+    loaded.seed = runs.config["seed_everything"]  # figures of what is drawn are of the same draws
     load_checkpoint(checkpoint, loaded)
     loaded.seed = runs.config["seed_everything"]  # of codes that are drawn
     x = next(iter(images().val_dataloader().whole()))

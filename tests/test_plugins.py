@@ -123,6 +123,11 @@ def test_a_class_beside_the_config_is_found(tmp_path, capsys):
         ("--pictures", "5", "pictures: expected a list"),
         (
             "--model.layers",
+            "[{kind: dense, units: {class_path: plugins.source.Blobs}}]",
+            "model.layers[0].units: expected an integer of 1 or more",
+        ),
+        (
+            "--model.layers",
             "[{class_path: plugins.layer.Deep, init_args: {hiden: 3}}]",
             "model.layers[0].hiden: expected one of units, hidden for plugins.layer.Deep, found "
             "this name; did you mean hidden?",

@@ -14,14 +14,19 @@ import pkgutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jsonargparse import Namespace
 
 from sae.errors import InputError, error_prefix, show
 
 T = TypeVar("T")
-# What describes a kind. The parser of the options tries a mapping first: of Any it would take one
-# with a class_path for an object that it is to build.
-Settings = dict[str, Any] | Any
+# The type of an option that describes a kind. The parser tries a mapping first: one with a
+# class_path it would else take for an object of which it knows what to make.
+if TYPE_CHECKING:
+    Settings = Any
+else:
+    Settings = dict[str, Any] | Any
 
 
 def names(room: str, base: type) -> list[str]:
@@ -107,6 +112,8 @@ def with_defaults(settings: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(settings: Any, key: str) -> tuple[str, dict[str, Any]]:
     """Name and options."""
+    if isinstance(settings, Namespace):  # what the parser makes of a mapping deep within lists
+        settings = settings.as_dict()
     if isinstance(settings, str):
         return settings, {}
     if isinstance(settings, Mapping):

@@ -24,6 +24,9 @@ from sae.errors import InputError, exit_with, show
 
 # LightningCLI would fetch a config from the web: one that looks like an address is a slip here.
 jsonargparse.set_parsing_settings(config_read_mode_fsspec_enabled=False)
+# Where any value may stand, one with a class_path is not built: sae.kinds does that, which knows
+# what each must be.
+jsonargparse.set_parsing_settings(instantiate_subclass_spec_in_any=False)
 
 TYPES = {
     "collections.abc.Iterable": "a list",
