@@ -26,9 +26,11 @@ def clocked(words: list[str]) -> None:
     """Run the command line in this process and write what the pictures took."""
     import sae.callbacks.pictures
     import sae.experiment
-    from sae.callbacks import MetricsCSV, RunBoard, WholePath
+    from sae.callbacks.metrics_csv import MetricsCSV
+    from sae.callbacks.whole_path import WholePath
     from sae.cli.command import main
     from sae.pictures.scene import Probe
+    from sae.run.board import RunBoard
     from sae.training.module import TrainingModule
 
     seconds = {"pictures": 0.0, "pca": 0.0, "logging": 0.0}

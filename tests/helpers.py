@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import torch.distributed as dist
 from lightning import Callback
@@ -82,6 +83,21 @@ def corrupted(module, x, *where: int | str):
     return module.corrupt(x, place_of(module, x, *where))
 
 
+def metrics_of(rows: list[str]) -> dict[tuple[str, int], dict[str, float]]:
+    """What is read of metrics.csv: of rows such as ``stage1,0,5,4,4``, with three figures.
+
+    The figures are the losses of training and validation, and the error in pixels; one that is left
+    out was not measured.
+    """
+    found = {}
+    for row in rows:
+        phase, epoch, *values = row.split(",")
+        names = ("train/loss", "val/loss", "val/image_sse")
+        pairs = zip(names, values, strict=True)
+        found[phase, int(epoch)] = {name: float(value) for name, value in pairs if value}
+    return found
+
+
 def as_process(patch, rank: int, world: int) -> None:
     """Have loaders take this process for number ``rank`` of ``world``, with no other in sight."""
     patch.setattr(dist, "is_initialized", lambda: True)
@@ -149,6 +165,26 @@ def fit(*args: str, config: str = "digits") -> Path:
     """Run ``fit`` in the working folder; give the run's folder."""
     main(["fit", "--config", str(ROOT / "configs" / f"{config}.yaml"), *SHORT, *args])
     return sorted(Path("lightning_logs").glob("*/version_*"))[-1]
+
+
+def refusal(capsys, *words: str) -> str:
+    """The one sentence with which a command line ends: exit code 2 and no traceback."""
+    with pytest.raises(SystemExit) as end:
+        main(list(words))
+    assert end.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("error: ")
+    return line.removeprefix("error: ")
+
+
+def refused_fit(capsys, *words: str) -> str:
+    """The same of a ``fit`` on the digits, before any training."""
+    config = str(ROOT / "configs/digits.yaml")
+    line = refusal(capsys, "fit", "--config", config, *SHORT, *words)
+    assert not Path("lightning_logs").exists()
+    return line
 
 
 def read(folder: Path, name: str) -> dict:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sae.callbacks import MetricsCSV
+from sae.callbacks.metrics_csv import MetricsCSV
 from sae.run.checkpoints import read_weights
 
 # Of an outcome: those that are compared piece by piece.

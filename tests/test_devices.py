@@ -88,9 +88,9 @@ def check_waits(events: list[pretend.Event]) -> None:
     """No step waits for the device, but for the means at the end of an epoch."""
     waits = {event.where[0] for event in events if event.step and event.kind != "to the device"}
     means = {
-        "reconstruction.py:_log_means",
-        "reconstruction.py:_log",
-        "reconstruction.py:<dictcomp>",
+        "module.py:_log_means",
+        "module.py:_log",
+        "module.py:<dictcomp>",
     }
     assert waits <= means
 
@@ -99,7 +99,7 @@ def check_copies(events: list[pretend.Event], epochs: int) -> None:
     """Where the samples lie there, no step copies: an epoch has its order copied, once."""
     copies = Counter(e.where[0] for e in events if e.step and e.kind == "to the device")
     assert copies == {"loader.py:_batches": epochs}
-    of_validation = [e for e in events if "reconstruction.py:validation_step" in e.where]
+    of_validation = [e for e in events if "module.py:validation_step" in e.where]
     assert not of_validation, "the images of stages above the first lie there, too"
 
 

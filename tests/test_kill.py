@@ -17,7 +17,10 @@ from helpers import ROOT
 from killing import at_call, differences, half_a_row, outcome, run, where, while_writing
 
 from sae import experiment
-from sae.callbacks import BestWeights, MetricsCSV, RunBoard, Snapshot, pictures
+from sae.callbacks import pictures
+from sae.callbacks.checkpoints import BestWeights, Snapshot
+from sae.callbacks.metrics_csv import MetricsCSV
+from sae.run.board import RunBoard
 from sae.training.handover import CodesInMemory
 from sae.training.module import TrainingModule
 

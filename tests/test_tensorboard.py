@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -14,6 +13,7 @@ import pytest
 from board import addresses_asked, browsing, images_of, serving
 from helpers import fit, read
 
+from sae.callbacks.metrics_csv import read_metrics
 from sae.cli.command import main
 from sae.data import DigitsDataModule
 from sae.pictures.gallery import captions, ours
@@ -59,14 +59,13 @@ def test_the_phases_lie_side_by_side_and_the_run_as_a_whole_before_them(board):
 
 
 def test_the_whole_path_is_one_tag_on_one_axis(board, story):
-    with (story / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    metrics = read_metrics(story / "metrics.csv")
     steps = []
     for phase in PHASES:
         tag = "path/val/image_sse"
         curve = board.ask("scalars/scalars", run=f"{NAME}/{phase}", tag=tag)
         steps += [step for _, step, _ in curve]
-        wanted = [float(row["val/image_sse"]) for row in rows if row["phase"] == phase]
+        wanted = [row["val/image_sse"] for (name, _), row in metrics.items() if name == phase]
         assert [value for _, _, value in curve] == pytest.approx(wanted, rel=1e-5)
     assert steps == [1, 2, 3, 4, 5, 6]
 

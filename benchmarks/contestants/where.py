@@ -17,15 +17,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loops.evaluation_loop import _EvaluationLoop
 
 import sae.training.pretrain
-from sae.callbacks import (
-    BestWeights,
-    MetricsCSV,
-    PhasePictures,
-    Snapshot,
-    StageProgressBar,
-    WholePath,
-)
-from sae.callbacks.checkpoints import PhaseCheckpoint
+from sae.callbacks.checkpoints import BestWeights, PhaseCheckpoint, Snapshot
+from sae.callbacks.metrics_csv import MetricsCSV
+from sae.callbacks.pictures import PhasePictures
+from sae.callbacks.progress import StageProgressBar
+from sae.callbacks.whole_path import WholePath
 from sae.data import TensorLoader
 from sae.run.journal import RunJournal
 from sae.training.handover import CodesInMemory

@@ -7,15 +7,12 @@ own weights where they are (:func:`beside`): the Trainer's word comes before the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from sae.batch import Batch
 
 
 def device_of(net: nn.Module) -> torch.device | None:
@@ -54,41 +51,6 @@ def placed(net: nn.Module, device: torch.device | str | None) -> Iterator[None]:
         yield
     finally:  # also where there is no room for all of it
         net.to(before)
-
-
-def sent_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
-    """The same batches on a device; on a GPU each is copied while the one before it is worked on.
-
-    Args:
-        batches: Anywhere; what lies on the device already stays as it is.
-        device: Where the training computes.
-    """
-    if device.type != "cuda":
-        for batch in batches:
-            yield batch.to(device)
-        return
-    aside = torch.cuda.Stream(device)
-    sent: Batch | None = None
-    for batch in batches:
-        if sent is not None:
-            _receive(sent, aside)
-        with torch.cuda.stream(aside):
-            following = batch.to(device)
-        if sent is not None:
-            yield sent
-        sent = following
-    if sent is not None:
-        _receive(sent, aside)
-        yield sent
-
-
-def _receive(batch: Batch, aside: torch.cuda.Stream) -> None:
-    """Have the work that follows wait, on the GPU, for a copy; its memory is kept for that work."""
-    here = torch.cuda.current_stream(aside.device)
-    here.wait_stream(aside)
-    for part in batch:
-        if part is not None:
-            part.record_stream(here)
 
 
 def free_memory(device: torch.device) -> float:

@@ -15,20 +15,12 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from sae.callbacks import (
-    BestWeights,
-    MetricsCSV,
-    PhasePictures,
-    RunBoard,
-    RunLogger,
-    Snapshot,
-    StageProgressBar,
-    StepLosses,
-    WholePath,
-    phase_checkpoints,
-)
-from sae.callbacks.metrics_csv import read_metrics
-from sae.callbacks.pictures import draw, show, when, write
+from sae.callbacks.checkpoints import BestWeights, Snapshot, phase_checkpoints
+from sae.callbacks.metrics_csv import MetricsCSV, read_metrics
+from sae.callbacks.pictures import PhasePictures, draw, show, when, write
+from sae.callbacks.progress import StageProgressBar
+from sae.callbacks.step_losses import StepLosses
+from sae.callbacks.whole_path import WholePath
 from sae.data import ImageDataModule
 from sae.data.remarks import too_fast
 from sae.errors import DivergedError
@@ -40,6 +32,7 @@ from sae.pictures.picture import Picture
 from sae.pictures.scene import Probe, Scene
 from sae.pictures.style import render
 from sae.run import summary
+from sae.run.board import RunBoard, RunLogger
 from sae.run.folder import Run, this_process
 from sae.run.journal import METRICS, RunJournal
 from sae.text import cell

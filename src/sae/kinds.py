@@ -14,11 +14,19 @@ import pkgutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jsonargparse import Namespace
 
 from sae.errors import InputError, error_prefix, show
 
 T = TypeVar("T")
+# The type of an option that describes a kind. The parser tries a mapping first: one with a
+# class_path it would else take for an object of which it knows what to make.
+if TYPE_CHECKING:
+    Settings = Any
+else:
+    Settings = dict[str, Any] | Any
 
 
 def names(room: str, base: type) -> list[str]:
@@ -104,6 +112,8 @@ def with_defaults(settings: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(settings: Any, key: str) -> tuple[str, dict[str, Any]]:
     """Name and options."""
+    if isinstance(settings, Namespace):  # what the parser makes of a mapping deep within lists
+        settings = settings.as_dict()
     if isinstance(settings, str):
         return settings, {}
     if isinstance(settings, Mapping):
@@ -134,10 +144,15 @@ def _in_file(module: str, base: type) -> type | None:
     return None
 
 
+def look_here() -> None:
+    """Let modules be found in the current folder, wherever the program lies."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+
+
 def _imported(path: str, base: type[T], key: str) -> type[T]:
     module, _, name = path.rpartition(".")
-    if str(Path.cwd()) not in sys.path:  # a user's own module lies beside the config
-        sys.path.append(str(Path.cwd()))
+    look_here()
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

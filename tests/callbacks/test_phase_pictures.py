@@ -15,8 +15,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sae.callbacks import PhasePictures
 from sae.callbacks import pictures as drawing
+from sae.callbacks.pictures import PhasePictures
 from sae.pictures import reconstructions
 from sae.pictures.gallery import ours
 from sae.pictures.numbers import load

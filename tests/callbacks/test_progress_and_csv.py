@@ -6,8 +6,8 @@ import pytest
 from helpers import loader, tiny_stack
 from lightning import Trainer
 
-from sae.callbacks import MetricsCSV, StageProgressBar
-from sae.callbacks.metrics_csv import COLUMNS, read_metrics
+from sae.callbacks.metrics_csv import COLUMNS, MetricsCSV, read_metrics
+from sae.callbacks.progress import StageProgressBar
 from sae.terms.sparsity import Sparsity
 from sae.training.recipe import Recipe
 from sae.training.stage import Stage

@@ -15,6 +15,7 @@ import yaml
 from helpers import ROOT, SHORT, fit, read, verb, write_mnist
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from sae.callbacks.metrics_csv import read_metrics
 from sae.cli.command import main
 from sae.cli.options import VERBS
 from sae.data import DigitsDataModule
@@ -69,12 +70,11 @@ def test_the_manifest(finished):
 
 
 def test_the_metrics_of_all_phases(finished):
-    with (finished[0] / "metrics.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["phase"], row["epoch"]) for row in rows] == [
-        (phase, epoch) for phase in ("stage1", "stage2", "finetune") for epoch in "01"
+    metrics = read_metrics(finished[0] / "metrics.csv")
+    assert list(metrics) == [
+        (phase, epoch) for phase in ("stage1", "stage2", "finetune") for epoch in (0, 1)
     ]
-    assert all(float(row["train/loss"]) > 0 and float(row["val/loss"]) > 0 for row in rows)
+    assert all(row["train/loss"] > 0 and row["val/loss"] > 0 for row in metrics.values())
 
 
 def test_what_it_prints(finished):
@@ -186,8 +186,8 @@ def test_each_stage_can_have_its_own_settings(tmp_path):
     main(["fit", "--config", "mine.yaml", "--finetune.epochs", "1"])
     folder = Path("lightning_logs/mine/version_0")
     assert [phase["epochs"] for phase in read(folder, "manifest.json")["phases"]] == [1, 3, 1]
-    with (folder / "metrics.csv").open() as file:
-        sparse = [row["phase"] for row in csv.DictReader(file) if row["train/activity"]]
+    metrics = read_metrics(folder / "metrics.csv")
+    sparse = [phase for (phase, _), row in metrics.items() if "train/activity" in row]
     assert sparse == ["stage2"] * 3
     weights = torch.load(folder / "finetune/checkpoints/best.ckpt", weights_only=True)["state_dict"]
     assert not any("decoder_weight" in name for name in weights)
@@ -224,7 +224,19 @@ def test_fast_dev_run_goes_through_the_whole_path():
 
 
 @pytest.mark.usefixtures("no_web")
-@pytest.mark.parametrize("config", ["stacked", "visualize", "sparse", "denoising", "reconstruct"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        "stacked",
+        "visualize",
+        "sparse",
+        "denoising",
+        "reconstruct",
+        "convolutional",
+        "hinton2006",
+        "hinton2006_2d",
+    ],
+)
 def test_without_mnist_the_configs_say_so_and_run_on_the_digits(config, capsys):
     head = ["fit", "--config", str(ROOT / "configs" / f"{config}.yaml")]
     main([*head, "--pretrain.epochs", "1", "--finetune.epochs", "1"])
@@ -273,9 +285,8 @@ def test_pictures_summary_and_checkpoint_show_the_best_weights_not_the_last(caps
     wild = ["--finetune.lr", "0.1", "--finetune.schedule", "constant", "--finetune.epochs", "8"]
     for seed in range(5):  # which seeds end worse than they were depends on the machine's last bits
         folder = fit(*wild, "--model.sizes", "[784, 12, 2]", "--seed_everything", str(seed))
-        with (folder / "metrics.csv").open() as file:
-            rows = [row for row in csv.DictReader(file) if row["phase"] == "finetune"]
-        losses = [float(row["val/loss"]) for row in rows]
+        metrics = read_metrics(folder / "metrics.csv")
+        losses = [row["val/loss"] for (phase, _), row in metrics.items() if phase == "finetune"]
         if min(losses) < losses[-1]:
             break
     assert min(losses) < losses[-1], "the best epoch must not be the last, or this shows nothing"
@@ -295,10 +306,9 @@ def test_mixed_precision_from_fit_to_predict():
     mixed = ["--trainer.precision", "bf16-mixed", "--trainer.gradient_clip_val", "1.0"]
     folder = fit(*mixed, "--pretrain.sparsity", '{"rho": 0.05}')
     verb("predict", folder)
-    with (folder / "metrics.csv").open() as file:
-        row = next(csv.DictReader(file))
-    parts = float(row["train/reconstruction"]) + float(row["train/sparsity"])
-    assert float(row["train/loss"]) == pytest.approx(parts, rel=1e-3)
+    row = read_metrics(folder / "metrics.csv")["stage1", 0]
+    parts = row["train/reconstruction"] + row["train/sparsity"]
+    assert row["train/loss"] == pytest.approx(parts, rel=1e-3)
 
 
 def test_help_says_what_the_verbs_do(capsys):
@@ -355,11 +365,8 @@ def test_two_processes_run_the_whole_path_and_agree_with_one():
     # One image of 360 is 0.3 %.
     assert two.pop("knn_accuracy") == pytest.approx(one.pop("knn_accuracy"), abs=2)
     assert two == pytest.approx(one, rel=1e-4)
-    tables = []
-    for folder in folders:
-        with (folder / "metrics.csv").open() as file:
-            rows = [{**row, "phase": 0} for row in csv.DictReader(file)]
-        tables.append([{key: float(value) for key, value in row.items()} for row in rows])
-    assert len(tables[1]) == 6
-    for row_of_two, row_of_one in zip(*tables, strict=True):
-        assert row_of_two == pytest.approx(row_of_one, rel=1e-4)
+    metrics = [read_metrics(folder / "metrics.csv") for folder in folders]
+    assert len(metrics[1]) == 6
+    assert list(metrics[0]) == list(metrics[1])
+    for place, row in metrics[1].items():
+        assert metrics[0][place] == pytest.approx(row, rel=1e-4)

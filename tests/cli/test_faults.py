@@ -14,7 +14,7 @@ import torch
 from helpers import ROOT, SHORT, fit, read, write_mnist
 from killing import differences, outcome
 
-from sae.callbacks import MetricsCSV
+from sae.callbacks.metrics_csv import MetricsCSV
 from sae.cli import faults
 from sae.cli.command import main
 from sae.training.module import TrainingModule

@@ -40,7 +40,7 @@ def test_reads_the_archives_and_splits(folder):
     assert [len(part) for part in (data.train, data.val, data.test)] == [50, 10, 20]
     assert data.train.x.dtype == torch.uint8
     assert data.train.x.shape == (50, 784)
-    x, y = next(iter(data.train_dataloader()))
+    x, y, *_ = next(iter(data.train_dataloader()))
     assert (x.dtype, y.dtype) == (torch.float32, torch.int64)
     assert 0 <= x.min() < x.max() <= 1
 
@@ -61,7 +61,8 @@ def test_each_loader_hands_out_its_own_part(folder):
     data = module(folder)
 
     def images(loader):
-        return sorted(map(tuple, torch.cat([x for x, _ in loader]).mul(255).round().int().tolist()))
+        x = torch.cat([batch.x for batch in loader])
+        return sorted(map(tuple, x.mul(255).round().int().tolist()))
 
     def stored(part):
         return sorted(map(tuple, part.x.tolist()))

@@ -218,7 +218,7 @@ def small_windows(monkeypatch):
 
 
 def epoch(x, **kwargs) -> list[int]:
-    return torch.cat([y for _, y in TensorLoader(x, torch.arange(len(x)), **kwargs)]).tolist()
+    return torch.cat([batch.number for batch in TensorLoader(x, **kwargs)]).tolist()
 
 
 def test_rows_in_files_are_shuffled_within_windows_of_blocks(files, small_windows, monkeypatch):
@@ -243,11 +243,11 @@ def test_what_is_asked_for_was_hinted_at_before(files, small_windows, monkeypatc
     monkeypatch.setattr(rows, "will_need", lambda a, b: hinted.update(range(a, b)))
     loader = TensorLoader(rows, torch.arange(N), batch_size=3, shuffle=True)
     batches = iter(loader)
-    _, y = next(batches)
+    y = next(batches).y
     assert 5 <= len(hinted) <= 8  # no more than the first window, and what has been read of it
     seen = y.tolist()
-    for _, y in batches:
-        seen += y.tolist()
+    for batch in batches:
+        seen += batch.y.tolist()
         assert set(seen) <= hinted
     assert hinted == set(range(N))
 
@@ -257,7 +257,7 @@ def test_codes_come_in_the_order_of_their_samples(files, small_windows):
     rows.block = 2
     loader = TensorLoader(rows, torch.arange(N), batch_size=4, shuffle=True, seed=3)
     codes = loader.of(torch.rand(N, 2))
-    order = [torch.cat([y for _, y in each]).tolist() for each in (loader, codes)]
+    order = [torch.cat([batch.y for batch in each]).tolist() for each in (loader, codes)]
     assert order[0] == order[1]
 
 

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from helpers import TinyDataModule, randomised, tiny_scene
+from helpers import TinyDataModule, metrics_of, randomised, tiny_scene
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
@@ -47,13 +47,10 @@ def numbers(tmp_path_factory):
             if made is not None:
                 save(folder / f"{name}.npz", made)
                 found[f"{name}, {where}"] = (picture, made, load(folder / f"{name}.npz"))
-    metrics = folder / "metrics.csv"
-    rows = [f"stage1,{k},{k},{9 / (k + 1)},{8 / (k + 1)},{8 / (k + 1)}" for k in range(9)]
-    rows += [f"finetune,{k},{k},{5 / (k + 1)},{4 / (k + 1)},{4 / (k + 1)}" for k in range(9)]
-    head = "phase,epoch,step,train/loss,val/loss,val/image_sse"
-    metrics.write_text("\n".join([head, *rows]))
+    rows = [f"stage1,{k},{9 / (k + 1)},{8 / (k + 1)},{8 / (k + 1)}" for k in range(9)]
+    rows += [f"finetune,{k},{5 / (k + 1)},{4 / (k + 1)},{4 / (k + 1)}" for k in range(9)]
     phases = [("stage1", "stage 1/1 12→6", 0), ("finetune", "fine-tune 12→6→12", 9)]
-    made = losses.numbers(metrics, phases, "tiny", ("PCA-6\nof the pixels", 2.0))
+    made = losses.numbers(metrics_of(rows), phases, "tiny", ("PCA-6\nof the pixels", 2.0))
     found["losses"] = (losses, made, made)
     return found
 
@@ -175,21 +172,19 @@ def test_words_find_room_whatever_the_codes(spread):
 @pytest.mark.parametrize("epochs", [1, 2, 9, 300])
 @pytest.mark.parametrize("depth", [1, 2, 6])
 @pytest.mark.parametrize("error", [1e-9, 0.9, 30.0])
-def test_words_find_room_whatever_the_path(epochs, depth, error, tmp_path):
+def test_words_find_room_whatever_the_path(epochs, depth, error):
     sizes = [784, *range(60, 60 - 9 * depth, -9)]
     phases = [
         (f"stage{k + 1}", f"stage {k + 1}/{depth} {sizes[k]}→{sizes[k + 1]}", k * epochs)
         for k in range(depth)
     ]
     phases.append(("finetune", f"fine-tune {chain(sizes)}", depth * epochs))
-    head = "phase,epoch,step,train/loss,val/loss,val/image_sse"
     rows = [
-        f"{name},{k},{k},{9 / (k + 1)},{8 / (k + 1)},{8 / (k + 1)}"
+        f"{name},{k},{9 / (k + 1)},{8 / (k + 1)},{8 / (k + 1)}"
         for name, _, _ in phases
         for k in range(epochs)
     ]
-    (tmp_path / "metrics.csv").write_text("\n".join([head, *rows]))
-    made = losses.numbers(tmp_path / "metrics.csv", phases, "tiny", ("PCA-6\nof the pixels", error))
+    made = losses.numbers(metrics_of(rows), phases, "tiny", ("PCA-6\nof the pixels", error))
     figure = losses.draw(made)
     check_words("losses", figure)
     for axis in figure.axes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import tiny_scene
+from helpers import metrics_of, tiny_scene
 from matplotlib.colors import to_rgba
 from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
@@ -222,12 +222,10 @@ def test_many_units_take_no_long_time_and_the_same_plane():
     np.testing.assert_allclose(np.abs(shown), np.abs(centred @ v[:2].T), atol=1e-3)
 
 
-def test_the_line_of_pca_and_the_borders_of_phases(tmp_path):
-    head = "phase,epoch,step,train/loss,val/loss,val/image_sse"
-    rows = ["stage1,0,5,9,8,8", "stage1,1,10,7,6,6", "finetune,0,5,5,4,4"]
-    (tmp_path / "metrics.csv").write_text("\n".join([head, *rows]))
+def test_the_line_of_pca_and_the_borders_of_phases():
+    rows = ["stage1,0,9,8,8", "stage1,1,7,6,6", "finetune,0,5,4,4"]
     phases = [("stage1", "stage 1/1 12→6", 0), ("finetune", "fine-tune 12→6→12", 2)]
-    numbers = losses.numbers(tmp_path / "metrics.csv", phases, "tiny", ("PCA-6", 5.5))
+    numbers = losses.numbers(metrics_of(rows), phases, "tiny", ("PCA-6", 5.5))
     above, below = losses.draw(numbers).axes
     level = [line for line in above.lines if list(line.get_xdata()) == [0, 1]]
     assert [list(line.get_ydata()) for line in level] == [[5.5, 5.5]]

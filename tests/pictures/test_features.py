@@ -8,7 +8,7 @@ from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
 
 from sae.look.health import check
-from sae.pictures import activity, features
+from sae.pictures import activity, features, first_layer
 from sae.terms.sparsity import Sparsity
 from sae.training.recipe import Recipe
 
@@ -80,9 +80,9 @@ def test_the_frame_is_around_the_right_unit():
 def test_the_first_layer_of_a_stack_is_shown_beside_its_code():
     scene = tiny_scene()
     np.testing.assert_array_equal(
-        features.of_first_layer(scene)["images"][0].reshape(6, 12), scene.stack[0].weight.detach()
+        first_layer.numbers(scene)["images"][0].reshape(6, 12), scene.stack[0].weight.detach()
     )
-    assert features.of_first_layer(tiny_scene(sizes=[12, 6])) is None
+    assert first_layer.numbers(tiny_scene(sizes=[12, 6])) is None
 
 
 def test_activity_is_that_of_the_health():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers import tiny_data, tiny_scene
+from helpers import metrics_of, tiny_data, tiny_scene
 from matplotlib.image import BboxImage
 
 from sae.pictures import denoising, interpolation, losses, neighbours, plane
@@ -170,20 +170,13 @@ def test_there_is_nothing_to_restore_without_noise_or_on_codes():
 # The whole path
 
 
-def table(tmp_path, rows: list[str]):
-    path = tmp_path / "metrics.csv"
-    head = "phase,epoch,step,train/loss,val/loss,val/image_sse"
-    path.write_text("\n".join([head, *rows]) + "\n")
-    return path
-
-
 PHASES = [("stage1", "stage 1/1 12→6", 0), ("finetune", "fine-tune 12→6→12", 3)]
 PCA = ("PCA-6\nof the pixels", 2.0)
 
 
-def test_the_epochs_of_all_phases_lie_on_one_axis(tmp_path):
-    rows = ["stage1,0,5,9,8,8", "stage1,1,10,7,6,6", "finetune,0,5,5,4,4", "finetune,1,10,4,,"]
-    numbers = losses.numbers(table(tmp_path, rows), PHASES, "tiny", PCA)
+def test_the_epochs_of_all_phases_lie_on_one_axis():
+    rows = ["stage1,0,9,8,8", "stage1,1,7,6,6", "finetune,0,5,4,4", "finetune,1,4,,"]
+    numbers = losses.numbers(metrics_of(rows), PHASES, "tiny", PCA)
     assert numbers["epoch"].tolist() == [1, 2, 4, 5]
     above, below = losses.draw(numbers).axes
     lines = [line.get_xydata().tolist() for line in above.lines]
@@ -196,8 +189,8 @@ def test_the_epochs_of_all_phases_lie_on_one_axis(tmp_path):
     assert "PCA-6\nof the pixels\n2.00" in words
 
 
-def test_a_path_without_rows_is_drawn_too(tmp_path):
-    numbers = losses.numbers(table(tmp_path, []), PHASES, "tiny", PCA)
+def test_a_path_without_rows_is_drawn_too():
+    numbers = losses.numbers({}, PHASES, "tiny", PCA)
     assert losses.draw(numbers).axes
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers import randomised, tiny_scene
+from helpers import corrupted, randomised, tiny_scene
 from matplotlib.image import BboxImage
 from torchvision.utils import make_grid
 
@@ -94,7 +94,7 @@ def test_noise_is_shown_and_what_is_made_of_it():
     scene = tiny_scene(recipe=NOISY)
     numbers = reconstructions.numbers(scene)
     x = scene.probe.images
-    noisy = scene.module.corrupt(x, "picture")
+    noisy = corrupted(scene.module, x, "picture")
     np.testing.assert_array_equal(column(numbers, "corrupted"), noisy[scene.probe.rows])
     restored = scene.stack(noisy)[scene.probe.rows].detach()
     np.testing.assert_array_equal(column(numbers, "restored from it"), restored)

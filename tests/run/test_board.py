@@ -7,7 +7,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import sae.run.board
-from sae.callbacks import RunBoard
+from sae.run.board import RunBoard
 
 PHASES = [("stage1", "stage 1/1 12→6"), ("finetune", "fine-tune 12→6→12")]
 

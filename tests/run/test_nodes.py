@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 import signal
@@ -29,6 +28,7 @@ from nodes import (
     write_data,
 )
 
+from sae.callbacks.metrics_csv import read_metrics
 from sae.data import ArrayDataModule
 from sae.errors import InputError
 from sae.nets.dense import Dense
@@ -72,12 +72,10 @@ def outcome(folder: Path) -> dict:
     """All figures of the one run in a folder."""
     (run,) = (folder / "lightning_logs" / "run").iterdir()
     assert read(run, "manifest.json")["status"] == "finished"
-    with (run / "metrics.csv").open() as file:
-        rows = [{**row, "phase": PHASES.index(row["phase"])} for row in csv.DictReader(file)]
     summary = read(run, "summary.json")
     return {
         "weights": {name: read_weights(run / name / "weights.safetensors") for name in PHASES},
-        "rows": [{key: float(value) for key, value in row.items() if value != ""} for row in rows],
+        "rows": list(read_metrics(run / "metrics.csv").values()),
         "figures": {"val_sse": summary["val"]["sse"], **summary["test"]},
     }
 

@@ -60,8 +60,7 @@ def test_warnings_are_in_it(run):
 
 
 def test_no_folder(capsys):
-    expected = "error: run: expected the folder of a run, found none; add --run FOLDER.\n"
-    assert refused(capsys) == expected
+    assert refused(capsys).startswith("error: run: expected a value, found none; ")
 
 
 def test_another_folder(tmp_path, capsys):
@@ -71,7 +70,7 @@ def test_another_folder(tmp_path, capsys):
 
 
 def test_an_option_that_does_not_exist(capsys):
-    assert "did you mean run?" in refused(capsys, "--rum", "x")
+    assert "perhaps run is meant" in refused(capsys, "--rum", "x")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "3"])

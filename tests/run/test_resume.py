@@ -18,7 +18,8 @@ from helpers import ROOT, SHORT, fit, read
 from killing import at_call, differences, outcome, run, while_writing
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sae.callbacks import BestWeights, MetricsCSV
+from sae.callbacks.checkpoints import BestWeights
+from sae.callbacks.metrics_csv import MetricsCSV
 from sae.cli.command import main
 from sae.run.checkpoints import WholeFileIO, read_weights
 from sae.training.module import TrainingModule

@@ -12,7 +12,7 @@ import torch
 from helpers import ROOT, SHORT, read, verb
 from killing import at_call, differences, outcome, run, while_writing
 
-from sae.callbacks import BestWeights
+from sae.callbacks.checkpoints import BestWeights
 from sae.callbacks.metrics_csv import read_metrics
 from sae.cli.command import main
 from sae.run.checkpoints import read_weights, write_weights

@@ -13,7 +13,7 @@ from lightning import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning_utilities.core.imports import module_available
 
-from sae.callbacks import MetricsCSV
+from sae.callbacks.metrics_csv import MetricsCSV
 from sae.cli.command import main
 from sae.errors import InputError
 from sae.training import callback_options

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import (
     StochasticWeightAveraging,
 )
 
-from sae.callbacks import BestWeights
+from sae.callbacks.checkpoints import BestWeights
 from sae.data.rows import encode_rows
 from sae.errors import InputError
 from sae.terms.corruption import Corruption

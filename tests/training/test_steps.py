@@ -206,7 +206,7 @@ def test_a_run_goes_on_in_the_other_way_with_its_steps_counted(monkeypatch):
             raise BrokenOffError
 
     with monkeypatch.context() as patch:
-        from sae.callbacks import MetricsCSV
+        from sae.callbacks.metrics_csv import MetricsCSV
 
         patch.setattr(MetricsCSV, "on_train_epoch_start", breaks_off)
         with pytest.raises(BrokenOffError):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from helpers import fit, read
+from helpers import fit, read, refused_fit
 from jsonargparse import Namespace
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger
@@ -24,25 +24,16 @@ from sae.training.trainer_options import _LEFT_ALONE, check_trainer_options
 FEW = ["--data.batch_size", "500", "--pictures_every", "-1"]
 # Options that are tried together, with a value that is not the default.
 TOGETHER = {
-    "benchmark": "true",
-    "detect_anomaly": "true",
-    "deterministic": "true",
-    "devices": "1",
-    "enable_autolog_hparams": "false",
-    "enable_progress_bar": "false",
+    **dict.fromkeys(("benchmark", "detect_anomaly", "deterministic", "sync_batchnorm"), "true"),
+    **dict.fromkeys(("enable_autolog_hparams", "enable_progress_bar", "inference_mode"), "false"),
+    **dict.fromkeys((f"limit_{part}_batches" for part in ("val", "test", "predict")), "1"),
+    **dict.fromkeys(("devices", "num_nodes", "num_sanity_val_steps"), "1"),
+    "reload_dataloaders_every_n_epochs": "1",
+    "limit_train_batches": "2",
     "gradient_clip_algorithm": "value",
     "gradient_clip_val": "0.5",
-    "inference_mode": "false",
-    "limit_predict_batches": "1",
-    "limit_test_batches": "1",
-    "limit_train_batches": "2",
-    "limit_val_batches": "1",
-    "num_nodes": "1",
-    "num_sanity_val_steps": "1",
     "precision": "bf16-mixed",
-    "reload_dataloaders_every_n_epochs": "1",
     "strategy": json.dumps({"class_path": "lightning.pytorch.strategies.DDPStrategy"}),
-    "sync_batchnorm": "true",
 }
 # Those that have tests of their own, here or elsewhere.
 ALONE = {
@@ -51,29 +42,35 @@ ALONE = {
     *("enable_checkpointing", "enable_model_summary", "fast_dev_run", "log_every_n_steps"),
     *("logger", "plugins", "profiler"),
 }
+UNWRITABLE = "expected options that can be written down, to run them again"
 WRONG = {
+    **dict.fromkeys(("max_epochs", "max_steps", "min_epochs", "min_steps"), "3"),
     "barebones": "true",
-    "max_epochs": "3",
-    "max_steps": "5",
     "max_time": "00:00:10:00",
-    "min_epochs": "1",
-    "min_steps": "1",
     "model_registry": "mine",
     "overfit_batches": "2",
     "use_distributed_sampler": "false",
     "val_check_interval": "0.5",
 }
+CPU = torch.device("cpu")
 
 
-def refused(capsys, *args: str) -> str:
-    """The sentence with which a run is refused before it begins."""
-    with pytest.raises(SystemExit) as end:
-        fit(*FEW, *args)
-    assert end.value.code == 2
-    assert not Path("lightning_logs").exists()
-    sentence = capsys.readouterr().err
-    assert sentence.count("\n") == 1
-    return sentence
+class OnADevice(Callback):
+    """As StochasticWeightAveraging has it: an object for a default."""
+
+    def __init__(self, device: torch.device = CPU) -> None:
+        self.device = device
+
+
+class Often(StrEnum):
+    step = "step"
+
+
+class AtIntervals(Callback):
+    """As Timer has it."""
+
+    def __init__(self, interval: str = Often.step) -> None:
+        self.interval = interval
 
 
 def weights(folder: Path) -> list[str]:
@@ -104,24 +101,20 @@ def test_what_cannot_mean_the_same_in_several_trainings_is_refused(key):
         check_trainer_options(options)
 
 
-def test_a_refused_option_leaves_nothing_behind(capsys):
-    assert "go on later with --resume" in refused(capsys, "--trainer.max_time", "00:00:10:00")
-
-
-def test_what_would_do_nothing_is_refused(capsys):
-    found = refused(capsys, "--trainer.gradient_clip_algorithm", "value")
-    assert "so nothing is clipped" in found
-    found = refused(capsys, "--trainer.log_every_n_steps", "5", "--trainer.logger", "false")
-    assert "a logger to tell" in found
-
-
 @pytest.mark.parametrize(
-    ("plugin", "found"),
-    [("DoublePrecision", "found '64-true'"), ("io.AsyncCheckpointIO", "found AsyncCheckpointIO")],
+    ("words", "found"),
+    [
+        (["--trainer.max_time=00:00:10:00"], "go on later with --resume"),
+        (["--trainer.gradient_clip_algorithm=value"], "so nothing is clipped"),
+        (["--trainer.log_every_n_steps=5", "--trainer.logger=false"], "a logger to tell"),
+        (["--trainer.plugins=lightning.pytorch.plugins.DoublePrecision"], "found '64-true'"),
+        (["--trainer.plugins=lightning.pytorch.plugins.io.AsyncCheckpointIO"], "AsyncCheckpoint"),
+        (["--trainer.callbacks=[test_trainer_options.OnADevice]"], UNWRITABLE),
+        (["--trainer.callbacks=[test_trainer_options.AtIntervals]"], UNWRITABLE),
+    ],
 )
-def test_plugins_are_looked_at_as_options_are(plugin, found, capsys):
-    named = json.dumps([{"class_path": f"lightning.pytorch.plugins.{plugin}"}])
-    assert found in refused(capsys, "--trainer.plugins", named)
+def test_what_would_do_nothing_or_harm_is_refused(words, found, capsys):
+    assert found in refused_fit(capsys, *FEW, *words)
 
 
 class Lines(logging.Handler):
@@ -190,31 +183,3 @@ def test_summed_gradients_have_one_step_loss(tmp_path):
     means = [float(row[rows[0].index("stage1/train/loss")] or "nan") for row in rows[1:]]
     means = [mean for mean in means if mean == mean]
     assert all(0.7 * min(means) < loss < 1.3 * max(means) for loss in losses)  # not their half
-
-
-CPU = torch.device("cpu")
-
-
-class OnADevice(Callback):
-    """As StochasticWeightAveraging has it: an object for a default."""
-
-    def __init__(self, device: torch.device = CPU) -> None:
-        self.device = device
-
-
-class Often(StrEnum):
-    step = "step"
-
-
-class AtIntervals(Callback):
-    """As Timer has it."""
-
-    def __init__(self, interval: str = Often.step) -> None:
-        self.interval = interval
-
-
-@pytest.mark.parametrize("kind", [OnADevice, AtIntervals])
-def test_a_config_that_cannot_be_written_is_refused_before_any_training(kind, capsys):
-    named = json.dumps([{"class_path": f"test_trainer_options.{kind.__name__}"}])
-    found = refused(capsys, "--trainer.callbacks", named)
-    assert "expected options that can be written down, to run them again" in found

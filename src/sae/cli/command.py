@@ -28,7 +28,7 @@ from sae.cli.config_text import written
 from sae.cli.options import VERBS, OptionsCLI, as_list, trainer_error
 from sae.cli.usage import OneSentenceParser
 from sae.cli.utf8 import print_whatever_comes, restart_in_utf8
-from sae.cli.verbs.verb import ROOM, Verb, is_verb
+from sae.cli.verbs.verb import is_verb, usages
 from sae.cli.verbs.verb import run as run_verb
 from sae.data import ImageDataModule
 from sae.devices import fast_products
@@ -276,7 +276,7 @@ def _parser_kwargs() -> dict[str, Any]:
     kwargs: dict[str, Any] = {
         "description": "Stacked autoencoders: pretrain layer by layer, stack, fine-tune.",
         "usage": "python cli.py {fit,validate,test,predict} --config CONFIG [--OPTION VALUE ...]\n"
-        f"       python cli.py {{{','.join(kinds.names(ROOM, Verb))}}} --run FOLDER",
+        + "".join(f"       python cli.py {each}\n" for each in usages()).rstrip(),
     }
     for verb, description in VERBS.items():
         checkpoint = "" if verb == "fit" else " --ckpt_path CHECKPOINT"
@@ -323,6 +323,7 @@ def main(args: Sequence[str] | None = None) -> None:
         restart_in_utf8()
     print_whatever_comes()
     _quiet()
+    kinds.look_here()  # for data, callbacks and whatever else the parser imports
     words = list(sys.argv[1:] if args is None else args)
     try:
         if words and is_verb(words[0]):

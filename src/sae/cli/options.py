@@ -82,7 +82,7 @@ class OptionsCLI(LightningCLI):
         )
         parser.add_argument(
             "--pictures",
-            type=list[Any] | None,
+            type=list[kinds.Settings] | None,
             default=None,
             help="Pictures of your own beside the others, a list: [my_package.MyPicture].",
         )

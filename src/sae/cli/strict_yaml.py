@@ -1,12 +1,13 @@
-"""YAML without what a config never means: a key twice, two documents, tags, loops of aliases.
+"""YAML without what PyYAML lets pass and a config never means, or what ends the process.
 
-PyYAML lets these pass, or breaks on them in ways that name no line: a hang, a crash of the process.
+A key that stands twice loses its first value; aliases that double again and again hang; brackets
+without end crash; a number that no float holds breaks whoever reads it.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 import jsonargparse
@@ -19,17 +20,6 @@ _MOST_NODES = 100_000
 _MOST_DIGITS = 300  # no float is larger
 
 
-@dataclass
-class _Open:
-    """A mapping or a list whose end is still to come."""
-
-    anchor: str | None
-    is_mapping: bool
-    children: int = 0
-    nodes: int = 1
-    keys: set[str] = field(default_factory=set)
-
-
 def load(text: str, path: str = "") -> Any:
     """Plain values from YAML.
 
@@ -38,18 +28,45 @@ def load(text: str, path: str = "") -> Any:
         path: The file it stands in, for messages.
 
     Raises:
-        yaml.YAMLError: Whatever is wrong; it reads "found ..., line 3 of FILE".
+        yaml.YAMLError: Whatever is wrong; it reads "..., line 3 of FILE".
     """
     try:
-        _check(text, path)
+        # The loader in Python: it raises RecursionError where the one in C ends the process.
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is not None:
+            _check(node, iter(range(_MOST_NODES)))
         return jsonargparse.get_loader("yaml")(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise _error(f"a mistake ({error.problem or error.context})", mark, path) from None
-    except yaml.reader.ReaderError as error:
-        raise _error(f"the character {chr(error.character)!r}", None, path) from None
-    except ValueError as error:  # what looks like a number to PyYAML and is none, such as 0x_
-        raise _error(f"a mistake ({error})", None, path) from None
+    # A ValueError comes of what looks like a number to PyYAML and is none, such as 0x_.
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}{f' of {path}' if path else ''}" if mark else ""
+        what = getattr(error, "problem", None) or str(error).split("\n")[0]
+        raise yaml.YAMLError(f"{what}{where}") from None
+
+
+def _check(node: yaml.Node, left: Iterator[int], depth: int = 0) -> None:
+    """Walk through all values, each alias written out; one within itself has no last level."""
+    found, mark, children = None, node.start_mark, []
+    if depth > _MOST_DEPTH or next(left, None) is None:
+        found = f"more than {_MOST_DEPTH} levels or {_MOST_NODES} values"
+    elif isinstance(node, yaml.SequenceNode):
+        children = node.value
+    elif isinstance(node, yaml.MappingNode):
+        names: set[str] = set()
+        for key, value in node.value:
+            children += [key, value]
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in names:
+                    found, mark = f"{key.value!r} twice", key.start_mark
+                names.add(key.value)
+    elif not is_text(node.value):
+        found = "a NUL or half a character"
+    elif too_long_a_number(node.value):
+        found = f"a number of {len(node.value)} digits"
+    if found:
+        raise yaml.MarkedYAMLError(problem=found, problem_mark=mark)
+    for child in children:
+        _check(child, left, depth + 1)
 
 
 def too_long_a_number(text: str) -> bool:
@@ -57,69 +74,9 @@ def too_long_a_number(text: str) -> bool:
     return re.fullmatch(rf"\s*[-+]?[0-9_]{{{_MOST_DIGITS},}}\s*", text) is not None
 
 
-def _check(text: str, path: str) -> None:
-    above: list[_Open] = []
-    sizes: dict[str, int] = {}  # by anchor, aliases written out
-    n_documents = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        mark = event.start_mark
-        if isinstance(event, yaml.DocumentStartEvent):
-            n_documents += 1
-            if n_documents > 1:
-                raise _error("a second document", mark, path)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            done = above.pop()
-            if done.anchor:
-                sizes[done.anchor] = done.nodes
-            if above:
-                above[-1].nodes += done.nodes
-        elif isinstance(event, yaml.NodeEvent):
-            _check_node(event, above, sizes, path)
-        if above and above[-1].nodes > _MOST_NODES:
-            raise _error(f"more than {_MOST_NODES} values", mark, path)
-
-
-def _check_node(
-    event: yaml.NodeEvent, above: list[_Open], sizes: dict[str, int], path: str
-) -> None:
-    mark, tag, value = event.start_mark, getattr(event, "tag", None), getattr(event, "value", "")
-    if tag is not None:
-        raise _error(f"the tag {tag!r}", mark, path)
-    if "\0" in value or not is_text(value):
-        raise _error("a NUL or half a character", mark, path)
-    if too_long_a_number(value):
-        raise _error(f"a number of {len(value)} digits", mark, path)
-    if above:
-        parent = above[-1]
-        is_key = parent.is_mapping and parent.children % 2 == 0
-        if is_key and isinstance(event, yaml.ScalarEvent) and value != "<<":
-            if value in parent.keys:
-                raise _error(f"{value!r} twice", mark, path)
-            parent.keys.add(value)
-        parent.children += 1
-    if isinstance(event, yaml.CollectionStartEvent):
-        if len(above) == _MOST_DEPTH:
-            raise _error(f"more than {_MOST_DEPTH} levels", mark, path)
-        above.append(_Open(event.anchor, isinstance(event, yaml.MappingStartEvent)))
-    elif above:
-        if isinstance(event, yaml.AliasEvent) and any(o.anchor == event.anchor for o in above):
-            raise _error(f"*{event.anchor} within itself", mark, path)
-        above[-1].nodes += sizes.get(event.anchor, 1) if event.anchor else 1
-
-
 def is_text(text: str) -> bool:
-    """Whether UTF-8 can write it: half a character (a surrogate) is no text."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _error(found: str, mark: Any, path: str) -> yaml.YAMLError:
-    line = f" in line {mark.line + 1}" if mark else ""
-    where = f" of {path}" if path and mark else f" in {path}" if path else ""
-    return yaml.YAMLError(f"found {found}{line}{where}")
+    """Whether a file and a path can hold it: not with a NUL or half a character (a surrogate)."""
+    return re.search("[\0\ud800-\udfff]", text) is None
 
 
 jsonargparse.set_loader(MODE, load, (yaml.YAMLError,))

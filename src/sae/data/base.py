@@ -237,6 +237,7 @@ class ImageDataModule(LightningDataModule):
             **known,
             "name": self.name,
             "description": self.description,
+            "image_shape": list(self.image_shape),
             "sha256": self.fingerprint(),
             "train": len(self.train),
             "val": len(self.val),

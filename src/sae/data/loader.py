@@ -17,9 +17,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sae.batch import Batch
+from sae.batch import Batch, sent_ahead
 from sae.data.rows import BLOCK_BYTES, TILE_ROWS, Rows, are_pixels, scale, take
-from sae.devices import free_memory, sent_ahead
+from sae.devices import free_memory
 from sae.nets.activations import PIXELS
 from sae.place import Share
 from sae.seeding import derive_generator
@@ -152,6 +152,7 @@ class TensorLoader:
         self.device: torch.device | None = None
         self.images: Tensor | Rows | None = None
         self._seen: Survey | None = None
+        self._numbers: Tensor | None = None  # 0, 1, … where the samples lie on a device
         self.sampler = _EpochOrder(len(x), shuffle, seed, getattr(x, "block", None))
 
     @property
@@ -229,9 +230,13 @@ class TensorLoader:
         labels = None if self.y is None else take(self.y, index)
         images = None if self.images is None else take(self.images, index)
         x = take(self.x, index)
-        if isinstance(index, slice):
-            index = torch.arange(index.start, index.start + len(x), device=x.device)
-        return Batch(x, labels, index, images)
+        if not isinstance(index, slice):
+            number = index
+        elif self._numbers is not None:
+            number = self._numbers[index]
+        else:
+            number = torch.arange(index.start, index.start + len(x))
+        return Batch(x, labels, number, images)
 
     @staticmethod
     def _scaled(batch: Batch) -> Batch:
@@ -321,6 +326,7 @@ class TensorLoader:
             return other
         other = self._again(*(tensor.to(device) for tensor in tensors))
         other.y = None if self.y is None else self.y.to(device)
+        other._numbers = torch.arange(len(self.x)).to(device)
         return other
 
     def reseeded(self, seed: int) -> TensorLoader:

@@ -1,7 +1,8 @@
-"""Activations of units, and between which values they lie."""
+"""Activations of units, their slopes, and between which values they lie."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -21,6 +22,42 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "silu": F.silu,
     "identity": _identity,
+}
+
+
+def start_gain(name: str) -> float:
+    """What the standard deviation of Glorot & Bengio (2010) is multiplied by at the start.
+
+    sqrt(2) for the ReLU family and 2 for the sigmoid, whose slope at zero is 1/4 (the paper's own 4
+    starts saturated on inputs as bright as pixels).
+    """
+    return {"sigmoid": 2.0, "tanh": 1.0, "identity": 1.0}.get(name, math.sqrt(2))
+
+
+def _sigmoid_slope(z: Tensor) -> Tensor:
+    h = torch.sigmoid(z)
+    return h * (1 - h)
+
+
+def _gelu_slope(z: Tensor) -> Tensor:
+    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+    return torch.special.ndtr(z) + z * density
+
+
+def _silu_slope(z: Tensor) -> Tensor:
+    h = torch.sigmoid(z)
+    return h * (1 + z * (1 - h))
+
+
+# f'(z) of each. By formula: what validates works without autograd.
+SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": _sigmoid_slope,
+    "tanh": lambda z: 1 - torch.tanh(z).square(),
+    "relu": lambda z: (z > 0).to(z.dtype),
+    "leaky_relu": lambda z: torch.where(z > 0, 1.0, 0.01).to(z.dtype),
+    "gelu": _gelu_slope,
+    "silu": _silu_slope,
+    "identity": torch.ones_like,
 }
 
 # Where the curve of a unit that falls and then rises is lowest: it rises from there on.

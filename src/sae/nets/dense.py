@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sae.errors import InputError, check_choice, check_integer
-from sae.nets.activations import ACTIVATIONS, inverse_activation
+from sae.nets.activations import ACTIVATIONS, inverse_activation, start_gain
 from sae.nets.layer import Layer
 
-# Of W (x - mean) at the start of a stage: activations are close to straight lines there.
-START_SPREAD = 0.25
 # Multiples of what libraries multiply at once.
 LEAST_UNITS = 16
 MOST_UNITS, MOST_WEIGHTS = 1_000_000, 10**9
@@ -32,6 +30,9 @@ class Dense(Layer):
         tied: W' = Wᵀ, one parameter for both.
     """
 
+    # Of W (x - mean) at the start of a stage: activations are close to straight lines there.
+    start_spread: ClassVar[float] = 0.25
+
     def __init__(
         self,
         in_shape: int | Sequence[int],
@@ -47,27 +48,29 @@ class Dense(Layer):
         if self.n_in * units > MOST_WEIGHTS:  # checked before memory runs out
             expected = f"a layer of at most {MOST_WEIGHTS:,} weights"
             raise InputError("units", expected, f"{self.n_in * units:,}", "give fewer units")
+        self.tied = tied
+        self._make_parameters()
+        self.reset_parameters()
+
+    def _make_parameters(self) -> None:
+        """Make what :meth:`reset_parameters` fills."""
+        units = self.n_code
         self.weight = nn.Parameter(torch.empty(units, self.n_in))  # W
         self.bias = nn.Parameter(torch.empty(units))  # b
         # W', or None where tied: then there is no second tensor that could drift away.
-        self.decoder_weight = None if tied else nn.Parameter(torch.empty(self.n_in, units))
+        self.decoder_weight = None if self.tied else nn.Parameter(torch.empty(self.n_in, units))
         self.decoder_bias = nn.Parameter(torch.empty(self.n_in))  # b'
-        self.tied = tied
-        self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw new weights; biases are zero.
 
-        Weights are uniform with variance gain² · 2 / (n_in + n_code) (Glorot & Bengio 2010).
-        The gain is sqrt(2) for the ReLU family and 2 for the sigmoid, whose slope at zero is 1/4
-        (the paper's own 4 starts saturated on inputs as bright as pixels).
+        Weights are uniform with variance gain² · 2 / (n_in + n_code) (Glorot & Bengio 2010); the
+        gain is :func:`~sae.nets.activations.start_gain`.
         """
-        gains = {"sigmoid": 2.0, "tanh": 1.0, "identity": 1.0}
         for weight, unit in ((self.weight, self.activation), (self.decoder_weight, self.output)):
             if weight is not None:
-                gain = gains.get(unit, math.sqrt(2))
-                nn.init.xavier_uniform_(weight, gain=gain, generator=generator)
+                nn.init.xavier_uniform_(weight, gain=start_gain(unit), generator=generator)
         nn.init.zeros_(self.bias)
         nn.init.zeros_(self.decoder_bias)
 
@@ -91,7 +94,7 @@ class Dense(Layer):
 
         Weights are drawn for inputs of about the size of pixels. Codes are of any size: those of
         SiLU lie around 3, and the units above them would start far out, where they are flat or
-        linear. Here W (x - mean) gets a standard deviation of ``START_SPREAD`` over all units, near
+        linear. Here W (x - mean) gets a standard deviation of ``start_spread`` over all units, near
         the middle of any activation; b takes off the mean; and b' adds what is missing to the mean
         of the inputs.
 
@@ -104,7 +107,7 @@ class Dense(Layer):
         """
         spread = F.linear(x - mean, self.weight).std(correction=0)
         if spread > 0:  # else the inputs do not vary
-            self.weight.mul_(START_SPREAD / spread)
+            self.weight.mul_(self.start_spread / spread)
         self.bias.copy_(-F.linear(mean, self.weight))
         self.start_at_mean(mean)
         code = self.encode(x).mean(dim=0)
@@ -112,7 +115,21 @@ class Dense(Layer):
 
     def encode(self, x: Tensor) -> Tensor:
         """f(W x + b): (batch, n_in) -> (batch, n_code)."""
-        return ACTIVATIONS[self.activation](F.linear(x, self.weight, self.bias))
+        return self.activate(self.pre_activations(x))
+
+    def pre_activations(self, x: Tensor) -> Tensor:
+        """W x + b: (batch, n_in) -> (batch, n_code)."""
+        return F.linear(x, self.weight, self.bias)
+
+    def activate(self, z: Tensor) -> Tensor:
+        """f: (batch, n_code) -> (batch, n_code); units that get 0 and give 0 may follow."""
+        return ACTIVATIONS[self.activation](z)
+
+    @property
+    def units_act_alone(self) -> bool:
+        """Whether each unit of the code depends on its own pre-activation only: h_j = f(z_j)."""
+        own = type(self)
+        return (own.encode, own.activate) == (Dense.encode, Dense.activate)
 
     def decode_logits(self, h: Tensor) -> Tensor:
         """W' h + b': (batch, n_code) -> (batch, n_in)."""
@@ -128,7 +145,7 @@ class Dense(Layer):
         if few <= 0 or type(self).encode is not Dense.encode:
             return self.encode(x)
         logits = F.linear(x, F.pad(self.weight, (0, 0, 0, few)), F.pad(self.bias, (0, few)))
-        return ACTIVATIONS[self.activation](logits)[:, : self.n_code].contiguous()
+        return self.activate(logits)[:, : self.n_code].contiguous()
 
     def first_weights(self) -> dict[str, Tensor]:
         """W, and W' where it is another."""

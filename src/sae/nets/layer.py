@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sae.nets.activations import ACTIVATIONS, RANGES
 from sae.nets.losses import cross_entropy, sigmoid_squared_error, squared_error
-from sae.place import Place
+from sae.place import Place, Share
 
 if TYPE_CHECKING:
     from sae.terms.term import Term
@@ -50,6 +50,8 @@ class Autoencoder(nn.Module, ABC):
             between which values a unit lies and when it is dead.
         output: Activation of the reconstruction (the output unit).
         loss: ``"mse"`` or ``"bce"``; bce needs a sigmoid output unit.
+        has_prior: Whether it is trained so that its codes are distributed as N(0, I): codes drawn
+            from that give new samples.
     """
 
     in_shape: tuple[int, ...]
@@ -57,6 +59,7 @@ class Autoencoder(nn.Module, ABC):
     activation: str
     output: str
     loss: str
+    has_prior: bool = False
 
     @property
     def n_in(self) -> int:
@@ -120,13 +123,14 @@ class Autoencoder(nn.Module, ABC):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Those that the code depends on; the others are the decoder's alone."""
+        """Those that the code in training depends on; the others are the decoder's alone."""
         parameters = [p for p in self.parameters() if p.requires_grad]
         if not parameters:
             return []
         x = torch.zeros(2, self.n_in, device=parameters[0].device)
         with torch.enable_grad():
-            h = self.encode(x).sum()
+            # Of a distribution the variance, too.
+            h = self.code_for_training(x, Place(0, "", share=Share.equal(len(x)))).h.sum()
             found = torch.autograd.grad(h, parameters, allow_unused=True)
         return [p for p, grad in zip(parameters, found, strict=True) if grad is not None]
 
@@ -204,8 +208,16 @@ class Layer(Autoencoder):
         return self.encode(x)
 
     def first_weights(self) -> dict[str, Tensor] | None:
-        """Weights to be shown as images, by caption, each (units, n_in); None where it has none."""
+        """Weights to be shown as images, by caption; None where it has none.
+
+        Each is (units, n_in), or (units, height, width) and perhaps 3 for images of a shape of
+        their own; units are those of :meth:`units_to_show`.
+        """
         return None
+
+    def units_to_show(self, most: int) -> Sequence[int]:
+        """Which units stand for all where there is room for so many: the first ones."""
+        return range(min(most, self.n_code))
 
     def extra_repr(self) -> str:
         """Shapes, units and loss, for ``print(layer)``."""

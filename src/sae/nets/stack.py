@@ -45,6 +45,7 @@ class Stack(Autoencoder):
             first, last = self[0], below
             self.activation, self.output, self.loss = last.activation, first.output, first.loss
             self.in_shape, self.code_shape = first.in_shape, last.code_shape
+            self.has_prior = last.has_prior
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(cast("Iterable[Layer]", self.layers))

@@ -111,6 +111,10 @@ class Objective(nn.Module, ABC):
         """In a test, figures of corrupted samples ``x_tilde``: means over the batch."""
         return {}
 
+    def tested(self, net: Autoencoder, batch: Batch, place: Place) -> dict[str, Tensor]:
+        """In a test, figures that take too long for a validation: means over the batch."""
+        return {}
+
     def finish(self, net: Autoencoder, means: dict[str, Tensor]) -> dict[str, Tensor]:
         """In a test, figures that follow from the means over all samples, with those that stay."""
         return means

@@ -53,7 +53,10 @@ class Reconstruct(Objective):
         place: Place,
         losses: dict[str, Tensor] | None,
     ) -> dict[str, Tensor]:
-        """``sse`` of the clean inputs, and ``image_sse``, that in pixels, through all layers."""
+        """``sse`` of the clean inputs, and ``image_sse``, that in pixels, through all layers.
+
+        With ``bce``, the cross-entropy, where the network is trained on that.
+        """
         if losses is not None and net.loss == "mse" and not self.pixels:
             sse = losses["loss"]
         else:
@@ -61,7 +64,11 @@ class Reconstruct(Objective):
         image_sse = sse
         if batch.images is not None:
             image_sse = squared_error(self.below.decode(net.decode(h)), batch.images)
-        return {"sse": sse, "image_sse": image_sse}
+        found = {"sse": sse, "image_sse": image_sse}
+        if net.loss == "bce" and not self.pixels:
+            own = net.reconstruction_loss(h, batch.x) if losses is None else losses["loss"]
+            found["bce"] = own
+        return found
 
     def restored(self, net: Autoencoder, x_tilde: Tensor, batch: Batch) -> dict[str, Tensor]:
         """SSE of the corrupted samples themselves, and of what is made of them."""
@@ -75,10 +82,11 @@ class Reconstruct(Objective):
         return {**means, "mse": means["sse"] / net.n_in}
 
     def figures(self) -> Figures:
-        """SSE and MSE."""
+        """SSE and MSE; cross-entropy where it is the loss."""
         return {
             "sse": Figure("{part} SSE per image"),
             "mse": Figure("{part} MSE per pixel", "{:.5f}"),
+            "bce": Figure("{part} cross-entropy per image, nats"),
             "corrupted_sse": Figure("SSE of the corrupted {part} images", better=""),
             "denoised_sse": Figure("SSE of their restorations"),
         }

@@ -163,17 +163,17 @@ def accuracy(points: Array, labels: Labels) -> float:
     return 100 * float((classes[votes.argmax(axis=1)] == labels).mean())
 
 
-def draw(numbers: Numbers) -> Figure:
-    """The planes side by side, a colour bar, and a legend."""
+def draw(numbers: Numbers, side: float = SIDE) -> Figure:
+    """The planes side by side, ``side`` inches each way, a colour bar, and a legend."""
     labels, planes = numbers["labels"], numbers["points"]
     classes = np.unique(labels)
     colours = class_colours(len(classes))
     n, top = len(planes), HEAD + 0.3
-    right = n * (SIDE + GAP) + 0.12
-    figure = sheet(right + 1.45, top + SIDE + 0.55, str(numbers["title"]), str(numbers["subtitle"]))
+    right = n * (side + GAP) + 0.12
+    figure = sheet(right + 1.45, top + side + 0.55, str(numbers["title"]), str(numbers["subtitle"]))
     size = min(4.5, max(1.8, 90 / np.sqrt(len(labels))))
     for k, (points, axes) in enumerate(zip(planes, numbers["axes"], strict=True)):
-        box = Box(GAP + k * (SIDE + GAP), top, SIDE, SIDE)
+        box = Box(GAP + k * (side + GAP), top, side, side)
         axis = panel(figure, box)
         for place, name in enumerate(classes):
             x, y = points[labels == name].T
@@ -186,10 +186,10 @@ def draw(numbers: Numbers) -> Figure:
         beyond = f" · {out} of {len(points):,} lie outside" if out else ""
         name_axes(figure, box, axis, f"{axes[0]}{beyond}", str(axes[1]))
     bar = np.arange(len(classes))[::-1, None]
-    show(figure, Box(right, top, 0.14, SIDE), bar, cmap=colours, high=len(classes) - 1)
+    show(figure, Box(right, top, 0.14, side), bar, cmap=colours, high=len(classes) - 1)
     few = np.unique(np.linspace(0, len(classes) - 1, MOST_LEGEND).astype(int))
     for place in few:
-        middle = top + SIDE * (1 - (place + 0.5) / len(classes))
+        middle = top + side * (1 - (place + 0.5) / len(classes))
         label(figure, right + 0.2, middle, short(classes[place]), fontsize=SMALL)
     if len(classes) <= MOST_LEGEND:
         figure.legend(

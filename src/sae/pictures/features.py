@@ -35,7 +35,10 @@ ANSWER = "decoder's answer to one unit"
 
 @torch.no_grad()
 def numbers(scene: Scene, layer: int | None = None) -> Numbers:
-    """Images of each unit, (panels, units, height, width), and which units are dead.
+    """Images of each unit, (panels, units, height, width), and which of these units are dead.
+
+    Where there are more than a picture holds, the layer says which stand for all: the first ones,
+    or of a convolution one for each channel.
 
     The first layer shows its weights, where its kind has some: those of the encoder, blank where a
     pixel hardly varies (such a weight hardly learns and keeps its initial noise), and those of the
@@ -57,15 +60,17 @@ def numbers(scene: Scene, layer: int | None = None) -> Numbers:
     layer = len(path) - 1 if layer is None else layer
     path = path.below(layer + 1)
     units = scene.units(path)
-    shown = min(MOST_UNITS, len(units.dead))
+    every = list(path[-1].units_to_show(MOST_UNITS))
     weights = path[0].first_weights() if layer == 0 else None
     if weights is not None:
-        panels = _weights(weights, scene.probe.images, shown)
+        panels = _weights(weights, scene.probe.images, len(every))
     else:
-        panels = {ANSWER: _answers(path, scene.codes_of(path), shown)}
+        panels = {ANSWER: _answers(path, scene.codes_of(path), every)}
     images = torch.stack([*panels.values()]).cpu().numpy()
-    n_dead = int(units.dead.sum())
-    which = f"the first {shown} of {len(units.dead)}" if shown < len(units.dead) else f"all {shown}"
+    n_dead, n = int(units.dead.sum()), len(units.dead)
+    which = (
+        f"all {n}" if len(every) == n else f"{'the first ' * (every[0] == 0)}{len(every)} of {n}"
+    )
     return {
         "title": np.array(f"What layer {layer + 1} has learnt · {scene.title}"),
         "subtitle": np.array(
@@ -73,27 +78,28 @@ def numbers(scene: Scene, layer: int | None = None) -> Numbers:
             f"· dead: {n_dead} of {len(units.dead)}"
         ),
         "panels": texts(panels),
-        "images": scene.probe.in_shape(images),
-        "dead": units.dead.numpy(),
+        "images": scene.probe.in_shape(images) if images.ndim == 3 else images,
+        "dead": units.dead[every].numpy(),
     }
 
 
 def _weights(weights: dict[str, Tensor], images: Tensor, shown: int) -> dict[str, Tensor]:
     varies = images.std(dim=0, correction=0) > LEAST_SPREAD
-    # Of a decoder every weight has learnt: each is in use.
+    # Of a decoder every weight has learnt: each is in use. So has a kernel: it is used everywhere.
     return {
-        name: each[:shown].cpu() * (1 if name.startswith("decoder") else varies)
+        name: each[:shown].cpu() * (1 if name.startswith("decoder") or each.ndim > 2 else varies)
         for name, each in weights.items()
     }
 
 
-def _answers(path: Stack, codes: Tensor, shown: int) -> Tensor:
-    """What each unit changes in the image, (shown, pixels)."""
-    low, high = torch.quantile(codes, torch.tensor([0.01, 0.99], device=codes.device), dim=0)
-    every = torch.arange(shown, device=codes.device)
-    with_unit = codes.mean(dim=0).repeat(shown, 1)
+def _answers(path: Stack, codes: Tensor, units: list[int]) -> Tensor:
+    """What each of these units changes in the image, (units, pixels)."""
+    ends = torch.tensor([0.01, 0.99], device=codes.device)
+    low, high = torch.quantile(codes[:, units], ends, dim=0)
+    every = torch.arange(len(units), device=codes.device)
+    with_unit = codes.mean(dim=0).repeat(len(units), 1)
     without = with_unit.clone()
-    with_unit[every, every], without[every, every] = high[:shown], low[:shown]
+    with_unit[every, units], without[every, units] = high, low
     return path.decode(with_unit) - path.decode(without)
 
 

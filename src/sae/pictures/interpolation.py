@@ -29,11 +29,12 @@ def numbers(scene: Scene) -> Numbers | None:
     starts, ends = rows[: len(rows) // 2], rows[len(rows) // 2 :][: len(rows) // 2]
     path = scene.path
     part = beside(path, torch.linspace(0, 1, STEPS)[None, :, None])
-    images = (probe.images[torch.from_numpy(which)][:, None] for which in (starts, ends))
-    a, b = (beside(path, x) for x in images)
+    a, b = (beside(path, probe.images[torch.from_numpy(which)]) for which in (starts, ends))
     with torch.no_grad():
-        codes = torch.lerp(path.encode(a), path.encode(b), part)
-        ways = torch.stack([path.decode(codes), torch.lerp(a, b, part)], dim=1)
+        codes = torch.lerp(path.encode(a)[:, None], path.encode(b)[:, None], part)
+        drawn = path.decode(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
+    a, b = a[:, None], b[:, None]
+    ways = torch.stack([drawn, torch.lerp(a, b, part)], dim=1)
     return {
         "title": np.array(f"From one image to another · {scene.title}"),
         "subtitle": np.array(f"{scene.subtitle} · {STEPS} steps on the straight line between them"),

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from sae.devices import beside
-from sae.pictures.numbers import Numbers
+from sae.pictures.numbers import Numbers, texts
 from sae.pictures.picture import Picture
 from sae.pictures.scene import Scene
 from sae.pictures.style import (
@@ -28,30 +28,40 @@ from sae.pictures.style import (
 STEPS = 20
 APART = 30  # images that fit beside each other, at least one such part from each other
 SIDE, GAP = 5.4, 0.85
+ENDS = (0.01, 0.99)  # probabilities of a prior up to which the plane is shown
 
 
 def numbers(scene: Scene) -> Numbers | None:
     """The decoder's answer on a grid, (rows, columns, height, width), and the images' own codes.
 
     None for a code that is no plane. The grid spans the 5th to the 95th percentile of the codes.
+    Where they have a prior it spans those of the prior, in equal steps of probability: the codes
+    themselves are h = Φ⁻¹ of what is shown, Φ being the distribution function of N(0, 1) (Kingma &
+    Welling 2014, figure 4).
     """
     if scene.path[-1].n_code != 2:
         return None
-    codes = scene.codes()
-    low, high = np.percentile(codes, [5, 95], axis=0)
+    codes, prior = scene.codes(), scene.path.has_prior
+    if prior:
+        codes = np.asarray(torch.special.ndtr(torch.from_numpy(codes)), np.float32)
+        low, high = np.full(2, ENDS[0]), np.full(2, ENDS[1])
+    else:
+        low, high = np.percentile(codes, [5, 95], axis=0)
     high = np.where(high > low, high, low + 1)
     xs, ys = (np.linspace(low[k], high[k], STEPS) for k in range(2))
     corners = np.stack(np.meshgrid(xs, ys[::-1]), axis=-1).reshape(-1, 2)
-    places = beside(scene.path, torch.from_numpy(corners).float())
+    places = torch.from_numpy(corners)
+    places = beside(scene.path, (torch.special.ndtri(places) if prior else places).float())
     with torch.no_grad():
         answers = scene.path.decode(places)
     inside = ((codes >= low) & (codes <= high)).all(axis=1)
     cell = np.floor((codes - low) / (high - low) * APART).clip(0, APART - 1).astype(int)
     _, first = np.unique(cell[inside], axis=0, return_index=True)
-    apart = inside.nonzero()[0][np.sort(first)]
+    apart = np.flatnonzero(inside)[np.sort(first)]
     return {
         "title": np.array(f"The plane of codes · {scene.title}"),
         "subtitle": np.array(scene.subtitle),
+        "axes": texts(f"Φ(h[{k}])" if prior else f"h[{k}]" for k in range(2)),
         "low": low,
         "high": high,
         "answers": scene.probe.as_images(answers).reshape(STEPS, STEPS, *scene.probe.image_shape),
@@ -85,7 +95,7 @@ def draw(numbers: Numbers) -> Figure:
         axis.set(xlim=(low[0] - half[0], high[0] + half[0]))
         axis.set(ylim=(low[1] - half[1], high[1] + half[1]))
         label(figure, box.left, top - 0.12, name)
-        name_axes(figure, box, axis, "h[0]", "h[1]")
+        name_axes(figure, box, axis, *numbers["axes"])
     classes = numbers["classes"]
     colours = class_colours(len(classes))
     label(figure, 2 * (SIDE + GAP) + 0.05, top + 0.1, "class", fontsize=SMALL)

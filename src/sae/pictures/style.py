@@ -6,6 +6,7 @@ Layouts are given, not computed: matplotlib's own layout engines draw each figur
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -102,6 +103,13 @@ def grid(images: NDArray[Any], columns: int, blank: float = 1.0) -> NDArray[Any]
     channels = torch.from_numpy(images if coloured else images[..., None]).permute(0, 3, 1, 2)
     tiles = make_grid(channels, columns, padding=1, pad_value=blank)
     return tiles.permute(1, 2, 0).numpy() if coloured else tiles[0].numpy()
+
+
+def square(images: NDArray[Any], blank: float = 1.0) -> NDArray[Any]:
+    """Images as in :func:`grid`, as many in a row as rows, or one more; blank ones at the end."""
+    columns = math.isqrt(len(images) - 1) + 1
+    missing = np.full((-len(images) % columns, *images.shape[1:]), blank, images.dtype)
+    return grid(np.concatenate([images, missing]), columns, blank)
 
 
 def side_by_side(blocks: Sequence[NDArray[Any]], gap: int, blank: float = 1.0) -> NDArray[Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
@@ -12,11 +13,15 @@ from sae.figure import Figure
 from sae.nets.layer import Autoencoder, Code
 
 
-class Term(ABC):
+# A dataclass without fields, so that a kind may be one too whose options a config gives by name.
+@dataclass(frozen=True, eq=False)
+class Term(metaclass=ABCMeta):
     """A penalty on a code. A kind is one file; the arguments of its class are its options.
 
     Attributes:
-        name: What its value is called among the losses of an epoch.
+        name: What its value is called among the losses of an epoch; in a test, too, where
+            :meth:`figures` has it.
+        called: What it is called where a sum of losses is named: ``SSE per image + penalty``.
         of_the_batch: Whether it is a function of the mean over a whole batch, such as the mean
             activity of a unit, and not a mean of what each sample costs. Its statistic is then
             gathered over all processes before it is valued, and a last batch of n samples where
@@ -24,6 +29,7 @@ class Term(ABC):
     """
 
     name: ClassVar[str]
+    called: ClassVar[str] = "penalty"
     of_the_batch: ClassVar[bool] = False
 
     def check_fits(self, net: Autoencoder) -> None:  # noqa: B027  # most fit any
@@ -60,5 +66,5 @@ class Term(ABC):
         return {}
 
     def figures(self) -> Mapping[str, Figure]:
-        """How those of :meth:`shown` are called."""
+        """How those of :meth:`shown` are called, and the value itself where a test is to tell."""
         return {}

@@ -264,8 +264,8 @@ class TrainingModule(LightningModule):
         epoch = self.current_epoch
         # The 0 stands where the rank once did, so that seeds keep their noise.
         place = self.place(epoch, batch_idx, 0, share=share, epoch=epoch)
-        if self.recipe.augment is not None:
-            batch = batch._replace(x=self.recipe.augment(batch.x, place, self.image_shape))
+        if (augment := self.recipe.augmentation) is not None:
+            batch = batch._replace(x=augment(batch.x, place, self.image_shape))
         batch = self.objective.prepare(batch, place)
         x_tilde = self.corrupt(batch.x, place)
         code = self.objective.code(self.net, x_tilde, place)
@@ -377,14 +377,23 @@ class TrainingModule(LightningModule):
         clean = self.recipe.corruption is None and self.net.is_deterministic
         h = code.h if clean else self.net.encode(batch.x)
         figures = self.objective.measure(self.net, h, batch, place, losses if clean else None)
-        statistics = {
-            f"{k}": term.statistic(net, inputs, part)
-            for k, (term, net, inputs, part) in enumerate(self._terms(x_tilde, code))
-        }
+        statistics = self._statistics(x_tilde, code)
         self._means["val"].add({**losses, **figures, **statistics}, share.n)
+
+    def _statistics(self, x: Tensor, code: Code) -> dict[str, Tensor]:
+        """Those of all penalties, by number: they are valued when all samples have been seen."""
+        return {
+            f"{k}": term.statistic(net, inputs, part)
+            for k, (term, net, inputs, part) in enumerate(self._terms(x, code))
+        }
 
     def _with_penalties(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
         """The means of a validation with the penalties on the means over all of its samples."""
+        penalties, shown = self._valued(means)
+        return self._keep_tables(self._sum(means, penalties, shown))
+
+    def _valued(self, means: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The penalties by name, and what they show, of statistics that ``means`` then lacks."""
         penalties: dict[str, Tensor] = {}
         shown: dict[str, Tensor] = {}
         for k, term in enumerate(self.terms):
@@ -393,7 +402,7 @@ class TrainingModule(LightningModule):
             value, before = term.value(statistic, None), penalties.get(term.name)
             penalties[term.name] = value if before is None else before + value
             shown |= term.shown(statistic)
-        return self._keep_tables(self._sum(means, penalties, shown))
+        return penalties, shown
 
     @property
     def terms(self) -> list[Term]:
@@ -407,10 +416,11 @@ class TrainingModule(LightningModule):
         share = self._share(batch.x, batch_idx)
         place = self.place("test", batch_idx, 0, share=share)
         batch = self.objective.prepare(batch, place)
-        code = Code(self.net.encode(batch.x))
-        figures = self.objective.measure(self.net, code.h, batch, place, None)
-        for term in self.recipe.penalties:
-            figures |= term.shown(term.statistic(self.net, batch.x, code))
+        code = self.net.code_for_training(batch.x, place)
+        h = code.h if self.net.is_deterministic else self.net.encode(batch.x)
+        figures = self.objective.measure(self.net, h, batch, place, None)
+        figures |= self.objective.tested(self.net, batch, place)
+        figures |= self._statistics(batch.x, code)
         if self.recipe.corruption is not None:
             x_tilde = self.corrupt(batch.x, place)
             figures |= self.objective.restored(self.net, x_tilde, batch)
@@ -418,7 +428,9 @@ class TrainingModule(LightningModule):
             self._means["test"].add(figures, share.n)
 
     def _of_test(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
-        return self._keep_tables(self.objective.finish(self.net, means))
+        penalties, shown = self._valued(means)
+        means = self.objective.finish(self.net, means)
+        return self._keep_tables({**means, **penalties, **shown})
 
     def _keep_tables(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
         """The single numbers; what is larger is kept aside."""
@@ -428,7 +440,7 @@ class TrainingModule(LightningModule):
     def figures(self) -> dict[str, Figure]:
         """How the figures of a validation and of a test are called, in order."""
         found = dict(self.objective.figures())
-        for term in self.recipe.penalties:
+        for term in self.terms:
             found |= term.figures()
         return found
 
@@ -565,7 +577,7 @@ class TrainingModule(LightningModule):
         unit = self.objective.unit(self.net)
         if len(self.below) > 0 and not self.rebuilds_pixels and self.objective.reconstructs:
             unit = unit.replace("per image", "per code")
-        return unit + (" + penalty" if self.terms else "")
+        return " + ".join(dict.fromkeys([unit, *(term.called for term in self.terms)]))
 
     @property
     def judged_by(self) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 from sae import kinds
 from sae.augment.augmentation import Augmentation
@@ -59,8 +59,8 @@ class Recipe:
     corruption: Corruption | None = None
     sparsity: Sparsity | None = None
     target: str = "input"
-    terms: list[Any] | None = None
-    augment: Any = None
+    terms: list[kinds.Settings] | None = None
+    augment: kinds.Settings | None = None
 
     def __post_init__(self) -> None:
         check_integer("epochs", self.epochs, 0, "give the number of passes over the data")
@@ -92,7 +92,13 @@ class Recipe:
     @property
     def penalties(self) -> list[Term]:
         """All penalties on the code."""
-        return [*([] if self.sparsity is None else [self.sparsity]), *(self.terms or [])]
+        terms = [*([] if self.sparsity is None else [self.sparsity]), *(self.terms or [])]
+        return cast("list[Term]", terms)  # built by __post_init__
+
+    @property
+    def augmentation(self) -> Augmentation | None:
+        """What is done to the samples of a step."""
+        return cast("Augmentation | None", self.augment)
 
     def check_fits(
         self, net: Autoencoder, input_range: tuple[float, float], above: bool = False

@@ -48,8 +48,8 @@ class StackedAutoencoder(TrainingModule):
         loss: str = "mse",
         tied: bool = False,
         input_shape: list[int] | None = None,
-        layers: list[Any] | None = None,
-        objective: Any = None,
+        layers: list[kinds.Settings] | None = None,
+        objective: kinds.Settings | None = None,
     ) -> None:
         stack = build_stack(sizes, activation, linear_code, output, loss, tied, input_shape, layers)
         aim: Objective = Reconstruct()
@@ -75,7 +75,7 @@ class StackedAutoencoder(TrainingModule):
         try:
             network = {key: value for key, value in saved.items() if key != "objective"}
             same = [str(layer) for layer in build_stack(**network)] == [str(x) for x in self.stack]
-            same = same and saved.get("objective") == self.hparams.get("objective")
+            same = same and _kind(saved.get("objective")) == _kind(self.hparams.get("objective"))
         except (InputError, TypeError, AttributeError):
             same, saved = False, {}
         if not same:
@@ -89,3 +89,8 @@ class StackedAutoencoder(TrainingModule):
                 "use the config.yaml of the run that wrote the checkpoint",
             )
         super().on_load_checkpoint(checkpoint)
+
+
+def _kind(objective: Any) -> str | None:
+    """Which objective it is; its options may change from a training to a test."""
+    return None if objective is None else kinds.name_of(objective, "objective")

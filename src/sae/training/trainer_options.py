@@ -10,25 +10,20 @@ from lightning.pytorch.plugins.io import AsyncCheckpointIO
 from sae.errors import InputError, check_integer, check_number, show
 
 PRECISIONS = (None, 32, "32", "32-true", 16, "16", "16-mixed", "bf16", "bf16-mixed")
+_EPOCHS = "use --pretrain.epochs and --finetune.epochs instead"
 # Option -> the values that leave it alone, and what to do instead.
 _LEFT_ALONE: dict[str, tuple[tuple[Any, ...], str]] = {
-    "max_epochs": ((None,), "use --pretrain.epochs and --finetune.epochs instead"),
-    "min_epochs": ((None,), "use --pretrain.epochs and --finetune.epochs instead"),
-    "max_steps": ((-1,), "use --pretrain.epochs and --finetune.epochs instead"),
-    "min_steps": ((None,), "use --pretrain.epochs and --finetune.epochs instead"),
+    "max_epochs": ((None,), _EPOCHS),
+    "min_epochs": ((None,), _EPOCHS),
+    "max_steps": ((-1,), _EPOCHS),
+    "min_steps": ((None,), _EPOCHS),
     "val_check_interval": ((None, 1.0), "leave it out: a run validates after each epoch"),
     "overfit_batches": ((0.0,), "leave it out, and limit the data with limit_train_batches"),
     "barebones": ((False,), "leave it out"),
-    "max_time": (
-        (None,),
-        "it would count anew in each training: give fewer epochs, or stop the run with Ctrl-C and "
-        "go on later with --resume",
-    ),
+    # It would count anew in each training.
+    "max_time": ((None,), "give fewer epochs, or stop with Ctrl-C and go on later with --resume"),
     "model_registry": ((None,), "leave it out: the checkpoints lie in the run's folder"),
-    "use_distributed_sampler": (
-        (True,),
-        "leave it out: the loader itself gives each process its share of every batch",
-    ),
+    "use_distributed_sampler": ((True,), "leave it out: the loader gives each process its share"),
 }
 # Option -> its least value.
 _AT_LEAST = {
@@ -36,9 +31,10 @@ _AT_LEAST = {
     "check_val_every_n_epoch": 1,
     "num_sanity_val_steps": -1,
     "reload_dataloaders_every_n_epochs": 0,
+    "num_nodes": 1,
 }
 _MOST_DEVICES = 4096
-_PARTS = ("train", "val", "test", "predict")
+_REMEDY = "give such a number, or leave it out"
 
 
 def check_trainer_options(options: Any) -> None:
@@ -52,16 +48,19 @@ def check_trainer_options(options: Any) -> None:
         if value not in allowed:
             raise InputError(f"trainer.{key}", "nothing here", show(value), remedy)
     for key, low in _AT_LEAST.items():
-        check_integer(
-            f"trainer.{key}", options.get(key), low, "give such a number, or leave it out"
-        )
-    _check_machine(options)
-    for part in _PARTS:
+        high = _MOST_DEVICES if key == "num_nodes" else 2**63 - 1
+        check_integer(f"trainer.{key}", options.get(key), low, _REMEDY, high)
+    devices = str(options.get("devices"))
+    if devices.isdecimal():  # else a list of them, or auto
+        check_integer("trainer.devices", int(devices), 1, _REMEDY, _MOST_DEVICES)
+    for part in ("train", "val", "test", "predict"):
         key = f"limit_{part}_batches"
         limit = options.get(key)
         if isinstance(limit, float) and limit > 1 and limit.is_integer():
             options[key] = int(limit)  # the parser makes 2.0 of 2, and the Trainer refuses that
-        _check_limit(f"trainer.{key}", options.get(key))
+        if limit is not None:  # the Trainer itself refuses 1.5
+            check_number(f"trainer.{key}", limit, 0.0, float("inf"), _REMEDY, low_open=True)
+    _check_effects(options)
     check_precision(options.get("precision"))
     root = options.get("default_root_dir")
     if root is not None and ("://" in str(root) or "\0" in str(root)):
@@ -88,31 +87,16 @@ def check_trainer(trainer: Trainer) -> None:
         raise InputError("trainer.plugins", expected, "AsyncCheckpointIO", "leave it out")
 
 
-def _check_machine(options: Any) -> None:
-    """Refuse numbers that Lightning takes without a look."""
-    remedy = "give such a number, or leave it out"
+def _check_effects(options: Any) -> None:
+    """Refuse what Lightning takes without a look, or what would do nothing."""
     clip, log = options.get("gradient_clip_val"), options.get("log_every_n_steps")
     if clip is not None:
-        check_number("trainer.gradient_clip_val", clip, 0.0, float("inf"), remedy)
+        check_number("trainer.gradient_clip_val", clip, 0.0, float("inf"), _REMEDY)
     elif options.get("gradient_clip_algorithm") is not None:
-        expected, found = "a gradient_clip_val with an algorithm", "none, so nothing is clipped"
-        raise InputError("trainer.gradient_clip_val", expected, found, "give one, such as 1.0")
+        expected, found = "a gradient_clip_val beside it", "none, so nothing is clipped"
+        raise InputError("trainer.gradient_clip_algorithm", expected, found, "give 1.0, say")
     if log is not None:
-        check_integer("trainer.log_every_n_steps", log, 0, remedy)
+        check_integer("trainer.log_every_n_steps", log, 0, _REMEDY)
         if log and options.get("logger") is False:
             found = f"{log} with --trainer.logger false"
             raise InputError("trainer.log_every_n_steps", "a logger to tell", found, "drop either")
-    nodes, devices = options.get("num_nodes"), options.get("devices")
-    check_integer("trainer.num_nodes", nodes, 1, remedy, high=_MOST_DEVICES)
-    if str(devices).isdecimal():  # else a list of them, or auto
-        check_integer("trainer.devices", int(devices), 1, remedy, high=_MOST_DEVICES)
-
-
-def _check_limit(key: str, value: Any) -> None:
-    if value is None:
-        return
-    whole = isinstance(value, int) and value >= 1
-    share = isinstance(value, float) and 0 < value <= 1
-    if isinstance(value, bool) or not (whole or share):
-        expected = "a number of batches, 1 or more, or a share of them in (0, 1]"
-        raise InputError(key, expected, show(value), "give such a number, or leave it out")

@@ -46,6 +46,11 @@ def is_verb(word: str) -> bool:
     return "." in word or word in kinds.names(ROOM, Verb)
 
 
+def usages() -> list[str]:
+    """Each of our verbs as one would type it."""
+    return [f"{name} {_verb(name).example}" for name in kinds.names(ROOM, Verb)]
+
+
 def parser_of(name: str) -> OneSentenceParser:
     """The options of a verb."""
     verb = _verb(name)

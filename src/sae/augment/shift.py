@@ -1,0 +1,90 @@
+"""Images shifted by a few whole pixels: strokes stay as they are, and lie a little elsewhere.
+
+Simard, Steinkraus & Platt (2003), "Best Practices for Convolutional Neural Networks Applied to
+Visual Document Analysis", section 2, on translated copies of training images.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sae.augment.augmentation import Augmentation
+from sae.errors import InputError, check_choice, check_integer
+from sae.place import Place
+
+PER = ("sample", "batch")
+
+
+class Shift(Augmentation):
+    """Shift images by whole pixels, down and to the right or back; what is uncovered is 0, black.
+
+    Args:
+        most: Pixels at most, each way: both shifts are drawn from -most to most, each as likely.
+        per: ``sample`` draws for each image, ``batch`` once for all of a batch.
+
+    Raises:
+        InputError: A value is unknown or outside its range.
+    """
+
+    def __init__(self, most: int = 1, per: str = "sample") -> None:
+        check_integer("most", most, 1, "give a number of pixels, such as 1")
+        check_choice("per", per, PER)
+        self.most, self.per = most, per
+
+    def __call__(self, x: Tensor, place: Place, image_shape: tuple[int, ...] | None) -> Tensor:
+        """The images (batch, pixels) shifted; without ``image_shape`` they are square and grey.
+
+        Raises:
+            InputError: The samples are no images, or smaller than the shift.
+        """
+        height, width, *colours = image_shape or _square(x.shape[1])
+        if self.most >= min(height, width):
+            expected = f"less than the height and width of images of {height}x{width}"
+            remedy = "give fewer pixels, or leave augment out"
+            raise InputError("augment.most", expected, str(self.most), remedy)
+        return shifted(x, self._drawn(x, place), (height, width), math.prod(colours), self.most)
+
+    def _drawn(self, x: Tensor, place: Place) -> Tensor:
+        """How far each image goes down and to the right, (batch, 2)."""
+        if self.per == "batch":
+            both = place.integers("shift", -self.most, self.most, 2)
+            return torch.tensor(both, device=x.device).expand(len(x), 2)
+        u = place.uniform("shift", torch.empty(len(x), 2, device=x.device))
+        # u < 1, but their product may be rounded up.
+        return (u * (2 * self.most + 1)).long().clamp(max=2 * self.most) - self.most
+
+
+def shifted(x: Tensor, by: Tensor, size: tuple[int, int], colours: int, most: int) -> Tensor:
+    """Images shifted by ``by``, zeros where nothing was.
+
+    Lines are copied whole out of images with a frame of zeros: a tenth of the time of picking each
+    pixel.
+
+    Args:
+        x: Images, (batch, height · width · colours).
+        by: Pixels down and to the right, (batch, 2), from -most to most.
+        size: Height and width.
+        colours: Values of a pixel: 1, or 3.
+        most: Width of the frame.
+    """
+    height, width = size
+    line, step = width * colours, (width + 2 * most) * colours
+    framed = F.pad(x.reshape(len(x), height, line), (most * colours, most * colours, most, most))
+    # Every stretch of the length of a line, wherever it begins: a view, nothing is copied.
+    stretches = framed.view(-1).as_strided((framed.numel() - line + 1, line), (1, 1))
+    image = torch.arange(len(x), device=x.device) * ((height + 2 * most) * step)
+    first = image + (most - by[:, 0]) * step + (most - by[:, 1]) * colours
+    begins = first[:, None] + torch.arange(height, device=x.device) * step
+    return stretches.index_select(0, begins.flatten()).view(x.shape)
+
+
+def _square(pixels: int) -> tuple[int, int]:
+    side = math.isqrt(pixels)
+    if side**2 != pixels:
+        remedy = "give data whose image_shape is known, or leave augment out"
+        raise InputError("augment", "images to shift", f"{pixels} features", remedy)
+    return side, side

@@ -1,0 +1,200 @@
+"""The convolutional layer: a strided convolution, and a transposed one back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sae.errors import InputError, check_choice, check_integer, show
+from sae.nets.activations import ACTIVATIONS, inverse_activation, start_gain
+from sae.nets.dense import MOST_WEIGHTS, Dense
+from sae.nets.layer import Layer, as_shape
+
+MOST_CHANNELS = 10_000
+
+
+class Conv(Layer):
+    """One autoencoder of images: h = f(W * x + b), x^ = g(W' *ᵀ h + b').
+
+    ``*`` slides a kernel over the image in steps of ``stride``, with zeros around it; ``*ᵀ`` is the
+    transposed map, which lays a kernel down at each place of the code and sums. With an odd kernel
+    and a stride of 2 the code has half the height and width, rounded up; the decoder gives back
+    exactly the shape of the input. b has one number for each channel, b' one for each input: the
+    mean image is not the same everywhere, and a border is no blank.
+
+    Rows are flat, (height, width, channels) with the channels last, on both sides; so a dense layer
+    may stand above.
+
+    Masci, Meier, Cireşan & Schmidhuber (2011), "Stacked Convolutional Auto-Encoders for
+    Hierarchical Feature Extraction"; with strides in place of pooling, Springenberg et al. (2015),
+    "Striving for Simplicity"; the transposed map as in Dumoulin & Visin (2016), "A guide to
+    convolution arithmetic for deep learning", section 4.
+
+    Args:
+        in_shape: (height, width), or (height, width, channels).
+        channels: Channels of the code.
+        kernel: Height and width of the kernel.
+        stride: Step between its places, both ways; at most ``kernel``.
+        activation: f.
+        output: g.
+        loss: ``"mse"`` or ``"bce"``.
+        tied: W' = W, one parameter for both ways.
+
+    Raises:
+        InputError: The input is no image, or the kernel does not fit it.
+    """
+
+    def __init__(
+        self,
+        in_shape: int | Sequence[int],
+        channels: int,
+        kernel: int = 5,
+        stride: int = 2,
+        activation: str = "sigmoid",
+        output: str = "sigmoid",
+        loss: str = "mse",
+        tied: bool = False,
+    ) -> None:
+        shape = as_shape(in_shape)
+        if len(shape) not in (2, 3):
+            found = f"{shape[0]} features" if len(shape) == 1 else f"a shape {list(shape)}"
+            remedy = "give input_shape such as [28, 28], and place conv layers below dense ones"
+            raise InputError("kind", "images as the input of a conv layer", found, remedy)
+        check_integer("channels", channels, 1, "give a number such as 16", high=MOST_CHANNELS)
+        check_integer("kernel", kernel, 1, "give its height and width, such as 5")
+        check_integer("stride", stride, 1, "give the step between its places, such as 2")
+        check_choice("activation", activation, list(ACTIVATIONS))
+        if not isinstance(tied, bool):
+            raise InputError("tied", "true or false", show(tied), "write one of these")
+        size, image = shape[:2], (*shape, 1)[:3]
+        if kernel > min(size):
+            expected = f"at most {min(size)}, for images of {size[0]}x{size[1]}"
+            raise InputError("kernel", expected, str(kernel), "give a smaller one, or fewer layers")
+        if stride > kernel:
+            remedy = "a larger step leaves pixels out"
+            raise InputError("stride", f"at most the kernel, {kernel}", str(stride), remedy)
+        if channels * image[2] * kernel**2 > MOST_WEIGHTS:  # checked before memory runs out
+            expected = f"a layer of at most {MOST_WEIGHTS:,} weights"
+            found = f"{channels * image[2] * kernel**2:,}"
+            raise InputError("channels", expected, found, "give fewer channels")
+        self.padding = (kernel - 1) // 2
+        places = [(n + 2 * self.padding - kernel) // stride + 1 for n in size]
+        # What the places of the kernel leave over at the lower and the right border.
+        over = [(n + 2 * self.padding - kernel) % stride for n in size]
+        super().__init__(shape, (*places, channels), activation, output, loss)
+        self.image, self.over = image, over
+        self.kernel, self.stride, self.tied = kernel, stride, tied
+        self.weight = nn.Parameter(torch.empty(channels, image[2], kernel, kernel))  # W
+        self.bias = nn.Parameter(torch.empty(channels))  # b
+        # W', or None where tied.
+        self.decoder_weight = None if tied else nn.Parameter(torch.empty_like(self.weight))
+        self.decoder_bias = nn.Parameter(torch.empty(self.n_in))  # b'
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw new weights; biases are zero.
+
+        Weights are uniform with variance gain² · 2 / (m + n) (Glorot & Bengio 2010): m inputs go
+        into a unit, and n units into a reconstructed input, where strides leave out places.
+        """
+        per_unit = self.image[2] * self.kernel**2
+        per_input = self.code_shape[2] * self.kernel**2 / self.stride**2
+        for weight, unit in ((self.weight, self.activation), (self.decoder_weight, self.output)):
+            if weight is not None:
+                bound = start_gain(unit) * math.sqrt(6 / (per_unit + per_input))
+                nn.init.uniform_(weight, -bound, bound, generator=generator)
+        nn.init.zeros_(self.bias)
+        nn.init.zeros_(self.decoder_bias)
+
+    @torch.no_grad()
+    def start_at_mean(self, mean: Tensor) -> None:
+        """Set b' so that no code at all gives the mean of the inputs, as :class:`Dense` does."""
+        self.decoder_bias.copy_(inverse_activation(self.output, mean))
+
+    @torch.no_grad()
+    def fit_start(self, x: Tensor, mean: Tensor) -> None:
+        """Fit the scale and the biases of the initial weights to what is to be learnt.
+
+        As in :class:`~sae.nets.dense.Dense`, with one bias for all places of a channel: W * x + b
+        gets a mean of 0 over the places for the mean of the inputs, W * (x - mean) a standard
+        deviation of ``Dense.start_spread`` over places and samples, and b' adds what is missing to
+        the mean of the inputs.
+
+        Args:
+            x: Some of the inputs, (n, n_in).
+            mean: Of all inputs, (n_in,), in the range of the output unit.
+        """
+        nn.init.zeros_(self.bias)
+        spread = self._convolved(x - mean).std(correction=0)
+        if spread > 0:  # else the inputs do not vary
+            self.weight.mul_(Dense.start_spread / spread)
+        self.bias.copy_(-self._convolved(mean[None]).mean(dim=(0, 2, 3)))
+        self.start_at_mean(mean)
+        code = self.encode(x).mean(dim=0, keepdim=True)
+        self.decoder_bias.sub_(self._laid_down(code)[0])
+
+    def encode(self, x: Tensor) -> Tensor:
+        """f(W * x + b): (batch, n_in) -> (batch, n_code)."""
+        return ACTIVATIONS[self.activation](_rows(self._convolved(x)))
+
+    def decode_logits(self, h: Tensor) -> Tensor:
+        """W' *ᵀ h + b': (batch, n_code) -> (batch, n_in)."""
+        return self._laid_down(h) + self.decoder_bias
+
+    def _convolved(self, x: Tensor) -> Tensor:
+        """W * x + b: (batch, n_in) -> (batch, channels, height', width')."""
+        images = _images(x, self.image)
+        return F.conv2d(images, self.weight, self.bias, self.stride, self.padding)
+
+    def _laid_down(self, h: Tensor) -> Tensor:
+        """W' *ᵀ h: (batch, n_code) -> (batch, n_in)."""
+        weight = self.weight if self.decoder_weight is None else self.decoder_weight
+        h = _images(h, self.code_shape)
+        y = F.conv_transpose2d(h, weight, None, self.stride, self.padding, self.over)
+        return _rows(y)
+
+    def first_weights(self) -> dict[str, Tensor] | None:
+        """The kernels of each channel, of grey or coloured images."""
+        if self.image[2] not in (1, 3):
+            return None
+        encoder = self._kernels(self.weight)
+        if self.decoder_weight is None:
+            return {"kernels, of encoder and decoder (tied)": encoder}
+        return {"encoder kernels": encoder, "decoder kernels": self._kernels(self.decoder_weight)}
+
+    @staticmethod
+    def _kernels(weight: Tensor) -> Tensor:
+        """(channels, kernel, kernel), and 3 for colours."""
+        kernels = weight.detach().permute(0, 2, 3, 1)
+        return kernels.squeeze(3) if kernels.shape[3] == 1 else kernels
+
+    def units_to_show(self, most: int) -> Sequence[int]:
+        """Of each channel the unit in the middle of the image: all others do the same elsewhere."""
+        height, width, channels = self.code_shape
+        first = (height // 2 * width + width // 2) * channels
+        return range(first, first + min(most, channels))
+
+    def multiply_adds(self) -> int:
+        """Each weight is used at each place of the code, on the way there and on the way back."""
+        height, width, _ = self.code_shape
+        return 2 * height * width * self.weight.numel() + self.n_code + self.n_in
+
+    def extra_repr(self) -> str:
+        """Shapes, kernel, units and loss, for ``print(layer)``."""
+        kernel = f", kernel {self.kernel}, stride {self.stride}"
+        return super().extra_repr() + kernel + (", tied" if self.tied else "")
+
+
+def _images(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """Rows (batch, height · width · channels) as (batch, channels, height, width), not copied."""
+    return x.reshape(len(x), *shape).permute(0, 3, 1, 2)
+
+
+def _rows(images: Tensor) -> Tensor:
+    """The reverse of :func:`_images`."""
+    return images.permute(0, 2, 3, 1).flatten(1)

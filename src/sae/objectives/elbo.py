@@ -1,0 +1,167 @@
+"""The evidence lower bound of a variational autoencoder with Bernoulli pixels, in nats."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sae.batch import Batch
+from sae.devices import send
+from sae.errors import InputError, check_choice, check_integer
+from sae.figure import Figure, Figures
+from sae.nets.layer import Autoencoder
+from sae.nets.losses import squared_error
+from sae.nets.stack import Stack
+from sae.nets.variational import Variational
+from sae.objectives.reconstruct import Reconstruct
+from sae.place import Place
+from sae.seeding import derive_generator
+from sae.terms.gaussian_kl import gaussian_kl
+
+BINARISE = ("dynamic", "none")
+# Samples whose pixels are drawn with one seed.
+BLOCK = 64
+
+
+class Elbo(Reconstruct):
+    """Minimise -ELBO = -E_q(z|x)[log p(x|z)] + KL(q(z|x) || p(z)), one sample of z an image.
+
+    p(x|z) is Bernoulli, pixel by pixel: its negative logarithm is the cross-entropy that the
+    network reconstructs with. The variational layer at the top adds the divergence to the loss, by
+    its own weight; the figure ``elbo`` has it with a weight of 1, so it is the bound itself.
+
+    Kingma & Welling (2014), "Auto-Encoding Variational Bayes", equations 3 and 7.
+
+    Args:
+        binarise: dynamic: pixels are 0 or 1, drawn with their grey value as probability: anew at
+            each training step, and once and for all for each validation and test image, whatever
+            the seed of the run (Salakhutdinov & Murray 2008, and the figures of Burda et al. 2016).
+            none: grey values as they are; then no number is a likelihood to compare with theirs.
+        samples: k of the log-likelihood in a test; 0 leaves it out. Burda et al. take 5000.
+
+    Raises:
+        InputError: A value lies outside its range.
+    """
+
+    part: ClassVar[str] = "reconstruction"
+
+    def __init__(self, binarise: str = "dynamic", samples: int = 100) -> None:
+        check_choice("binarise", binarise, BINARISE)
+        check_integer("samples", samples, 0, "give the number of samples of each image, or 0")
+        super().__init__()
+        self.binarise, self.samples = binarise, samples
+
+    def attach(self, net: Autoencoder, n_classes: int) -> None:
+        """Raise :class:`InputError` unless the network is one that has an ELBO."""
+        layers = list(net) if isinstance(net, Stack) else []
+        random = [k for k, layer in enumerate(layers) if not layer.is_deterministic]
+        if not layers or random != [len(layers) - 1] or not isinstance(layers[-1], Variational):
+            remedy = "write {kind: variational, units: 50} last in model.layers, and nowhere else"
+            where = ", ".join(str(k + 1) for k in random)
+            found = f"random codes in layer {where} of {len(layers)}" if random else "none"
+            raise InputError("objective", "one variational layer, at the top", found, remedy)
+        if net.loss != "bce":
+            remedy = "choose --model.loss bce"
+            raise InputError("objective", "a network with loss bce", repr(net.loss), remedy)
+
+    def prepare(self, batch: Batch, place: Place) -> Batch:
+        """Draw the pixels, where they are to be; the grey ones are kept as ``images``."""
+        if self.binarise == "none":
+            return batch
+        if place.epoch is None and batch.number is not None:
+            drawn = _always(batch.number, batch.x) < batch.x
+        else:
+            drawn = place.uniform("pixels", batch.x) < batch.x
+        return batch._replace(x=drawn.to(batch.x.dtype), images=batch.x)
+
+    def measure(
+        self,
+        net: Autoencoder,
+        h: Tensor,
+        batch: Batch,
+        place: Place,
+        losses: dict[str, Tensor] | None,
+    ) -> dict[str, Tensor]:
+        """``elbo``, one sample of the code an image; and ``sse``, of the grey images.
+
+        The latter is of the code's mean, so that it stands beside that of other autoencoders.
+        """
+        code = net.code_for_training(batch.x, place)
+        assert code.mean is not None
+        assert code.logvar is not None
+        kl = gaussian_kl(code.mean, code.logvar).sum(dim=1).mean()
+        grey = batch.x if batch.images is None else batch.images
+        sse = squared_error(net(grey), grey)
+        elbo = -net.reconstruction_loss(code.h, batch.x) - kl
+        return {"elbo": elbo, "sse": sse, "image_sse": sse}
+
+    def tested(self, net: Autoencoder, batch: Batch, place: Place) -> dict[str, Tensor]:
+        """``log_likelihood``, unless it takes no samples."""
+        if not self.samples:
+            return {}
+        return {"log_likelihood": log_likelihood(net, batch.x, place, self.samples).mean()}
+
+    def figures(self) -> Figures:
+        """The bound and the likelihood, then squared errors."""
+        likelihood = f"{{part}} log-likelihood, nats per image, {self.samples:,} samples"
+        return {
+            "elbo": Figure("{part} ELBO, nats per image", better="higher"),
+            "log_likelihood": Figure(likelihood, better="higher"),
+            **super().figures(),
+        }
+
+
+def log_likelihood(net: Autoencoder, x: Tensor, place: Place, samples: int) -> Tensor:
+    """Estimate log p(x) of each image by importance sampling, in nats.
+
+    log 1/k Σ_i p(x|z_i) p(z_i) / q(z_i|x) with z_i ~ q(z|x), from Burda, Grosse & Salakhutdinov
+    (2016), "Importance Weighted Autoencoders", equation 8: no more than log p(x) in expectation,
+    and closer to it the more samples; with one it is the ELBO in expectation.
+
+    Args:
+        net: A stack whose top layer is variational and the only random one.
+        x: Images of 0 and 1, (batch, pixels).
+        place: Where the samples are drawn from.
+        samples: k. Memory is that of one sample an image, whatever k is.
+
+    Returns:
+        Nats, (batch,).
+    """
+    first = net.code_for_training(x, place)
+    assert first.mean is not None
+    assert first.logvar is not None
+    mean, logvar = first.mean, first.logvar
+    spread, total = (logvar / 2).exp(), None
+    for k in range(samples):
+        noise = place.inside("importance", k).normal("code", mean)
+        z = mean + spread * noise
+        # log p(z) - log q(z|x): the constants are the same in both.
+        ratio = (noise.square() - z.square() + logvar).sum(dim=1) / 2
+        logits = net.decode_logits(z).float()
+        # Of Bernoulli pixels: x · logit - log(1 + exp(logit)).
+        weight = ratio + (x * logits).sum(dim=1) - F.softplus(logits).sum(dim=1)
+        total = weight if total is None else torch.logaddexp(total, weight)
+    assert total is not None
+    return total - math.log(samples)
+
+
+def _always(number: Tensor, x: Tensor) -> Tensor:
+    """Uniform numbers in [0, 1), those of a sample a function of its number in its set alone.
+
+    They are drawn on the CPU: other devices draw others.
+
+    Args:
+        number: Of each sample, (batch,).
+        x: What has their shape, (batch, pixels), and lies on their device.
+    """
+    numbers = number.cpu()
+    blocks, row = torch.unique(numbers // BLOCK, return_inverse=True)
+    drawn = [
+        torch.rand(BLOCK, x.shape[1], generator=derive_generator(0, "pixels", block))
+        for block in blocks.tolist()
+    ]
+    return send(torch.cat(drawn)[row * BLOCK + numbers % BLOCK], x.device)

@@ -1,0 +1,1 @@
+"""A kind of each sort that the library does not have, as a user would write it."""
