@@ -82,7 +82,7 @@ def test_words_that_do_not_fit(words, start, capsys):
     ("words", "start"),
     [
         ([], "command: expected one of fit, validate, test, predict, report, sample, found none; "),
-        (["fly"], "command: expected one of fit, validate, test, predict, report, sample, found 'fly'; "),
+        (["fly"], "command: expected one of fit, validate, test, predict, report, sample, found "),
         (["fit"], "data: expected a value, found none; "),
         (["report"], "run: expected a value, found none; "),
     ],
