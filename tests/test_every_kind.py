@@ -217,7 +217,6 @@ def test_saved_and_loaded_it_gives_the_same(runs):
     loaded.objective.attach(loaded.stack, CLASSES)
     loaded.seed = runs.config["seed_everything"]  # figures of what is drawn are of the same draws
     load_checkpoint(checkpoint, loaded)
-    loaded.seed = runs.config["seed_everything"]  # of codes that are drawn
     x = next(iter(images().val_dataloader().whole()))
     trainer = Trainer(logger=False, enable_progress_bar=False, accelerator="cpu")
     figures = figures_on_validation(trainer, loaded, images(), checkpoint)

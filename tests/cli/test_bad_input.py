@@ -81,9 +81,9 @@ def test_words_that_do_not_fit(words, start, capsys):
 @pytest.mark.parametrize(
     ("words", "start"),
     [
-        ([], "command: expected one of fit, validate, test, predict, report, found none; "),
-        (["fly"], "command: expected one of fit, validate, test, predict, report, found 'fly'; "),
-        (["fit"], "model.sizes, data: expected a value, found none; "),
+        ([], "command: expected one of fit, validate, test, predict, report, sample, found none; "),
+        (["fly"], "command: expected one of fit, validate, test, predict, report, sample, found "),
+        (["fit"], "data: expected a value, found none; "),
         (["report"], "run: expected a value, found none; "),
     ],
 )

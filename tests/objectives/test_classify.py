@@ -269,15 +269,16 @@ def test_without_pretraining_all_else_is_the_same():
     assert same_state(drawn, untrained)
 
 
-def test_lr_factor_is_that_of_the_head():
-    model = tiny_model(objective={"kind": "classify", "lr_factor": 10})
+@pytest.mark.parametrize(("factor", "expected"), [(10, [(0.01, 4), (0.1, 2)]), (1, [(0.01, 6)])])
+def test_lr_factor_is_that_of_the_head(factor, expected):
+    model = tiny_model(objective={"kind": "classify", "lr_factor": factor})
     model.objective.attach(model.stack, 3)
     model.recipe = Recipe(lr=0.01)
     model.trainer = Trainer(max_epochs=1, logger=False, enable_checkpointing=False)
     model.setup("fit")
     optimizer = model.configure_optimizers()
     rates = [(group["lr"], len(group["params"])) for group in optimizer.param_groups]
-    assert rates == [(0.01, 4), (pytest.approx(0.1), 2)]
+    assert rates == [(pytest.approx(rate), n) for rate, n in expected]
 
 
 def test_a_step_is_that_of_plain_pytorch():

@@ -26,6 +26,7 @@ from sae.training.stacked import StackedAutoencoder
 
 EVERYTHING = Recipe(corruption=Corruption("masking", 0.3), sparsity=Sparsity(0.2))
 ALL = {picture.name: picture for picture in ours()}
+VARIATIONAL = [{"kind": "dense", "units": 6}, {"kind": "variational", "units": 2}]
 
 
 def scenes():
@@ -34,7 +35,12 @@ def scenes():
     tuned.remember()
     stage = tiny_scene("stage2", EVERYTHING)
     stage.remember()
-    return {"the stack": tuned, "stage 2": stage, "stage 1": tiny_scene("stage1", EVERYTHING)}
+    return {
+        "the stack": tuned,
+        "stage 2": stage,
+        "stage 1": tiny_scene("stage1", EVERYTHING),
+        "a variational stack": tiny_scene(sizes=None, input_shape=[12], layers=VARIATIONAL),
+    }
 
 
 @pytest.fixture(scope="module")

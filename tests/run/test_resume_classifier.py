@@ -13,6 +13,7 @@ from helpers import ROOT, SHORT, read, verb
 from killing import at_call, differences, outcome, run, while_writing
 
 from sae.callbacks.checkpoints import BestWeights
+from sae.callbacks.metrics_csv import read_metrics
 from sae.cli.command import main
 from sae.run.checkpoints import read_weights, write_weights
 from sae.training.handover import CodesInMemory
@@ -121,6 +122,17 @@ def test_another_config_is_refused(option, value, key, broken, capsys):
         main([*CONFIG, option, value, "--resume", "auto"])
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith(f"error: {key}: expected ")
+
+
+@pytest.mark.parametrize("phase", ["head", "finetune"])
+def test_the_epoch_of_the_lowest_error_goes_on(phase, unbroken):
+    figures = read_metrics(unbroken / "metrics.csv")
+    errors = {k: found["val/error"] for (name, k), found in figures.items() if name == phase}
+    best = min(errors, key=lambda k: (errors[k], k))
+    kept = torch.load(unbroken / phase / "checkpoints" / "best.ckpt", weights_only=True)
+    assert kept["epoch"] == best
+    (entry,) = [p for p in read(unbroken, "manifest.json")["phases"] if p["name"] == phase]
+    assert entry["loss"] == pytest.approx(errors[best])
 
 
 def test_what_a_run_leaves(unbroken):

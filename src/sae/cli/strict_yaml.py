@@ -74,6 +74,16 @@ def too_long_a_number(text: str) -> bool:
     return re.fullmatch(rf"\s*[-+]?[0-9_]{{{_MOST_DIGITS},}}\s*", text) is not None
 
 
+def too_deep(text: str) -> bool:
+    """Whether brackets open within brackets so often that a parser in C may end the process."""
+    depth = 0
+    for letter in text if len(text) > _MOST_DEPTH else "":
+        depth += (letter in "[{") - (letter in "]}")
+        if depth > _MOST_DEPTH:
+            return True
+    return False
+
+
 def is_text(text: str) -> bool:
     """Whether a file and a path can hold it: not with a NUL or half a character (a surrogate)."""
     return re.search("[\0\ud800-\udfff]", text) is None

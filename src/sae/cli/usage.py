@@ -91,6 +91,8 @@ def check_words(words: Sequence[str]) -> None:
         key = _plain(option.lstrip("-"))
         if not strict_yaml.is_text(word):
             raise InputError(key, "text in UTF-8", show(word), "mend the word")
+        if strict_yaml.too_deep(value or word):
+            raise InputError(key, "fewer brackets", show(value or word), "mend the value")
         if strict_yaml.too_long_a_number(value or word):
             raise InputError(key, "a smaller number", show(value or word), "mend the number")
 

@@ -445,8 +445,9 @@ class TrainingModule(LightningModule):
         return found
 
     def on_test_epoch_start(self) -> None:
-        """Forget the sums of the pass before."""
+        """Forget the sums of the pass before, and its tables."""
         self._means["test"].clear()
+        self.tables = {}
 
     def on_test_epoch_end(self) -> None:
         """Log what has a name."""
@@ -616,6 +617,8 @@ class TrainingModule(LightningModule):
             groups.append((trained, 1.0))
         if own := list(self.objective.parameters()):
             groups.append((own, self.objective.lr_factor))
+        if len(groups) > 1 and self.objective.lr_factor == 1:  # a group takes time at each step
+            groups = [([*trained, *own], 1.0)]
         optimizer = optim.optimizer(groups, self.recipe, self._trainer)
         if self.recipe.schedule == "constant":
             return optimizer
