@@ -35,7 +35,10 @@ def scenes():
     tuned.remember()
     stage = tiny_scene("stage2", EVERYTHING)
     stage.remember()
+    classifier = tiny_scene(objective="classify")
+    classifier.module.objective.attach(classifier.stack, 3)
     return {
+        "a classifier": classifier,
         "the stack": tuned,
         "stage 2": stage,
         "stage 1": tiny_scene("stage1", EVERYTHING),

@@ -84,8 +84,10 @@ def logged(model: TrainingModule, recipes: Sequence[Recipe]) -> list[str]:
         penalties |= dict.fromkeys([Reconstruct.part, model.objective.part])
     both = [f"{split}/{name}" for name in ("loss", *penalties) for split in ("train", "val")]
     own = dict.fromkeys([*Reconstruct().figures(), "image_sse", *model.objective.figures()])
-    of_test = ("mse", "corrupted_sse", "denoised_sse")
-    return [*both, *(f"val/{name}" for name in own if name not in of_test)]
+    absent = {"mse", "corrupted_sse", "denoised_sse"}  # of a test alone
+    if model.net.loss != "bce":
+        absent.add("bce")
+    return [*both, *(f"val/{name}" for name in own if name not in absent)]
 
 
 class TrainingModule(LightningModule):
