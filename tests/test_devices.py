@@ -25,7 +25,7 @@ from sae.nets.dense import Dense
 from sae.run.checkpoints import WholeFileIO
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
-from sae.training import module as reconstruction
+from sae.training import optim
 from sae.training.handover import CodesInMemory, CodesNotKept
 from sae.training.pretrain import GreedyPretrainer
 from sae.training.recipe import Recipe
@@ -58,7 +58,7 @@ def alike(parameters, lr: float, weight_decay: float, fused: bool) -> Adam:
 
 
 def train(config: str, *args: str) -> Path:
-    reconstruction.Adam = reconstruction.AdamW = alike
+    optim.Adam = optim.AdamW = alike
     words = ["fit", "--config", str(ROOT / "configs" / f"{config}.yaml"), *DATA, *EPOCHS]
     if "--model.sizes" not in args:
         words += ["--model.sizes", "[784, 12, 4]"]
@@ -179,7 +179,7 @@ def whereabouts(model) -> set[str]:
 
 def from_python(memory: int) -> list[str]:
     """Two fits of one model on the device, and one on the CPU; what is wrong with them."""
-    reconstruction.Adam = alike
+    optim.Adam = alike
     torch.get_device_module(pretend.NAME).memory = memory
     data = DigitsDataModule(batch_size=256)
     data.setup()

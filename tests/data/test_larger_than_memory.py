@@ -18,6 +18,7 @@ from killing import at_call, differences, outcome, run
 
 from sae.cli.command import main
 from sae.data.rows import FileRows, WithoutRows
+from sae.look import knn
 from sae.training import evaluate
 from sae.training.handover import CodesOnDisk
 
@@ -59,7 +60,8 @@ def note_the_peak() -> None:
             Path("peak.new").replace("peak.txt")
             time.sleep(0.003)
 
-    evaluate.MOST_COMPARED = 1000  # PCA takes a sample: here much smaller than the data, too
+    # PCA and 5-NN take a sample: here much smaller than the data, too.
+    knn.MOST_COMPARED = evaluate.MOST_COMPARED = 1000
     threading.Thread(target=look, daemon=True).start()
 
 
