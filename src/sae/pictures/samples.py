@@ -42,7 +42,7 @@ def numbers(scene: Scene) -> Numbers | None:
     codes, pixels = new_samples(path, SIDE * SIDE, SEED)
     return {
         "title": np.array(f"New samples · {scene.title}"),
-        "subtitle": np.array(f"{scene.subtitle} · decoded from codes drawn from N(0, I)"),
+        "subtitle": np.array(f"{scene.when} · decoded from codes drawn from N(0, I)"),
         "codes": codes.numpy(),
         "images": scene.probe.as_images(pixels),
     }
