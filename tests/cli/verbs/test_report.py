@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from sae.cli.command import main
@@ -27,3 +29,11 @@ def test_help_names_it(capsys):
         with pytest.raises(SystemExit):
             main(words)
         assert "python cli.py report --run FOLDER" in capsys.readouterr().out
+
+
+def test_it_writes_the_page_and_says_where(finished, capsys, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / "digits" / "version_0")
+    main(["report", "--run", str(folder)])
+    assert capsys.readouterr().out == "report: digits/version_0/report.html\n"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "test SSE per image" in page
