@@ -9,7 +9,7 @@ import yaml
 from helpers import ROOT, fit, refusal, refused_fit
 
 from sae.cli.command import main
-from sae.cli.options import VERBS
+from sae.cli.options import VERBS, as_list, trainer_error
 
 DIGITS = str(ROOT / "configs" / "digits.yaml")
 
@@ -79,3 +79,32 @@ def test_an_empty_group_of_a_config(line, capsys):
     config = yaml.safe_load(Path(DIGITS).read_text())
     Path("bad.yaml").write_text(yaml.safe_dump(config | yaml.safe_load(line)))
     assert line.split(":")[0] in refusal(capsys, "fit", "--config", "bad.yaml")
+
+
+def test_one_option_may_be_nothing_one_or_several():
+    assert as_list(None) == []
+    assert as_list(5) == [5]
+    assert as_list((5, 6)) == [5, 6]
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        (
+            "Problem with class_path 'a.b.Logger': No module named 'wandb'",
+            "trainer: expected the package wandb, which Logger needs, found none; "
+            "run: pip install 'wandb'.",
+        ),
+        (
+            'Needs `rich`. Install it with: pip install -U "rich>=10.2"',
+            "trainer: expected the package rich>=10.2, found none; run: pip install 'rich>=10.2'.",
+        ),
+        (
+            "two\n  lines",
+            "trainer: expected options that fit each other and this machine, "
+            "found a clash (two lines); mend the trainer options.",
+        ),
+    ],
+)
+def test_what_the_trainer_finds_wrong_is_one_sentence(message, sentence):
+    assert str(trainer_error(ValueError(message))) == sentence

@@ -92,3 +92,16 @@ def test_an_archive_that_unpacks_without_end_is_not_read_to_its_end(tmp_path, mo
     with pytest.raises(InputError, match="a damaged one"):
         idx.read_idx(tmp_path, "train-labels-idx1-ubyte")
     assert read == [1000]
+
+
+@pytest.mark.parametrize("layout", ["MNIST/raw", "raw", "."])
+def test_files_are_found_in_each_layout_and_only_whole(layout, tmp_path, monkeypatch):
+    folder = tmp_path / layout
+    write_mnist(folder, monkeypatch)
+    assert idx.find_folder(tmp_path) == folder
+    assert idx.present(tmp_path) == list(idx.CHECKSUMS)
+    (folder / "t10k-labels-idx1-ubyte.gz").unlink()
+    assert idx.find_folder(tmp_path) is None
+    assert idx.present(tmp_path) == list(idx.CHECKSUMS)[:3]
+    with pytest.raises(InputError, match="t10k-labels-idx1-ubyte: expected a file, found none"):
+        idx.read_idx(folder, "t10k-labels-idx1-ubyte")

@@ -5,6 +5,8 @@ import torch
 
 from sae.data import TensorLoader
 from sae.look.health import Health, check
+from sae.look.units import Units, UnitSums, has_ends, place
+from sae.nets.activations import RANGES
 from sae.nets.dense import Dense
 from sae.training.recipe import Recipe
 
@@ -58,3 +60,38 @@ def test_a_linear_unit_is_dead_where_it_does_not_vary():
     health = look(layer("identity", [0.0, -1.0, 0.001], [5.0, 0.0, 0.0]), [0.0, 1.0, 2.0])
     assert health.dead == pytest.approx(2 / 3)
     assert (health.always_on, health.saturated, health.activity) == (None, None, None)
+
+
+def of(activation: str, codes: list[list[float]], batch: int = 2) -> Units:
+    sums = UnitSums(activation)
+    for some in torch.tensor(codes).split(batch):
+        sums.add(some)
+    return sums.units()
+
+
+def test_each_unit_is_told_from_the_others():
+    found = of("sigmoid", [[0.2, 0.999, 0.0, 0.5], [0.4, 1.0, 0.005, 0.5], [0.9, 1.0, 0.0, 0.5]])
+    assert found.dead.tolist() == [False, False, True, True]
+    assert found.always_on.tolist() == [False, True, False, False]
+    assert found.mean.tolist() == pytest.approx([0.5, 2.999 / 3, 0.005 / 3, 0.5])
+    assert found.activity.tolist() == pytest.approx(found.mean.tolist())
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "gelu", "identity"])
+def test_the_batches_make_no_difference(activation):
+    codes = torch.rand(30, 5, generator=torch.Generator().manual_seed(0)).tolist()
+    one, many = of(activation, codes, 30), of(activation, codes, 7)
+    assert torch.equal(one.dead, many.dead)
+    torch.testing.assert_close(one.mean, many.mean)
+
+
+def test_where_values_lie_in_a_range():
+    values = torch.tensor([-1.0, 0.0, 1.0])
+    assert place(values, (-1.0, 1.0)).tolist() == [0, 0.5, 1]
+    assert place(values, (0.0, 1.0)) is values
+    assert [has_ends(RANGES[name]) for name in ("sigmoid", "tanh", "relu", "identity")] == [
+        True,
+        True,
+        False,
+        False,
+    ]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sae.nets.activations import ACTIVATIONS, RANGES, SLOPES, inverse_activation
+from sae.nets.activations import ACTIVATIONS, RANGES, SLOPES, inverse_activation, start_gain
 
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
@@ -45,3 +45,28 @@ def test_slopes_are_those_of_autograd(activation):
     z = torch.linspace(-6, 6, 200, dtype=torch.double, requires_grad=True)
     (expected,) = torch.autograd.grad(ACTIVATIONS[activation](z).sum(), z)
     torch.testing.assert_close(SLOPES[activation](z.detach()), expected)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_inverse_gives_back_what_the_unit_gave(name):
+    z = torch.linspace(0.05, 2, 50, dtype=torch.double)
+    found = inverse_activation(name, ACTIVATIONS[name](z))
+    torch.testing.assert_close(found, z)
+
+
+def test_near_a_flat_end_the_inverse_stays_finite():
+    assert inverse_activation("sigmoid", torch.tensor([0.0, 1.0])).tolist() == pytest.approx(
+        [-4.59512, 4.59512]
+    )
+    assert inverse_activation("tanh", torch.tensor([-1.0, 1.0])).tolist() == pytest.approx(
+        [-2.29756, 2.29756]
+    )
+    assert inverse_activation("leaky_relu", torch.tensor([-0.02])).item() == pytest.approx(-2)
+
+
+@pytest.mark.parametrize(
+    ("name", "gain"),
+    [("sigmoid", 2), ("tanh", 1), ("identity", 1), ("relu", 2**0.5), ("gelu", 2**0.5)],
+)
+def test_the_spread_of_initial_weights_fits_the_unit(name, gain):
+    assert start_gain(name) == pytest.approx(gain)
