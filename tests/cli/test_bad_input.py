@@ -119,24 +119,6 @@ def test_a_config_with_a_mistake(content, sentence, capsys):
     assert refusal(capsys, "fit", "--config", "bad.yaml").startswith(sentence)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "pretrain:",
-        "finetune:",
-        "trainer: 5",
-        "seed_everything:",
-        "model: {sizes: 9, activation: }",
-        "model: {sizes: [784, 9], tied: null}",
-        "data: {class_path: DigitsDataModule, dict_kwargs: {zzz: 1}}",
-    ],
-)
-def test_an_empty_group_of_a_config(line, capsys):
-    config = yaml.safe_load(Path(DIGITS).read_text())
-    Path("bad.yaml").write_text(yaml.safe_dump(config | yaml.safe_load(line)))
-    assert line.split(":")[0] in refusal(capsys, "fit", "--config", "bad.yaml")
-
-
 @pytest.mark.parametrize("kind", ["missing", "file"])
 def test_a_wrong_data_folder_in_the_environment(kind, capsys, monkeypatch, tmp_path):
     if kind == "file":

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
-import re
-
 import pytest
-from helpers import refused_fit
 
 from sae.cli.usage import one_sentence
 
@@ -45,20 +41,3 @@ UNKNOWN = "expected the name of an option, found one that does not exist"
 )
 def test_messages_of_the_parser(message, sentence):
     assert one_sentence(message, ["--pretrain.epochs", "--pretrain.lr"]) == sentence
-
-
-@pytest.mark.parametrize(
-    ("name", "option", "package"),
-    [
-        ("WandbLogger", "logger", "wandb"),
-        ("MLFlowLogger", "logger", "mlflow"),
-        ("CometLogger", "logger", "comet"),
-        ("RichProgressBar", "callbacks", "rich"),
-    ],
-)
-def test_a_missing_package_is_named_with_what_installs_it(name, option, package, capsys):
-    if importlib.util.find_spec("comet_ml" if package == "comet" else package):
-        pytest.skip(f"{package} is installed")
-    line = refused_fit(capsys, f"--trainer.{option}", name)
-    pattern = rf"trainer: expected the package ({package}.*), which {name} needs, found none; "
-    assert re.fullmatch(rf"{pattern}run: pip install '\1'\.", line), line

@@ -46,41 +46,6 @@ def look(net, x, recipe=None, batch_size=2) -> Health:
     return check(net, recipe or Recipe(), inputs)
 
 
-def test_units_of_a_sigmoid():
-    """Inputs 0, 1, 2: never on, always on, stuck half-way, one that varies, a rare one."""
-    weight, bias = [0.0, 0.0, 0.0, 1.0, 4.0], [-9.0, 9.0, 0.0, 0.0, -11.0]
-    health = look(layer("sigmoid", weight, bias), [0.0, 1.0, 2.0])
-    assert health.dead == pytest.approx(2 / 5)
-    assert health.always_on == pytest.approx(1 / 5)
-    # Flat ends: 3 + 3 + 0 + 0 values, and the rare unit's at -11 and -7 (but not at -3).
-    assert health.saturated == pytest.approx(8 / 15)
-
-
-def test_units_of_a_tanh():
-    """Low end, high end, in the middle, and one that goes from one end to the other."""
-    health = look(layer("tanh", [0.0, 0.0, 0.0, 18.0], [-9.0, 9.0, 0.0, -9.0]), [0.0, 1.0])
-    assert (health.dead, health.always_on, health.saturated) == (0.5, 0.25, 0.75)
-    assert health.activity == pytest.approx((0 + 1 + 0.5 + 0.5) / 4, abs=1e-6)
-
-
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "gelu", "silu"])
-def test_units_without_a_greatest_value(activation):
-    """Below 0 throughout, constant above it, above it throughout, and on both sides."""
-    health = look(layer(activation, [-1.0, 0.0, 1.0, 2.0], [-1.0, 2.0, 1.0, -2.0]), [0.0, 1.0, 2.0])
-    assert (health.dead, health.always_on, health.saturated) == (0.5, 0.25, None)
-    assert (health.activity is None) == (activation != "relu")
-
-
-def test_activity_of_a_relu_is_its_mean():
-    assert look(layer("relu", [1.0, -1.0], [0.0, 0.0]), [0.0, 1.0, 5.0]).activity == 1.0
-
-
-def test_a_linear_unit_is_dead_where_it_does_not_vary():
-    health = look(layer("identity", [0.0, -1.0, 0.001], [5.0, 0.0, 0.0]), [0.0, 1.0, 2.0])
-    assert health.dead == pytest.approx(2 / 3)
-    assert (health.always_on, health.saturated, health.activity) == (None, None, None)
-
-
 def test_loss_ratio_against_hand_value():
     """Targets 0, 0, 0, 1: the mean leaves 3/4; the constant 1/2 leaves 1."""
     net = layer("sigmoid", [0.0], [0.0])

@@ -10,14 +10,13 @@ import torch
 from helpers import TinyDataModule, metrics_of, randomised, tiny_scene
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
 
 from sae.data.base import Samples
 from sae.pictures import losses
 from sae.pictures.gallery import captions, ours
 from sae.pictures.numbers import load, save
 from sae.pictures.scene import Probe, Scene
-from sae.pictures.style import CLASSES, render
+from sae.pictures.style import render
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
 from sae.text import chain
@@ -75,11 +74,6 @@ def test_a_picture_is_made_of_the_numbers_in_its_file(numbers):
         for key, array in made.items():
             np.testing.assert_array_equal(array, read[key], err_msg=f"{name}: {key}")
         assert render(picture.draw(made)).content == render(picture.draw(read)).content, name
-
-
-def test_numbers_need_no_pickle(tmp_path):
-    with pytest.raises(AssertionError):
-        save(tmp_path / "x.npz", {"x": np.array([object()])})
 
 
 def texts(figure):
@@ -225,21 +219,3 @@ def test_no_picture_belongs_to_pyplot(numbers):
     for picture, made, _ in numbers.values():
         render(picture.draw(made))
     assert plt.get_fignums() == before
-
-
-def simulated(colour: str, kind: str) -> np.ndarray:
-    """A colour as those see it who lack a cone, after Viénot et al. (1999), in linear RGB."""
-    matrix = {
-        "protan": [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
-        "deutan": [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]],
-        "none": np.eye(3),
-    }[kind]
-    linear = np.array(to_rgb(colour)) ** 2.2
-    return np.clip(np.array(matrix) @ linear, 0, 1) ** (1 / 2.2)
-
-
-@pytest.mark.parametrize("kind", ["none", "protan", "deutan"])
-def test_classes_stay_apart_for_colour_blind_eyes(kind):
-    colours = [simulated(colour, kind) for colour in CLASSES]
-    apart = min(np.abs(a - b).sum() for a, b in itertools.combinations(colours, 2))
-    assert apart > 0.1, "matplotlib's tab10 has 0.03 and 0.02 here"

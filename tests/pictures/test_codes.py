@@ -3,10 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from drawn import array, images, words_at
 from helpers import randomised, tiny_scene
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from sae.pictures import codes
+from sae.pictures.style import CLASSES
 
 
 def tuned(**kwargs):
@@ -131,3 +134,67 @@ def test_a_collapsed_code_with_a_few_points_elsewhere_is_shown_whole():
     points = np.zeros((500, 2), dtype=np.float32)
     points[0] = [5, 5]
     assert codes._zoom(Figure().subplots(), points) == 0
+
+
+def test_each_plane_has_its_own_accuracy_and_colours_their_names():
+    scene = tiny_scene()
+    scene.remember()
+    numbers = codes.numbers(scene)
+    numbers["accuracy"] = np.array([11.0, 22.0, 33.0])
+    figure = codes.draw(numbers)
+    words = words_at(figure)
+    for name, percent in zip(numbers["planes"], (11, 22, 33), strict=True):
+        assert f"{name}: 5-NN in this plane {percent} %" in words
+    (bar,) = images(figure)
+    _, bottom, _, height = bar.bbox.bounds
+    by_height = {}
+    for text in figure.texts:
+        if text.get_text() in ("0", "1", "2"):
+            y = text.get_position()[1] * figure.bbox.height
+            by_height[text.get_text()] = int((bottom + height - y) / height * 3)
+    for name, row in by_height.items():
+        shown = bar.to_rgba(array(bar))[row, 0]
+        np.testing.assert_allclose(shown, to_rgba(CLASSES[int(name)]))
+        line = next(line for line in figure.axes[0].lines if line.get_label() == name)
+        np.testing.assert_allclose(shown, to_rgba(line.get_color()))
+    assert len(by_height) == 3
+
+
+def test_codes_of_two_units_are_never_turned():
+    scene = tiny_scene(sizes=[12, 6, 2], linear_code=True)
+    scene.remember()
+    for layer in (scene.stack[1].weight, scene.stack[1].bias):
+        layer.data.neg_()
+    numbers = codes.numbers(scene)
+    np.testing.assert_array_equal(numbers["points"][2], scene.codes())
+
+
+def test_a_small_code_far_from_zero_has_its_true_components():
+    rng = np.random.default_rng(0)
+    wanted = rng.normal(size=(500, 3)) * [1e-3, 1e-4, 1e-6]
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    shown = codes.of_codes("code", (0.9 + wanted @ turn).astype(np.float32), np.arange(500) % 3)
+    ratio = shown.points.var(axis=0)
+    assert ratio[1] / ratio[0] == pytest.approx(
+        (wanted.var(axis=0)[1] / wanted.var(axis=0)[0]), 0.05
+    )
+    assert abs(np.corrcoef(shown.points.T)[0, 1]) < 1e-3
+    assert shown.axes[0] == "PC1 (99 % of variance)"
+
+
+def test_a_code_of_one_unit_is_not_scored_with_its_label():
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % 2
+    shown = codes.of_codes("code", rng.normal(size=(400, 1)).astype(np.float32), labels)
+    assert shown.accuracy < 65, "noise tells nothing"
+
+
+def test_many_units_take_no_long_time_and_the_same_plane():
+    rng = np.random.default_rng(0)
+    few = rng.normal(size=(300, 2)) * [5, 2]
+    wide = few @ rng.normal(size=(2, 600)) + 0.01 * rng.normal(size=(300, 600))
+    labels = np.arange(300) % 3
+    shown = codes.of_codes("code", wide.astype(np.float32), labels).points
+    centred = wide - wide.mean(axis=0)
+    _, _, v = np.linalg.svd(centred, full_matrices=False)
+    np.testing.assert_allclose(np.abs(shown), np.abs(centred @ v[:2].T), atol=1e-3)

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
+from drawn import array, images
 from helpers import tiny_scene
 from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
 
-from sae.look.health import check
-from sae.pictures import activity, features, first_layer
-from sae.terms.sparsity import Sparsity
-from sae.training.recipe import Recipe
+from sae.pictures import features
 
 
 def kill(layer, unit: int) -> None:
@@ -77,41 +74,23 @@ def test_the_frame_is_around_the_right_unit():
     assert int(column) == 2
 
 
-def test_the_first_layer_of_a_stack_is_shown_beside_its_code():
-    scene = tiny_scene()
-    np.testing.assert_array_equal(
-        first_layer.numbers(scene)["images"][0].reshape(6, 12), scene.stack[0].weight.detach()
-    )
-    assert first_layer.numbers(tiny_scene(sizes=[12, 6])) is None
+def test_weights_above_zero_are_red():
+    figure = features.draw(features.numbers(tiny_scene("stage1")))
+    for image in images(figure):
+        red, _, blue, _ = image.to_rgba(np.array([[0.8]]))[0, 0]
+        assert red > blue
+        assert array(image).max() <= 1
 
 
-def test_activity_is_that_of_the_health():
-    sparse = Recipe(sparsity=Sparsity(0.2))
-    scene = tiny_scene("stage1", sparse)
-    kill(scene.stack[0], 2)
-    numbers = activity.numbers(scene)
-    inputs = scene.probe._data.val_dataloader()
-    health = check(scene.stack[0], sparse, inputs)
-    np.testing.assert_allclose(numbers["activity"].mean(), health.activity)
-    assert numbers["dead"].mean() == pytest.approx(health.dead)
-    assert float(numbers["rho"]) == 0.2
-    codes = scene.stack[0].encode(next(inputs.whole())).detach()
-    np.testing.assert_allclose(numbers["activity"], codes.mean(dim=0), atol=1e-6)
-
-
-def test_the_histogram_counts_every_unit_once():
-    scene = tiny_scene("stage1", Recipe(sparsity=Sparsity(0.2)))
-    kill(scene.stack[0], 2)
-    figure = activity.draw(activity.numbers(scene))
-    everyone, living = (patch.get_data().values for patch in figure.axes[0].patches)
-    assert (everyone.sum(), living.sum()) == (6, 5)
-    words = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert "rho 0.2, the target" in words
-    assert {"dead (1)", "alive (5)"} <= set(words)
-
-
-def test_a_code_without_an_activity_shows_its_mean():
-    scene = tiny_scene(linear_code=True)
-    numbers = activity.numbers(scene)
-    np.testing.assert_allclose(numbers["activity"], scene.codes().mean(axis=0), atol=1e-5)
-    assert activity.draw(numbers).axes[0].get_xlabel().startswith("mean value")
+def test_frames_of_dead_units_are_in_their_row():
+    numbers = features.numbers(tiny_scene("stage1"))
+    many = {
+        "images": np.random.default_rng(0).random((2, 25, 4, 3)),
+        "dead": np.arange(25) == 17,  # the third row of ten, its eighth column
+    }
+    figure = features.draw({**numbers, **many})
+    frames = [artist for artist in figure.artists if isinstance(artist, Rectangle)]
+    for frame, image in zip(frames, images(figure), strict=True):
+        box, (left, bottom, width, height) = frame.get_window_extent(), image.bbox.bounds
+        assert int((box.x0 + box.width / 2 - left) / width * 10) == 7
+        assert int((bottom + height - box.y0 - box.height / 2) / height * 3) == 1

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 from helpers import randomised, tiny_data, tiny_scene
-from scipy.stats import norm
 
 from sae.nets.build import build_stack
-from sae.pictures import plane, samples
+from sae.pictures import samples
 from sae.pictures.samples import new_samples
 from sae.pictures.scene import Probe, Scene
 from sae.pictures.style import render, square
@@ -80,24 +79,3 @@ def test_a_square_of_any_number_of_images(n, rows, columns):
     drawn = square(images)
     assert drawn.shape == (rows * 5 + 1, columns * 4 + 1)
     assert (drawn == 0).sum() == n * 12  # what is missing is blank
-
-
-def test_the_plane_of_a_prior_goes_by_its_quantiles():
-    scene = variational_scene()
-    made = plane.numbers(scene)
-    assert made["axes"].tolist() == ["Φ(h[0])", "Φ(h[1])"]
-    steps = np.linspace(0.01, 0.99, 20)
-    for row, column in ((0, 0), (19, 0), (7, 11)):
-        code = norm.ppf([steps[column], steps[19 - row]])
-        with torch.no_grad():
-            answer = scene.stack.decode(torch.tensor(code, dtype=torch.float32)[None])
-        np.testing.assert_allclose(made["answers"][row, column].ravel(), answer[0], atol=1e-5)
-    with torch.no_grad():
-        codes = scene.stack.encode(torch.from_numpy(made["images"].reshape(-1, 12)))
-    np.testing.assert_allclose(made["codes"], norm.cdf(codes), atol=1e-5)
-    assert plane.draw(made).axes
-
-
-def test_the_plane_of_other_codes_is_that_of_the_codes():
-    made = plane.numbers(tiny_scene(sizes=[12, 6, 2], linear_code=True))
-    assert made["axes"].tolist() == ["h[0]", "h[1]"]

@@ -70,3 +70,15 @@ def test_weights_are_no_pixels():
     numbers = features.numbers(scene, layer=0)
     weights = scene.stack[0].decoder_weight.detach().t()
     np.testing.assert_array_equal(numbers["images"][1].reshape(6, 12), weights)
+
+
+def test_the_probe_holds_the_first_of_each_class_in_order():
+    probe = Probe(tiny_data(), 3)
+    first = [probe.labels.tolist().index(c) for c in (0, 1, 2)]
+    assert probe.rows.tolist() == first
+
+
+def test_the_probe_is_of_the_validation_images():
+    """Contract 5: the test images are touched by the test alone."""
+    data = tiny_data()
+    assert torch.equal(Probe(data, 3).images, data.val.x.float() * (1 / 255))

@@ -59,18 +59,10 @@ def test_warnings_are_in_it(run):
     assert "stage 2 has many dead units: 90% of its code say nothing" in report(run)
 
 
-def test_no_folder(capsys):
-    assert refused(capsys).startswith("error: run: expected a value, found none; ")
-
-
 def test_another_folder(tmp_path, capsys):
     error = refused(capsys, "--run", str(tmp_path))
     assert error.startswith("error: run: expected the folder of a run, found one without manifest")
     assert "found none at 'nix'" in refused(capsys, "--run", "nix")
-
-
-def test_an_option_that_does_not_exist(capsys):
-    assert "perhaps run is meant" in refused(capsys, "--rum", "x")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "3"])
@@ -92,10 +84,3 @@ def test_a_summary_of_another_kind(run, content, capsys):
 def test_a_manifest_of_another_kind(run, content, capsys):
     (run / "manifest.json").write_text(content)
     refused(capsys, "--run", str(run))
-
-
-def test_help_names_it(capsys):
-    for words in (["--help"], ["report", "--help"]):
-        with pytest.raises(SystemExit):
-            main(words)
-        assert "python cli.py report --run FOLDER" in capsys.readouterr().out

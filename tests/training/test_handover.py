@@ -18,7 +18,6 @@ from sae.errors import InputError
 from sae.files import write_npy
 from sae.nets.dense import Dense
 from sae.terms.corruption import Corruption
-from sae.text import megabytes
 from sae.training import handover as codes_module
 from sae.training.handover import CodesInMemory, CodesNotKept, CodesOnDisk
 from sae.training.plan import Journal
@@ -218,9 +217,3 @@ def test_codes_larger_than_memory_are_refused_with_the_remedy(pixels, monkeypatc
     monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PHYS_PAGES": 3}.get(name, 4096))
     with pytest.raises(InputError, match=r"12\.3 kB of memory.*14\.0 kB.*cache disk"):
         CodesInMemory().hand_on(Dense(12, 5), pixels, "stage1.train", "cpu")
-
-
-def test_sizes_for_people():
-    sizes = {0: "0 bytes", 999: "999 bytes", 1000: "1.0 kB", 12_345_678_901: "12.3 GB"}
-    assert {n: megabytes(n) for n in sizes} == sizes
-    assert megabytes(5e15) == "5000.0 TB"

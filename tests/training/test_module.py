@@ -8,7 +8,6 @@ import pytest
 import torch
 from helpers import clone_state, corrupted, loader, same_state, tiny_model, tiny_stack
 from lightning import Callback, Trainer
-from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.loggers import CSVLogger
 from torch.nn import functional
 
@@ -17,7 +16,6 @@ from sae.seeding import derive_generator
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
 from sae.training.callback_options import MEASURED
-from sae.training.handover import CodesInMemory
 from sae.training.module import _Means
 from sae.training.recipe import Recipe
 from sae.training.stacked import StackedAutoencoder
@@ -36,21 +34,6 @@ def fit(module, train, epochs=2):
     trainer = Trainer(max_epochs=epochs, **QUIET)
     trainer.fit(module, train, train)
     return trainer
-
-
-def test_training_a_stage_leaves_the_stages_below_as_they_are():
-    """Contract 3."""
-    stack = tiny_stack()
-    below, own = clone_state(stack[0]), clone_state(stack[1])
-    stage = Stage(stack, 1, Recipe(lr=0.1, corruption=Corruption("gaussian", 0.1)))
-    fit(stage, loader(features=6))
-    assert same_state(clone_state(stack[0]), below)
-    assert not same_state(clone_state(stack[1]), own)
-
-
-def test_a_stage_trains_the_layer_of_the_stack_itself():
-    stack = tiny_stack()
-    assert Stage(stack, 0, Recipe()).net is stack[0]
 
 
 @pytest.mark.parametrize("mode", [True, False])
@@ -218,25 +201,6 @@ def test_loggers_are_told_the_names_of_the_phase_alone(tmp_path):
     assert sorted(logger.names) == sorted(f"stage1/{name}" for name in MEASURED)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-@pytest.mark.parametrize("schedule", ["constant", "one_cycle", "cosine"])
-def test_every_optimizer_and_schedule_lowers_the_loss(optimizer, schedule):
-    stage = Stage(tiny_stack(), 0, Recipe(optimizer=optimizer, schedule=schedule, lr=0.02))
-    data = loader()
-    before = stage.net.reconstruction_loss(stage.encode(data.x), data.x).item()
-    trainer = fit(stage, data, epochs=5)
-    assert trainer.callback_metrics["stage1/val/loss"] < before
-    if schedule != "constant":
-        assert trainer.optimizers[0].param_groups[0]["lr"] < 1e-3
-
-
-def test_the_recipe_reaches_the_optimizer():
-    adam = Stage(tiny_stack(), 0, Recipe(weight_decay=0.3)).configure_optimizers()
-    assert adam.param_groups[0]["weight_decay"] == 0.3
-    sgd = Stage(tiny_stack(), 0, Recipe(optimizer="sgd", weight_decay=0.2)).configure_optimizers()
-    assert (sgd.param_groups[0]["momentum"], sgd.param_groups[0]["weight_decay"]) == (0.9, 0.2)
-
-
 def test_a_diverged_training_stops_and_names_the_stage():
     recipe = Recipe(lr=1e30, optimizer="sgd")
     stage = Stage(tiny_stack(activation="relu", output="linear"), 0, recipe)
@@ -249,42 +213,6 @@ def test_sums_of_an_epoch_are_taken_in_32_bits():
     for _ in range(1000):
         means.add({"loss": torch.tensor(1.0, dtype=torch.bfloat16)}, 1)
     assert means.compute(SimpleNamespace(reduce=lambda t, reduce_op: t))["loss"] == 1
-
-
-def test_the_optimizer_holds_the_parameters_of_the_layer_alone():
-    stage = Stage(tiny_stack(), 1, Recipe())
-    optimizer = stage.configure_optimizers()
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    assert held == {id(p) for p in stage.net.parameters()}
-
-
-def test_pictures_of_a_stage_go_through_the_stages_below_down_to_pixels():
-    stack = tiny_stack(sizes=[12, 8, 3])
-    stage = Stage(stack, 1, Recipe(corruption=Corruption("gaussian", 0.2)))
-    x = torch.rand(5, 12)
-    given, restored = stage.reconstruct_corrupted(x)
-    h1 = stack[0].encode(x)
-    h1_tilde = corrupted(stage, h1, "picture")
-    assert torch.equal(given, stack[0].decode(h1_tilde))
-    assert torch.equal(restored, stack[0].decode(stack[1](h1_tilde)))
-    assert Stage(stack, 1, Recipe()).reconstruct_corrupted(x) is None
-
-
-def test_the_error_in_pixels_is_that_of_the_whole_path(tmp_path):
-    stack, images = tiny_stack(), loader(n=20)
-    plain = Recipe(lr=0.01)
-    stage = Stage(stack, 1, plain, val_images=images)
-    codes = CodesInMemory().hand_on(stack[0], images, "stage1.val", "cpu")
-    trainer = Trainer(max_epochs=1, logger=False, enable_checkpointing=False)
-    trainer.fit(stage, codes, codes)
-    with torch.no_grad():
-        by_hand = (stack(images.x) - images.x).square().sum(dim=1).mean().item()
-    assert trainer.callback_metrics["stage2/val/image_sse"].item() == pytest.approx(by_hand)
-    first = Stage(stack, 0, plain, val_images=images)
-    trainer = Trainer(max_epochs=1, logger=False, enable_checkpointing=False)
-    trainer.fit(first, images, images)
-    metrics = trainer.callback_metrics
-    assert metrics["stage1/val/image_sse"] == metrics["stage1/val/sse"]
 
 
 def test_the_validation_loss_of_a_denoiser_is_that_of_restoring():
@@ -402,12 +330,3 @@ def test_overfitting_takes_the_same_batches_each_epoch():
         epochs = torch.cat(seen[:2]), torch.cat(seen[2:])
         assert torch.equal(*epochs) == ("overfit_batches" in options)
     assert not torch.equal(seen[0], data.x[:8])
-
-
-def test_a_schedule_ends_with_the_training_however_many_batches_make_a_step():
-    stage = Stage(tiny_stack(), 0, Recipe(schedule="one_cycle", lr=0.1))
-    scheduler = GradientAccumulationScheduler({0: 4, 1: 1})
-    trainer = Trainer(max_epochs=3, callbacks=[scheduler], **QUIET)
-    trainer.fit(stage, loader(n=40), loader())
-    schedule = trainer.lr_scheduler_configs[0].scheduler
-    assert trainer.global_step == schedule.total_steps == schedule.last_epoch == 2 + 5 + 5

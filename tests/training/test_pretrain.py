@@ -18,7 +18,6 @@ from sae.data.rows import encode_rows
 from sae.errors import InputError
 from sae.terms.corruption import Corruption
 from sae.training.handover import CodesInMemory
-from sae.training.plan import plan
 from sae.training.pretrain import GreedyPretrainer
 from sae.training.recipe import Recipe
 from sae.training.stage import Stage
@@ -191,17 +190,6 @@ def test_pretraining_helps_the_fine_tuning_start():
         return model.net.reconstruction_loss(model.encode(data.x), data.x).item()
 
     assert first_loss(20) < first_loss(0)
-
-
-def test_plan_counts_and_names():
-    phases = plan([784, 256, 128], [Recipe(epochs=10), Recipe(epochs=5)], Recipe(epochs=20))
-    assert [phase.title for phase in phases] == [
-        "stage 1/2 784→256",
-        "stage 2/2 256→128",
-        "fine-tune 784→256→128→256→784",
-    ]
-    assert [phase.epochs_before for phase in phases] == [0, 10, 15]
-    assert {phase.epochs_overall for phase in phases} == {35}
 
 
 def test_it_works_from_python_without_any_of_the_command_line():

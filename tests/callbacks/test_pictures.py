@@ -202,7 +202,7 @@ def test_nothing_grows_over_two_hundred_epochs(tmp_path):
                 resident.append(pages * 4096)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("test_phase_pictures.PhasePictures", Watch)
+        patch.setitem(globals(), "PhasePictures", Watch)
         fit(tmp_path, 1, epochs=201)
     assert len(resident) == 4
     # A picture that is kept takes half a megabyte and more; a large process wavers by 40 MB.

@@ -35,24 +35,6 @@ def rows(path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_bar_names_the_stage_the_epoch_and_the_overall_count():
-    bar = StageProgressBar("stage2", "stage 2/3 256→128", 10, 40)
-    assert bar.describe(2, 10) == "stage 2/3 256→128 · epoch 3/10 · overall 13/40"
-
-
-def test_the_bar_shows_on_a_terminal(monkeypatch, capsys):
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    fit(StageProgressBar("stage1", "stage 1/2 12→6", 0, 9))
-    out = capsys.readouterr().out
-    assert "stage 1/2 12→6 · epoch 3/3 · overall 3/9" in out
-    assert "val=" in out
-
-
-def test_elsewhere_there_is_none(capsys):
-    fit(StageProgressBar("stage1", "stage 1/2 12→6", 4, 9))
-    assert capsys.readouterr().out == ""
-
-
 def test_a_row_an_epoch_with_the_metrics_of_that_epoch(tmp_path):
     path = tmp_path / "metrics.csv"
     trainer = fit(MetricsCSV(path), StageProgressBar("stage1", "t", 0, 3))

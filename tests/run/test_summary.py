@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from sae.figure import Figure, Measured
+from sae.run.summary import closing_lines, heading, rounded, rows, table
+
+FIGURES = {
+    "sse": Measured(Figure("{part} SSE per image"), 12.345),
+    "val_error": Measured(Figure("{part} error", "{:.1f} %"), 3.21, "validation"),
+}
+
+
+def test_the_table_has_a_line_for_each_figure():
+    seconds = {"stage1": 1.25, "finetune": 2.5, "total": 3.75}
+    assert table(heading("digits", "64→8→64", 3), FIGURES, seconds).splitlines() == [
+        "digits · 64→8→64 · seed 3",
+        "-" * 53,
+        "  test SSE per image   12.35",
+        "  validation error     3.2 %",
+        "  seconds              3.8 (stage1 1.2, finetune 2.5)",
+        "-" * 53,
+    ]
+
+
+def test_without_times_there_is_no_line_of_them():
+    assert rows(FIGURES) == [("test SSE per image", "12.35"), ("validation error", "3.2 %")]
+    assert table("nothing", {}).splitlines() == ["nothing", "-------", "-------"]
+
+
+def test_the_last_line_names_the_folder_and_the_others_what_to_type(tmp_path):
+    folder = tmp_path / "lightning_logs" / "my run" / "version_0"
+    lines = closing_lines(folder, folder / "best.ckpt").splitlines()
+    assert lines == [
+        "see it:     tensorboard --logdir lightning_logs --host localhost",
+        "on a page:  python cli.py report --run 'lightning_logs/my run/version_0'",
+        "run: lightning_logs/my run/version_0",
+    ]
+    folder.mkdir(parents=True)
+    (folder / "best.ckpt").touch()
+    lines = closing_lines(folder, folder / "best.ckpt").splitlines()
+    assert len(lines) == 4
+    assert "test again: python cli.py test --config 'lightning_logs/my run" in lines[1]
+    assert Path("lightning_logs/my run/version_0/best.ckpt").exists()
+
+
+def test_figures_are_written_down_with_six_digits():
+    found = rounded({"sse": 12.3456789, "small": 1.23456789e-7, "none": None, "n": 3})
+    assert found == {"sse": 12.3457, "small": 1.23457e-7, "none": None, "n": 3.0}
