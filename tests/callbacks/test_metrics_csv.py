@@ -70,3 +70,11 @@ def test_an_epoch_without_a_validation_has_no_figures_of_the_one_before(tmp_path
     fit(MetricsCSV(path), StageProgressBar("stage1", "t", 0, 3), check_val_every_n_epoch=2)
     figures = read_metrics(path)
     assert ["val/loss" in figures["stage1", epoch] for epoch in range(3)] == [False, True, True]
+
+
+def test_nor_has_any_later_one(tmp_path):
+    path = tmp_path / "metrics.csv"
+    fit(MetricsCSV(path), check_val_every_n_epoch=2, epochs=5)
+    figures = read_metrics(path)
+    validated = ["val/loss" in figures["stage1", epoch] for epoch in range(5)]
+    assert validated == [False, True, False, True, True], "the last one always is"

@@ -80,6 +80,7 @@ def test_an_integer_that_no_float_holds(text, long):
         ("{[" * 26, True),
         ("[" * 50 + "]", False),
         ("[]" * 1000, False),
+        ("{}" * 1000, False),
         ("[" * 50 + "]" * 50 + "[" * 50, False),
     ],
 )

@@ -95,3 +95,8 @@ def test_where_values_lie_in_a_range():
         False,
         False,
     ]
+
+
+def test_what_a_unit_did_in_an_earlier_batch_counts():
+    for codes in ([[0.9], [0.5], [0.5]], [[0.1], [0.5], [0.5]]):
+        assert not of("sigmoid", codes, 1).dead.any()

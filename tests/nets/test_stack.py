@@ -66,8 +66,10 @@ def test_what_a_stack_is_comes_of_its_ends():
 def test_in_training_each_layer_is_given_what_the_one_below_samples():
     layers = [{"kind": "variational", "units": 4}, {"kind": "dense", "units": 3}]
     stack = tiny_stack(sizes=None, input_shape=[12], layers=layers)
-    x = torch.rand(5, 12)
-    code = stack.code_for_training(x, Place(0, "finetune", 0, share=Share.equal(5)))
+    x, place = torch.rand(5, 12), Place(0, "finetune", 0, share=Share.equal(5))
+    code = stack.code_for_training(x, place)
+    own = stack[0].code_for_training(x, place.inside("layer", 0))
+    assert torch.equal(code.parts[0].h, own.h), "each layer has a place of its own"
     assert len(code.parts) == 2
     assert not torch.equal(code.parts[0].h, stack[0].encode(x)), "a sample, not the mean"
     assert torch.equal(code.parts[1].h, stack[1].encode(code.parts[0].h))

@@ -86,12 +86,16 @@ def test_it_is_not_done_again(going):
 
 
 def test_one_that_was_broken_off_without_a_checkpoint_starts_over(going):
+    events = going.folder / "stage2" / "events.out.tfevents.1"
+    events.parent.mkdir()
+    events.touch()
     journal = going.opened()
     journal.recall(FIRST, going.stage(0), going.model)
     assert journal.recall(SECOND, going.stage(1), going.model) is None
     start = journal.begin(SECOND)
     assert (start.checkpoint, start.seconds) == (None, 0.0)
     assert (going.folder / METRICS).read_text() == "of stage 1\n", "no row stands there twice"
+    assert not events.exists()
 
 
 @pytest.mark.parametrize(

@@ -73,3 +73,14 @@ def test_the_error_in_pixels_is_that_of_the_whole_path(tmp_path):
     trainer.fit(first, images, images)
     metrics = trainer.callback_metrics
     assert metrics["stage1/val/image_sse"] == metrics["stage1/val/sse"]
+
+
+def test_the_layers_below_are_frozen_and_its_own_is_not():
+    stack = tiny_stack().requires_grad_(False).train()
+    stage = Stage(stack, 1, Recipe())
+    assert not any(p.requires_grad for p in stack[0].parameters())
+    assert all(p.requires_grad for p in stage.net.parameters())
+    assert not stage.below.training
+    below = tiny_stack()
+    Stage(below, 1, Recipe())
+    assert not any(p.requires_grad for p in below[0].parameters())
