@@ -64,9 +64,9 @@ def test_a_description_is_left_as_it_was():
     ("settings", "sentence"),
     [
         ({"kind": "l2"}, f"terms[0]: expected one of {', '.join(kinds.names(ROOM, Term))}, found"),
-        ({"kind": "sparsit"}, "found 'sparsit'; did you mean sparsity?."),
+        ({"kind": "sparsit"}, "found 'sparsit'; perhaps sparsity is meant"),
         ({"kind": "l1", "weigth": 1}, "terms[0].weigth: expected one of weight for l1, found this"),
-        ({"kind": "l1", "weigth": 1}, "; did you mean weight?."),
+        ({"kind": "l1", "weigth": 1}, "; perhaps weight is meant"),
         ({"kind": "l1", "weight": -1}, "terms[0].weight: expected "),
         ({"weight": 1}, "terms[0]: expected {kind: NAME, option: value} or {class_path: "),
         (5, "terms[0]: expected {kind: NAME"),

@@ -130,7 +130,7 @@ def test_a_class_beside_the_config_is_found(tmp_path, capsys):
             "--model.layers",
             "[{class_path: plugins.layer.Deep, init_args: {hiden: 3}}]",
             "model.layers[0].hiden: expected one of units, hidden for plugins.layer.Deep, found "
-            "this name; did you mean hidden?",
+            "this name; perhaps hidden is meant",
         ),
         (
             "--pretrain.terms",

@@ -95,6 +95,12 @@ def check_number(
     raise InputError(key, expected, show(value), remedy)
 
 
+def check_bool(key: str, value: Any) -> None:
+    """Raise :class:`InputError` unless ``value`` is true or false."""
+    if not isinstance(value, bool):
+        raise InputError(key, "true or false", show(value), "write one of these")
+
+
 def check_choice(key: str, value: Any, choices: Sequence[str]) -> None:
     """Raise :class:`InputError` unless ``value`` is one of ``choices``."""
     if value not in choices:

@@ -149,7 +149,7 @@ class Experiment:
             return line
         return (
             f"{line}; those of {n_val:,} validation samples choose the epoch that goes on "
-            f"({', '.join(f'{name}.keep last' for name in choosing)}: none does)"
+            f"(with {' '.join(f'--{name}.keep last' for name in choosing)} none of them do)"
         )
 
     def _rates(self) -> dict[str, float]:

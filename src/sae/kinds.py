@@ -58,7 +58,9 @@ def find(name: str, room: str, base: type[T], key: str) -> type[T]:
     ours = names(room, base)
     if name not in ours:
         near = difflib.get_close_matches(name, ours, n=1)
-        remedy = f"did you mean {near[0]}?" if near else "or name the import path of your own class"
+        remedy = (
+            f"perhaps {near[0]} is meant" if near else "or name the import path of your own class"
+        )
         raise InputError(key, f"one of {', '.join(ours)}", show(name), remedy)
     kind = _in_file(f"{room}.{name}", base)
     assert kind is not None
@@ -88,7 +90,7 @@ def build(settings: Any, room: str, base: type[T], key: str, *given: Any, **also
         if option not in own:
             near = difflib.get_close_matches(str(option), own, n=1)
             has = f"one of {', '.join(own)}" if own else "no options"
-            remedy = f"did you mean {near[0]}?" if near else "mend the name or take it out"
+            remedy = f"perhaps {near[0]} is meant" if near else "mend the name or take it out"
             raise InputError(f"{key}.{option}", f"{has} for {name}", "this name", remedy)
     missing = [n for n, needed in own.items() if needed and n not in options]
     if missing:
@@ -154,12 +156,18 @@ def _imported(path: str, base: type[T], key: str) -> type[T]:
     module, _, name = path.rpartition(".")
     look_here()
     try:
+        if not all(part.isidentifier() for part in path.split(".")):
+            raise ValueError("it is no path of names")
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         what = " ".join(str(error).split())
         remedy = "mend the path; a module is looked for in the current folder and on PYTHONPATH"
         raise InputError(key, f"a class at {show(path)}", f"none ({what})", remedy) from None
-    if not (inspect.isclass(found) and issubclass(found, base)) or inspect.isabstract(found):
-        remedy = f"derive it from {base.__module__}.{base.__name__} and define what that asks for"
+    if not (inspect.isclass(found) and issubclass(found, base)):
+        remedy = f"name a class that is derived from {base.__module__}.{base.__name__}"
         raise InputError(key, f"a kind of {base.__name__}", show(path), remedy)
+    if inspect.isabstract(found):
+        lacking = ", ".join(sorted(found.__abstractmethods__))
+        expected = f"a {base.__name__} with all its methods"
+        raise InputError(key, expected, f"{show(path)} without {lacking}", "define them")
     return found

@@ -232,3 +232,36 @@ def test_early_stopping_on_a_metric_that_a_callback_does_not_log(capsys):
     assert error.startswith("error: trainer.callbacks: expected metrics that there are, found")
     assert "val_los" in error
     assert "`val/loss`" in error
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["--finetune.augment={kind: shift, most: 40}"], "finetune.augment.most: expected less"),
+        (["--finetune.terms=[..x]"], "finetune.terms[0]: expected a class at '..x', found none"),
+        (["--head.epochs=1"], "head: expected an objective with a head of its own"),
+        (
+            ["--model.objective=classify", "--head.epochs=1", "--head.terms=[l1]"],
+            "head.head: expected no more than a head on fixed codes, found a penalty",
+        ),
+        (["--model.objective={kind: reconstruct, pixels: true}"], "model.objective.pixels: "),
+        (
+            ["--model.objective=classify", "--trainer.callbacks+=EarlyStopping"]
+            + ["--trainer.callbacks.monitor=val/error"],
+            "trainer.callbacks: expected a monitor that is logged (train/loss, val/loss)",
+        ),
+    ],
+)
+def test_what_a_phase_cannot_do_is_refused_before_any_of_them(words, found, capsys):
+    assert refused_fit(capsys, *words).startswith(found)
+
+
+def test_an_image_in_another_shape_is_refused(capsys):
+    conv = ["--model.layers=[{kind: conv, channels: 2}]", "--model.sizes=null"]
+    line = refused_fit(capsys, *conv, "--model.input_shape=[14, 56]")
+    assert line.startswith("model.input_shape: expected [28, 28] or [784], an image of ")
+
+
+def test_an_option_before_the_verb_is_no_verb(capsys):
+    line = refusal(capsys, "--config=a.b", "fit")
+    assert "a class at" not in line

@@ -90,7 +90,7 @@ def test_test_samples_that_are_set_aside_have_labels():
         (["--finetune.keep", "worst"], "finetune.keep: expected one of best, last"),
         (["--data.labels", "2"], "data.labels: expected at least one label of each of the 3"),
         (["--data.labels", "3000"], "data.labels: expected no more labels than there are"),
-        (["--model.objective", "clasify"], "did you mean classify?"),
+        (["--model.objective", "clasify"], "perhaps classify is meant"),
         (
             ["--model.objective", '{"kind": "classify", "dropout": 2}'],
             "model.objective.dropout: expected a number in [0, 1), found 2",

@@ -176,7 +176,12 @@ def test_labels_that_are_left_out_are_seen_by_nothing(monkeypatch, capsys):
     assert prints[0] == prints[1]
     out = capsys.readouterr().out
     line = "data: 60 labels are known to train on; those of 180 validation samples choose the epoch"
-    assert out.count(f"{line} that goes on (head.keep last, finetune.keep last: none does)") == 2
+    assert (
+        out.count(
+            f"{line} that goes on (with --head.keep last --finetune.keep last none of them do)"
+        )
+        == 2
+    )
 
 
 def test_where_the_last_epoch_goes_on_no_label_chooses(capsys):

@@ -95,7 +95,7 @@ def test_a_stage_counts_its_loss_in_codes_or_in_pixels(pixels):
     """Codes 3 x of images; the layer doubles and halves nothing back: 4 times too much."""
     below, net = Stack([linear(2, 3.0)]), linear(2, 2.0)
     images = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-    batch, aim = Batch(3 * images, images=images), Reconstruct(below, pixels)
+    batch, aim = Batch(3 * images, images=images), Reconstruct.of_stage(below, pixels)
     place = place_of(tiny_model(), images, "val", 0)
     with torch.no_grad():
         h = net.encode(batch.x)
@@ -113,13 +113,13 @@ def test_the_unit_is_that_of_the_loss():
     assert Reconstruct().unit(nats) == "nats per image"
     assert Reconstruct().unit(build_stack([4, 2])) == "SSE per image"
     upper = Dense(2, 1)
-    assert Reconstruct(nats, pixels=True).unit(upper) == "nats per image"
-    assert Reconstruct(nats).unit(upper) == "SSE per image"
+    assert Reconstruct.of_stage(nats, pixels=True).unit(upper) == "nats per image"
+    assert Reconstruct.of_stage(nats).unit(upper) == "SSE per image"
 
 
 def test_it_has_no_parameters_though_it_knows_layers():
-    assert list(Reconstruct(build_stack([4, 2]), pixels=True).parameters()) == []
+    assert list(Reconstruct.of_stage(build_stack([4, 2]), pixels=True).parameters()) == []
 
 
 def test_without_layers_below_there_is_one_way_to_count():
-    assert not Reconstruct(pixels=True).pixels
+    assert not Reconstruct.of_stage(build_stack([4, 2]).below(0), pixels=True).pixels

@@ -38,7 +38,7 @@ def test_a_users_own_come_after_ours():
     [
         ("plugins.picture.Averages", "pictures: expected a list of pictures, found 'plugins.pic"),
         (5, "pictures: expected a list of pictures, found 5; write [my_package.MyPicture]."),
-        (["codse"], "found 'codse'; did you mean codes?."),
+        (["codse"], "found 'codse'; perhaps codes is meant"),
         (["codes", "sae.terms.l1.L1"], "pictures[1]: expected a kind of Picture, found"),
     ],
 )

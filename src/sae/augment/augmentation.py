@@ -16,6 +16,14 @@ class Augmentation(ABC):
     the place: a function of (seed, phase, epoch, step).
     """
 
+    def check_fits(self, pixels: int, image_shape: tuple[int, ...] | None) -> None:  # noqa: B027
+        """Raise :class:`~sae.errors.InputError` if it is not defined on such samples.
+
+        Args:
+            pixels: Values of a sample.
+            image_shape: As below.
+        """
+
     @abstractmethod
     def __call__(self, x: Tensor, place: Place, image_shape: tuple[int, ...] | None) -> Tensor:
         """The samples of a training batch, changed.

@@ -35,17 +35,22 @@ class Shift(Augmentation):
         check_choice("per", per, PER)
         self.most, self.per = most, per
 
+    def check_fits(self, pixels: int, image_shape: tuple[int, ...] | None) -> None:
+        """Raise :class:`InputError` where samples are no images, or smaller than the shift."""
+        height, width, *_ = image_shape or _square(pixels)
+        if self.most >= min(height, width):
+            expected = f"less than the height and width of images of {height}x{width}"
+            remedy = "give fewer pixels, or leave augment out"
+            raise InputError("augment.most", expected, str(self.most), remedy)
+
     def __call__(self, x: Tensor, place: Place, image_shape: tuple[int, ...] | None) -> Tensor:
         """The images (batch, pixels) shifted; without ``image_shape`` they are square and grey.
 
         Raises:
             InputError: The samples are no images, or smaller than the shift.
         """
+        self.check_fits(x.shape[1], image_shape)
         height, width, *colours = image_shape or _square(x.shape[1])
-        if self.most >= min(height, width):
-            expected = f"less than the height and width of images of {height}x{width}"
-            remedy = "give fewer pixels, or leave augment out"
-            raise InputError("augment.most", expected, str(self.most), remedy)
         return shifted(x, self._drawn(x, place), (height, width), math.prod(colours), self.most)
 
     def _drawn(self, x: Tensor, place: Place) -> Tensor:

@@ -31,7 +31,7 @@ from sae.terms.sparsity import Sparsity
 from sae.training.callback_options import check_callbacks, check_device_stats, check_kinds
 from sae.training.handover import CACHES
 from sae.training.module import logged
-from sae.training.pretrain import check_recipes, check_values
+from sae.training.pretrain import check_augments, check_head, check_recipes, check_values
 from sae.training.recipe import PretrainRecipe, Recipe, recipe, stage_recipes
 from sae.training.stacked import StackedAutoencoder
 from sae.training.trainer_options import check_trainer, check_trainer_options
@@ -193,7 +193,7 @@ class OptionsCLI(LightningCLI):
     def _check_callbacks(self) -> None:
         check_trainer(self.trainer)
         named = as_list(self._option("trainer").callbacks)
-        check_kinds(named, logged(self.model, [*self.stages, self.finetune]))
+        check_kinds(named, logged(self.model, self.stages, self.finetune, self.head))
         check_callbacks(named)
         if self.subcommand == "fit":
             check_device_stats(named, self.trainer.strategy.root_device.type)
@@ -269,18 +269,30 @@ class OptionsCLI(LightningCLI):
         data.prepare_data()
         with error_prefix("data"):
             data.setup()
-        if data.n_features != self.model.sizes[0]:
-            raise InputError(
-                "model.sizes",
-                f"{data.n_features} first, the pixels of an image of {data.name}",
-                str(self.model.sizes[0]),
-                f"write [{data.n_features}, …]",
-            )
+        self._check_size(data)
+        recipes = {"pretrain": self.stages[0], "finetune": self.finetune}
+        check_augments(recipes, data.n_features, data.image_shape)
         if self.model.objective.needs_labels:
             data.check_labels()
         self.model.objective.attach(self.model.stack, data.n_classes)
+        check_head(self.model.objective, self.head)
         self._check_range(data)
         return data
+
+    def _check_size(self, data: ImageDataModule) -> None:
+        """The network begins with the samples, in their shape where it has one."""
+        found = self.model.stack.in_shape
+        of = f"an image of {data.name}"
+        if self.model.hparams["layers"] is None:
+            if found != (data.n_features,):
+                remedy = f"write [{data.n_features}, …]"
+                expected = f"{data.n_features} first, the pixels of {of}"
+                raise InputError("model.sizes", expected, str(found[0]), remedy)
+            return
+        shape = tuple(data.image_shape)
+        if found not in ((data.n_features,), shape, (*shape, 1)):
+            expected = f"{list(shape)} or [{data.n_features}], {of}"
+            raise InputError("model.input_shape", expected, str(list(found)), "write one of these")
 
     def _check_range(self, data: ImageDataModule) -> None:
         """A sigmoid cannot rebuild what lies outside [0, 1]. Training samples are seen later."""

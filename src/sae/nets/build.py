@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from sae import kinds
-from sae.errors import InputError, check_choice, check_integer, show
+from sae.errors import InputError, check_bool, check_choice, check_integer, show
 from sae.nets.activations import ACTIVATIONS
 from sae.nets.dense import MOST_UNITS, MOST_WEIGHTS, Dense
 from sae.nets.layer import Layer
@@ -31,8 +31,7 @@ def build_stack(
 ) -> Stack:
     """A stack with new weights; the arguments are those of :class:`StackedAutoencoder`."""
     for key, switch in (("linear_code", linear_code), ("tied", tied)):
-        if not isinstance(switch, bool):
-            raise InputError(key, "true or false", show(switch), "write one of these")
+        check_bool(key, switch)
     check_choice("output", output, OUTPUTS)
     check_choice("loss", loss, LOSSES)
     if loss == "bce" and output != "sigmoid":
@@ -96,6 +95,11 @@ def _of_kinds(
         settings = _with_defaults(settings, {"activation": unit, "tied": tied}, key)
         stack.append(kinds.build(settings, ROOM, Layer, key, shape, **_above(stack, ends)))
         shape = stack[-1].code_shape
+    if linear_code and stack[-1].activation != "identity":
+        remedy = "leave linear_code out, or choose another kind for the last layer"
+        raise InputError("linear_code", "a last layer that can be linear", "none", remedy)
+    if tied and not any(layer.tied for layer in stack):
+        raise InputError("tied", "a layer that can be tied", "none", "leave tied out")
     return Stack(stack)
 
 
@@ -123,7 +127,7 @@ def _units(activation: str | Sequence[str], n_layers: int, linear_code: bool) ->
     if len(units) != n_layers:
         expected = f"one name, or a list of {n_layers}, one for each encoder layer"
         raise InputError(
-            "activation", expected, f"{len(units)} names", "mend the list or the sizes"
+            "activation", expected, f"{len(units)} names", "mend the list or the layers"
         )
     for unit in units:
         check_choice("activation", unit, list(ACTIVATIONS))

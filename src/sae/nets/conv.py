@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sae.errors import InputError, check_choice, check_integer, show
+from sae.errors import InputError, check_bool, check_choice, check_integer
 from sae.nets.activations import ACTIVATIONS, inverse_activation, start_gain
 from sae.nets.dense import MOST_WEIGHTS, Dense
 from sae.nets.layer import Layer, as_shape
@@ -69,8 +69,7 @@ class Conv(Layer):
         check_integer("kernel", kernel, 1, "give its height and width, such as 5")
         check_integer("stride", stride, 1, "give the step between its places, such as 2")
         check_choice("activation", activation, list(ACTIVATIONS))
-        if not isinstance(tied, bool):
-            raise InputError("tied", "true or false", show(tied), "write one of these")
+        check_bool("tied", tied)
         size, image = shape[:2], (*shape, 1)[:3]
         if kernel > min(size):
             expected = f"at most {min(size)}, for images of {size[0]}x{size[1]}"

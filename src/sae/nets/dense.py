@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sae.errors import InputError, check_choice, check_integer
+from sae.errors import InputError, check_bool, check_choice, check_integer
 from sae.nets.activations import ACTIVATIONS, inverse_activation, start_gain
 from sae.nets.layer import Layer
 
@@ -43,6 +43,7 @@ class Dense(Layer):
         tied: bool = False,
     ) -> None:
         check_integer("units", units, 1, "give the number of units", high=MOST_UNITS)
+        check_bool("tied", tied)
         check_choice("activation", activation, list(ACTIVATIONS))
         super().__init__(in_shape, units, activation, output, loss)
         if self.n_in * units > MOST_WEIGHTS:  # checked before memory runs out

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from sae.errors import check_integer
 from sae.nets.activations import ACTIVATIONS, RANGES
 from sae.nets.losses import cross_entropy, sigmoid_squared_error, squared_error
 from sae.place import Place, Share
@@ -165,7 +166,7 @@ class Layer(Autoencoder):
         loss: str = "mse",
     ) -> None:
         super().__init__()
-        self.in_shape, self.code_shape = as_shape(in_shape), as_shape(code_shape)
+        self.in_shape, self.code_shape = as_shape(in_shape, "in_shape"), as_shape(code_shape)
         self.activation, self.output, self.loss = activation, output, loss
 
     @abstractmethod
@@ -225,6 +226,18 @@ class Layer(Autoencoder):
         return f"{sizes}, {self.activation}/{self.output}, {self.loss}"
 
 
-def as_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
-    """A shape, or a number of features, as a shape."""
-    return (shape,) if isinstance(shape, int) else tuple(shape)
+def as_shape(shape: int | Sequence[int], key: str = "units") -> tuple[int, ...]:
+    """A shape, or a number of features, as a shape.
+
+    Args:
+        shape: The one or the other.
+        key: The option that it comes from, for messages.
+
+    Raises:
+        InputError: It is neither.
+    """
+    several = isinstance(shape, (list, tuple, torch.Size))
+    sizes = tuple(shape) if several else (shape,)  # type: ignore[arg-type]  # that is tested here
+    for size in sizes:
+        check_integer(key, size, 1, "give a number such as 128")
+    return sizes  # type: ignore[return-value]

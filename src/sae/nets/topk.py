@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sae.errors import InputError, check_integer
+from sae.errors import InputError, check_bool, check_integer
 from sae.nets.dense import Dense
 
 # Length of the weights of a revived unit beside those of living ones. On MNIST with 256 units, k =
@@ -52,6 +52,7 @@ class TopK(Dense):
         revive: bool = True,
     ) -> None:
         check_integer("k", k, 1, "give the number of units that stay")
+        check_bool("revive", revive)
         super().__init__(in_shape, units, "relu", output, loss, tied)
         if k > units:
             raise InputError("k", f"at most the {units} units", f"{k}", "give fewer, or more units")

@@ -27,6 +27,8 @@ from sae.place import Place
 
 # A head of more would be labels that are numbers of another kind, such as identities.
 MOST_CLASSES = 100_000
+# Of more there is no confusion matrix: it grows with their square.
+MOST_CONFUSED = 1000
 
 
 class Classify(Objective):
@@ -171,10 +173,13 @@ class Classify(Objective):
             return {}
         logits = self.logits(h)
         error = _error(logits, batch.y)
+        found = {"error": error, "accuracy": 100 - error}
+        if self.n_classes > MOST_CONFUSED:
+            return found
         counts = multiclass_confusion_matrix(
             logits.argmax(dim=1), batch.y, self.n_classes, validate_args=False
         )
-        return {"error": error, "accuracy": 100 - error, "confusion": counts / len(batch.y)}
+        return {**found, "confusion": counts / len(batch.y)}
 
     def figures(self) -> Figures:
         """Error and accuracy."""

@@ -114,6 +114,11 @@ class Elbo(Reconstruct):
             **super().figures(),
         }
 
+    def restored(self, net: Autoencoder, x_tilde: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """As of any reconstruction: beside the grey images, of which the SSE is, too."""
+        grey = batch.x if batch.images is None else batch.images
+        return super().restored(net, x_tilde, batch._replace(x=grey))
+
 
 def log_likelihood(net: Autoencoder, x: Tensor, place: Place, samples: int) -> Tensor:
     """Estimate log p(x) of each image by importance sampling, in nats.
@@ -134,7 +139,7 @@ def log_likelihood(net: Autoencoder, x: Tensor, place: Place, samples: int) -> T
     first = net.code_for_training(x, place)
     assert first.mean is not None
     assert first.logvar is not None
-    mean, logvar = first.mean, first.logvar
+    mean, logvar = first.mean.float(), first.logvar.float()  # mixed precision has them in half
     spread, total = (logvar / 2).exp(), None
     for k in range(samples):
         noise = place.inside("importance", k).normal("code", mean)

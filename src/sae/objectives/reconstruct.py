@@ -14,21 +14,27 @@ from sae.place import Place
 
 
 class Reconstruct(Objective):
-    """Bring x^ = decode(h) close to the clean x, by the loss of the network: SSE or cross-entropy.
-
-    Args:
-        below: Frozen layers between the pixels and the network that is trained; None for a stack.
-        pixels: Whether the images are to be rebuilt, through the frozen decoders below, and not
-            the codes that the network is given.
-    """
+    """Bring x^ = decode(h) close to the clean x, by the loss of the network: SSE or nats."""
 
     part = "reconstruction"
 
-    def __init__(self, below: Stack | None = None, pixels: bool = False) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        # Not registered: the module of the phase has it already.
-        self._below = (below if below is not None else Stack(),)
-        self.pixels = pixels and len(self.below) > 0
+        self._below = (Stack(),)  # not registered: the module of the phase has it already
+        self.pixels = False
+
+    @classmethod
+    def of_stage(cls, below: Stack, pixels: bool = False) -> Reconstruct:
+        """That of a stage.
+
+        Args:
+            below: Frozen layers between the pixels and the layer that is trained.
+            pixels: Whether the images are to be rebuilt, through their frozen decoders, and not
+                the codes that the layer is given.
+        """
+        objective = cls()
+        objective._below, objective.pixels = (below,), pixels and len(below) > 0
+        return objective
 
     @property
     def below(self) -> Stack:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from sae.devices import beside
-from sae.objectives.classify import Classify
+from sae.objectives.classify import MOST_CONFUSED, Classify
 from sae.pictures.numbers import Numbers
 from sae.pictures.picture import Picture
 from sae.pictures.scene import Scene
@@ -29,7 +29,7 @@ def numbers(scene: Scene) -> Numbers | None:
     None where the network is no classifier, or nobody knows the classes.
     """
     objective = scene.module.objective
-    if not isinstance(objective, Classify):
+    if not isinstance(objective, Classify) or objective.n_classes > MOST_CONFUSED:
         return None
     counts = np.zeros((objective.n_classes, objective.n_classes), dtype=np.int64)
     found: list[tuple[float, int, int, Tensor]] = []

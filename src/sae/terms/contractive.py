@@ -56,7 +56,8 @@ class Contractive(Term):
         """||J(x)||²_F, (1,)."""
         assert isinstance(net, Dense)
         slopes = SLOPES[net.activation](net.pre_activations(x).float())
-        return (slopes.square().mean(dim=0) @ net.weight.float().square().sum(dim=1))[None]
+        norms = net.weight.float().square().sum(dim=1)
+        return (slopes.square().mean(dim=0) * norms).sum(dim=0, keepdim=True)
 
     def value(self, statistic: Tensor, epoch: int | None = None) -> Tensor:
         """The weighted norm, a scalar."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -69,25 +70,45 @@ class _Means:
         return self.finish({name: mean.view_as(total) for (name, total), mean in named})
 
 
-def logged(model: TrainingModule, recipes: Sequence[Recipe]) -> list[str]:
-    """The names under which a run may log something: some phase of it at least does.
+def logged(
+    model: TrainingModule, stages: Sequence[Recipe], finetune: Recipe, head: Recipe | None = None
+) -> list[str]:
+    """The names under which each phase of a run logs something: what may be monitored.
 
     Args:
         model: What is fine-tuned.
-        recipes: Of the stages and of the fine-tuning.
+        stages: Recipe of each stage.
+        finetune: Of the fine-tuning.
+        head: Of the head alone; None where there is none.
     """
-    layers = [layer for layer in model.net.modules() if isinstance(layer, Layer)]
-    terms = [term for recipe in recipes for term in recipe.penalties]
-    terms += [term for layer in layers for term in layer.own_terms()]
+    layers = list(model.net) if isinstance(model.net, Stack) else []
+    phases = [
+        _logged_by(Reconstruct(), recipe, layer, [layer])
+        for recipe, layer in zip(stages, layers, strict=False)
+        if recipe.epochs
+    ]
+    if head is not None:
+        phases.append(_logged_by(model.objective, head, model.net, []))
+    if finetune.epochs or not phases:
+        phases.append(_logged_by(model.objective, finetune, model.net, layers))
+    return [name for name in phases[0] if all(name in others for others in phases)]
+
+
+def _logged_by(
+    objective: Objective, recipe: Recipe, net: Autoencoder, layers: Sequence[Layer]
+) -> list[str]:
+    """What one phase logs."""
+    terms = [*recipe.penalties, *(term for layer in layers for term in layer.own_terms())]
     penalties = dict.fromkeys(name for term in terms for name in (term.name, *term.figures()))
     if penalties:
-        penalties |= dict.fromkeys([Reconstruct.part, model.objective.part])
+        penalties |= {objective.part: None}
     both = [f"{split}/{name}" for name in ("loss", *penalties) for split in ("train", "val")]
-    own = dict.fromkeys([*Reconstruct().figures(), "image_sse", *model.objective.figures()])
-    absent = {"mse", "corrupted_sse", "denoised_sse"}  # of a test alone
-    if model.net.loss != "bce":
-        absent.add("bce")
-    return [*both, *(f"val/{name}" for name in own if name not in absent)]
+    of_test = {"mse", "corrupted_sse", "denoised_sse", "log_likelihood"}
+    figures = [name for name in objective.figures() if name not in of_test]
+    if net.loss != "bce":
+        figures = [name for name in figures if name != "bce"]
+    pixels = ["image_sse"] if isinstance(objective, Reconstruct) else []
+    return [*both, *(f"val/{name}" for name in (*figures, *pixels))]
 
 
 class TrainingModule(LightningModule):
@@ -409,8 +430,9 @@ class TrainingModule(LightningModule):
     @property
     def terms(self) -> list[Term]:
         """All penalties: those of the recipe, then those of the layers."""
-        layers = [layer for layer in self.net.modules() if isinstance(layer, Layer)]
-        return [*self.recipe.penalties, *(term for layer in layers for term in layer.own_terms())]
+        layers = list(self.net) if isinstance(self.net, Stack) else [self.net]
+        own = (layer.own_terms() for layer in layers if isinstance(layer, Layer))
+        return [*self.recipe.penalties, *itertools.chain.from_iterable(own)]
 
     def test_step(self, batch: tuple[Any, ...], batch_idx: int) -> None:
         """Figures of clean inputs; of what is made of corrupted ones, if trained so."""
@@ -426,8 +448,7 @@ class TrainingModule(LightningModule):
         if self.recipe.corruption is not None:
             x_tilde = self.corrupt(batch.x, place)
             figures |= self.objective.restored(self.net, x_tilde, batch)
-        if share.n:
-            self._means["test"].add(figures, share.n)
+        self._means["test"].add(figures, share.n)
 
     def _of_test(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
         penalties, shown = self._valued(means)
@@ -532,8 +553,8 @@ class TrainingModule(LightningModule):
     def _begin_epoch(self) -> None:
         """Tell the layers, where they care: they may look at some of the training inputs."""
         loader = self.trainer.train_dataloader
-        if not isinstance(loader, TensorLoader):
-            return
+        if not isinstance(loader, TensorLoader) or not self.objective.reconstructs:
+            return  # a decoder that is not trained is left alone
         layers: Sequence[Layer] = list(self.net) if isinstance(self.net, Stack) else ()
         if isinstance(self.net, Layer):
             layers = [self.net]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from sae.look.health import check
 from sae.nets.activations import PIXELS
 from sae.nets.layer import Autoencoder
 from sae.nets.stack import Stack
+from sae.objectives.objective import Objective
 from sae.seeding import derive_generator, derive_seed
 from sae.training.callback_options import check_callbacks
 from sae.training.handover import Codes, CodesInMemory, StageInputs
@@ -63,6 +64,34 @@ def check_recipes(
     if head is not None:
         with error_prefix("head"):
             head.check_fits(stack, stack.code_range, above=True)
+            if head.penalties or head.target != "input":
+                found = "a penalty on them" if head.penalties else f"target {head.target}"
+                remedy = "leave it out, or set it below finetune"
+                raise InputError("head", "no more than a head on fixed codes", found, remedy)
+
+
+def check_augments(
+    recipes: Mapping[str, Recipe], pixels: int, image_shape: tuple[int, ...] | None
+) -> None:
+    """Raise :class:`~sae.errors.InputError` where samples cannot be augmented as they are to be.
+
+    Args:
+        recipes: By the option that they stand in.
+        pixels: Values of a sample.
+        image_shape: Height and width, and 3 where there are colours; None where nobody knows.
+    """
+    for option, recipe in recipes.items():
+        if recipe.epochs and recipe.augmentation is not None:
+            with error_prefix(option):
+                recipe.augmentation.check_fits(pixels, image_shape)
+
+
+def check_head(objective: Objective, head: Recipe | None) -> None:
+    """Raise :class:`~sae.errors.InputError` for a head that the attached objective lacks."""
+    if head is not None and head.epochs and not list(objective.parameters()):
+        found = f"{type(objective).__name__}, which has none"
+        remedy = "leave out head, or choose another objective"
+        raise InputError("head", "an objective with a head of its own", found, remedy)
 
 
 def check_values(stack: Stack, seen: Survey, of: str) -> None:
@@ -163,6 +192,8 @@ class GreedyPretrainer:
         n_classes: int | None,
     ) -> list[PhaseResult]:
         check_recipes(model.stack, self.stages, self.finetune_recipe, self.head)
+        recipes = {"pretrain": self.stages[0], "finetune": self.finetune_recipe}
+        check_augments(recipes, model.stack.n_in, model.image_shape)
         model.cpu()  # its weights are drawn there; each Trainer takes it to its device and back
         self._attach(model, own, val, n_classes)
         for k, layer in enumerate(model.stack):
@@ -204,10 +235,7 @@ class GreedyPretrainer:
                     raise InputError("data", f"labels of the {of} samples", "none", remedy)
                 check_labels(y, n_classes, of)
         objective.attach(model.stack, n_classes)
-        if self.head is not None and self.head.epochs and not list(objective.parameters()):
-            found = f"{type(objective).__name__}, which has none"
-            remedy = "leave out head, or choose another objective"
-            raise InputError("head", "an objective with a head of its own", found, remedy)
+        check_head(objective, self.head)
         objective.reset_parameters(derive_generator(self.seed, "init", "objective"))
 
     def plan(self, model: StackedAutoencoder) -> list[Phase]:

@@ -84,6 +84,10 @@ class Recipe:
                 kinds.build(settings, "sae.terms", Term, f"terms[{k}]")
                 for k, settings in enumerate(self.terms)
             ]
+            for k, term in enumerate(built):
+                if not hasattr(term, "name"):
+                    found, remedy = "none", 'write name = "…" in the body of its class'
+                    raise InputError(f"terms[{k}]", "a name for its value in logs", found, remedy)
             object.__setattr__(self, "terms", built)
         if self.augment is not None:
             augment = kinds.build(self.augment, "sae.augment", Augmentation, "augment")
@@ -176,7 +180,7 @@ def stage_recipes(settings: Mapping[str, Any], n_stages: int) -> list[Recipe]:
     if overrides is None:
         return [shared] * n_stages
     if not isinstance(overrides, list) or len(overrides) != n_stages:
-        expected = f"a list of {n_stages} mappings, one for each layer of model.sizes"
+        expected = f"a list of {n_stages} mappings, one for each layer of the model"
         found = f"{len(overrides)}" if isinstance(overrides, list) else show(overrides)
         raise InputError("stages", expected, found, "write {} for a stage without changes")
     recipes = []

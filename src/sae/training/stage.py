@@ -37,7 +37,7 @@ class Stage(TrainingModule):
     ) -> None:
         below = stack.below(index)
         below.requires_grad_(False).eval()
-        aim = Reconstruct(below, pixels=recipe.target == "pixels")
+        aim = Reconstruct.of_stage(below, pixels=recipe.target == "pixels")
         super().__init__(stack[index], below, recipe, f"stage{index + 1}", seed, aim)
         self.net.requires_grad_(True)
         self.val_images = val_images if index > 0 else None

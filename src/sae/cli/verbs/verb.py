@@ -43,7 +43,7 @@ class Verb(ABC):
 
 def is_verb(word: str) -> bool:
     """Whether a word is a verb of this kind, or the path of one."""
-    return "." in word or word in kinds.names(ROOM, Verb)
+    return (not word.startswith("-") and "." in word) or word in kinds.names(ROOM, Verb)
 
 
 def usages() -> list[str]:
