@@ -72,7 +72,7 @@ def test_a_description_is_left_as_it_was():
         (5, "terms[0]: expected {kind: NAME"),
         ({"class_path": "sae.terms.l1.L1", "weight": 1}, "terms[0]: expected {kind: NAME"),
         ({"class_path": "sae.nets.dense.Dense"}, "terms[0]: expected a kind of Term, found "),
-        ({"class_path": "sae.terms.term.Term"}, "terms[0]: expected a kind of Term, found "),
+        ({"class_path": "sae.terms.term.Term"}, "terms[0]: expected all methods of Term, found "),
         ({"class_path": "sae.terms.l1.L9"}, "terms[0]: expected a class at 'sae.terms.l1.L9', fou"),
         ({"class_path": "nowhere.L1"}, "(No module named 'nowhere')"),
     ],

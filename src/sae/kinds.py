@@ -167,7 +167,7 @@ def _imported(path: str, base: type[T], key: str) -> type[T]:
         remedy = f"name a class that is derived from {base.__module__}.{base.__name__}"
         raise InputError(key, f"a kind of {base.__name__}", show(path), remedy)
     if inspect.isabstract(found):
-        lacking = ", ".join(sorted(found.__abstractmethods__))
-        expected = f"a {base.__name__} with all its methods"
+        lacking = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
+        expected = f"all methods of {base.__name__}"
         raise InputError(key, expected, f"{show(path)} without {lacking}", "define them")
     return found

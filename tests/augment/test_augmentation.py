@@ -29,5 +29,5 @@ def test_a_class_that_changes_nothing_is_no_kind():
     with pytest.raises(TypeError, match="__call__"):
         Augmentation()
     settings = "sae.augment.augmentation.Augmentation"
-    with pytest.raises(InputError, match="augment: expected a kind of Augmentation"):
+    with pytest.raises(InputError, match="augment: expected all methods of Augmentation"):
         kinds.build(settings, "sae.augment", Augmentation, "augment")

@@ -246,8 +246,11 @@ def test_early_stopping_on_a_metric_that_a_callback_does_not_log(capsys):
         ),
         (["--model.objective={kind: reconstruct, pixels: true}"], "model.objective.pixels: "),
         (
-            ["--model.objective=classify", "--trainer.callbacks+=EarlyStopping"]
-            + ["--trainer.callbacks.monitor=val/error"],
+            [
+                "--model.objective=classify",
+                "--trainer.callbacks+=EarlyStopping",
+                "--trainer.callbacks.monitor=val/error",
+            ],
             "trainer.callbacks: expected a monitor that is logged (train/loss, val/loss)",
         ),
     ],
