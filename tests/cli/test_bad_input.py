@@ -242,7 +242,7 @@ def test_early_stopping_on_a_metric_that_a_callback_does_not_log(capsys):
         (["--head.epochs=1"], "head: expected an objective with a head of its own"),
         (
             ["--model.objective=classify", "--head.epochs=1", "--head.terms=[l1]"],
-            "head.head: expected no more than a head on fixed codes, found a penalty",
+            "head.terms: expected none, since a head is trained on codes that do not change",
         ),
         (["--model.objective={kind: reconstruct, pixels: true}"], "model.objective.pixels: "),
         (

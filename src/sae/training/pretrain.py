@@ -64,10 +64,12 @@ def check_recipes(
     if head is not None:
         with error_prefix("head"):
             head.check_fits(stack, stack.code_range, above=True)
-            if head.penalties or head.target != "input":
-                found = "a penalty on them" if head.penalties else f"target {head.target}"
-                remedy = "leave it out, or set it below finetune"
-                raise InputError("head", "no more than a head on fixed codes", found, remedy)
+            set_too = {"sparsity": head.sparsity, "terms": head.terms}
+            set_too["target"] = None if head.target == "input" else head.target
+            for key, value in set_too.items():
+                if value:
+                    expected = "none, since a head is trained on codes that do not change"
+                    raise InputError(key, expected, "one", "leave it out, or set it below finetune")
 
 
 def check_augments(
