@@ -64,10 +64,9 @@ def check_recipes(
     if head is not None:
         with error_prefix("head"):
             head.check_fits(stack, stack.code_range, above=True)
-            set_too = {"sparsity": head.sparsity, "terms": head.terms}
-            set_too["target"] = None if head.target == "input" else head.target
-            for key, value in set_too.items():
-                if value:
+            found = {"sparsity": head.sparsity is not None, "terms": bool(head.terms)}
+            for key, is_set in {**found, "target": head.target != "input"}.items():
+                if is_set:
                     expected = "none, since a head is trained on codes that do not change"
                     raise InputError(key, expected, "one", "leave it out, or set it below finetune")
 
