@@ -22,6 +22,7 @@ from sae.data import (
     DigitsDataModule,
     EMNISTDataModule,
     FashionMNISTDataModule,
+    ImageFolderDataModule,
     KMNISTDataModule,
     MNISTDataModule,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "EMNISTDataModule",
     "FashionMNISTDataModule",
     "GreedyPretrainer",
+    "ImageFolderDataModule",
     "InputError",
     "KMNISTDataModule",
     "MNISTDataModule",

@@ -1,4 +1,4 @@
-"""Reading the four IDX files of MNIST and sets like it, packed (.gz) or not, with their checksums."""
+"""Reading the four IDX files of MNIST and sets like it, packed (.gz) or not, and checking them."""
 
 from __future__ import annotations
 
