@@ -18,19 +18,17 @@ from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from sae.batch import Batch
-from sae.errors import InputError, check_bool, check_integer, check_number, show
+from sae.errors import InputError, check_integer, check_number, show
 from sae.figure import Figure, Figures
 from sae.nets.layer import Autoencoder, Code
 from sae.nets.stack import Stack
-from sae.objectives.objective import Objective, TrainingSet
+from sae.objectives.objective import Objective
 from sae.place import Place
 
 # A head of more would be labels that are numbers of another kind, such as identities.
 MOST_CLASSES = 100_000
 # Of more there is no confusion matrix: it grows with their square.
 MOST_CONFUSED = 1000
-# What is added to the standard deviation of a unit, of that of the whole code.
-LEAST_SPREAD = 0.01
 
 
 class Classify(Objective):
@@ -50,9 +48,6 @@ class Classify(Objective):
         input_dropout: Which part of the inputs of the network, in [0, 1). The head alone, which
             is given codes, has none.
         lr_factor: Learning rate of the head as a multiple of that of the layers, above 0.
-        standardize: Whether the head is given codes of mean 0 and standard deviation 1, unit by
-            unit, as they are in the training samples when the training begins. It helps where the
-            units of a code differ in size, and labels are too few to learn that.
 
     Raises:
         InputError: A value lies outside its range.
@@ -62,8 +57,6 @@ class Classify(Objective):
     needs_labels = True
     reconstructs = False
     monitor: ClassVar[str] = "val/error"
-    mean: Tensor
-    spread: Tensor
 
     def __init__(
         self,
@@ -72,7 +65,6 @@ class Classify(Objective):
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         lr_factor: float = 1.0,
-        standardize: bool = False,
     ) -> None:
         super().__init__()
         if hidden is not None and (isinstance(hidden, str) or not isinstance(hidden, Sequence)):
@@ -86,8 +78,6 @@ class Classify(Objective):
             check_number(key, value, 0.0, 1.0, remedy, high_open=True)
         remedy = "give a multiple such as 1, or 10 for a head that learns faster"
         check_number("lr_factor", lr_factor, 0.0, float("inf"), remedy, low_open=True)
-        check_bool("standardize", standardize)
-        self.standardize = standardize
         self.hidden = list(hidden or ())
         self.label_smoothing, self.lr_factor = float(label_smoothing), float(lr_factor)
         self.dropout, self.input_dropout = float(dropout), float(input_dropout)
@@ -108,9 +98,6 @@ class Classify(Objective):
         sizes = [net.n_code, *self.hidden, n_classes]
         self.head = nn.ModuleList(nn.Linear(below, above) for below, above in pairwise(sizes))
         self.reset_parameters()
-        if self.standardize:
-            self.register_buffer("mean", torch.zeros(net.n_code))
-            self.register_buffer("spread", torch.ones(net.n_code))
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -119,17 +106,6 @@ class Classify(Objective):
             assert isinstance(layer, nn.Linear)
             nn.init.xavier_uniform_(layer.weight, generator=generator)
             nn.init.zeros_(layer.bias)
-
-    def begin_epoch(self, net: Autoencoder, epoch: int, samples: TrainingSet, place: Place) -> None:
-        """Before the first one, look at the codes that the head is to be given."""
-        if not self.standardize or epoch > 0:
-            return
-        codes = samples.codes().double()
-        spread = codes.std(dim=0, correction=0)
-        # A unit that hardly changes says nothing: its noise is not to be made large.
-        spread += LEAST_SPREAD * codes.std(correction=0)
-        self.mean.copy_(codes.mean(dim=0))
-        self.spread.copy_(torch.where(spread > 0, spread, 1))
 
     def code(self, net: Autoencoder, x: Tensor, place: Place) -> Code:
         """As in training, with dropout after each layer; see :class:`Objective`."""
@@ -161,8 +137,6 @@ class Classify(Objective):
         Returns:
             (batch, classes).
         """
-        if self.standardize:
-            h = (h - self.mean) / self.spread
         *hidden, last = list(self.head)
         for k, layer in enumerate(hidden):
             h = F.relu(layer(h))
