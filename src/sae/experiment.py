@@ -37,6 +37,7 @@ from sae.run import summary
 from sae.run.board import RunBoard, RunLogger
 from sae.run.folder import Run, this_process
 from sae.run.journal import METRICS, RunJournal
+from sae.run.start import StartingWeights
 from sae.text import cell
 from sae.training.evaluate import figures_on_test, figures_on_validation
 from sae.training.handover import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
@@ -87,6 +88,7 @@ class Experiment:
             others, ``logger`` and ``max_epochs``.
         extras: What else to do.
         head: Recipe of the objective's head alone; None leaves that out.
+        start: Weights of an earlier run to begin with; None draws them.
     """
 
     def __init__(
@@ -100,12 +102,21 @@ class Experiment:
         new_trainer: Callable[..., Trainer],
         extras: Extras,
         head: Recipe | None = None,
+        start: StartingWeights | None = None,
     ) -> None:
+        self.start_from = start
         self.model, self.data, self.seed, self.run = model, data, seed, run
         self.new_trainer, self.extras = new_trainer, extras
         self.journal = RunJournal(run, extras.checkpoints, self._tell)
         self.pretrainer = GreedyPretrainer(
-            stages, finetune, self._phase_trainer, seed, self.journal, self._codes(), head
+            stages,
+            finetune,
+            self._phase_trainer,
+            seed,
+            self.journal,
+            self._codes(),
+            head,
+            None if start is None else start.weights,
         )
         model.image_shape = data.image_shape
         self.phases = self.pretrainer.plan(model)
@@ -128,6 +139,13 @@ class Experiment:
             own = data.labelled_dataloader() if self.model.objective.needs_labels else None
             if own is not None and data.labelled is not None:
                 self._tell(self._who_chooses(len(own.x), len(data.val)))
+            if self.start_from is not None:
+                self._tell(self.start_from.line)
+            if not self.model.objective.validation_chooses:
+                self._tell(
+                    "fine-tune: the weights of the last epoch go on: the validation loss is that "
+                    "of samples themselves, which is not what is minimised"
+                )
             results = self.pretrainer.fit(
                 self.model, train, data.val_dataloader(), own, data.n_classes
             )

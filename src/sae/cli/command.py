@@ -91,8 +91,12 @@ class SAECLI(OptionsCLI):
         root, name = Path(self.trainer.default_root_dir), self._run_name()
         named = self.config.fit.pop("resume")
         self.config.fit.name = name
+        if self.start is not None:  # for whoever goes on from another folder
+            self.config.fit.start_from = str(self.start.folder)
         config = written(self._parser("fit"), self.config.fit)
         settings = resume.settings(yaml.safe_load(config))
+        if self.start is not None:  # its weights are compared, not where they lie
+            settings["start_from"] = self.start.sha256
         run = None
         about = data.summary()
         if named is not None:
@@ -109,6 +113,7 @@ class SAECLI(OptionsCLI):
                 settings=settings,
                 surroundings=surroundings(self.trainer),
                 phases=[],
+                **({} if self.start is None else {"start_from": self.start.summary()}),
             )
             run.write_text("config.yaml", config)
         else:
@@ -162,6 +167,7 @@ class SAECLI(OptionsCLI):
             self._run_trainer,
             extras,
             self.head,
+            self.start,
         )
 
     def _resolve_data(self, data: ImageDataModule) -> None:
