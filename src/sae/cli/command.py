@@ -18,6 +18,7 @@ from jsonargparse import Namespace
 from lightning import Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -39,6 +40,7 @@ from sae.run import resume, summary
 from sae.run.checkpoints import WholeFileIO, check_is_file, check_same_data, load_checkpoint
 from sae.run.folder import Run, new_version, surroundings
 from sae.run.nodes import leave
+from sae.run.trackers import taken_up
 from sae.text import shown_path, typed_path
 from sae.training.evaluate import figures_on_test, figures_on_validation
 from sae.training.stacked import StackedAutoencoder
@@ -151,6 +153,7 @@ class SAECLI(OptionsCLI):
             projector=self._option("projector"),
             step_losses_every=options.log_every_n_steps or 0,
             cache=self._option("pretrain").cache,
+            trackers=[] if dry else self._trackers(run),
         )
         return Experiment(
             model,
@@ -172,14 +175,19 @@ class SAECLI(OptionsCLI):
         self.config.fit.data = Namespace(class_path=class_path, init_args=Namespace(init_args))
 
     def _run_trainer(self, logger: Any, **kwargs: Any) -> Trainer:
-        """A Trainer of a run: whatever loggers the config names log beside ours."""
+        """A Trainer of a run."""
         plugins = as_list(self._option("trainer").plugins)
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins = [*plugins, WholeFileIO()]
-        named = self._option("trainer").logger
-        if logger is not False and named not in (None, True, False):
-            logger = [*logger, *as_list(named)]
         return self.instantiate_trainer(logger=logger, plugins=plugins, **kwargs)
+
+    def _trackers(self, run: Run) -> list[Logger]:
+        """The loggers that the config names, those of a run that goes on where they were."""
+        named = self._option("trainer").logger
+        if named in (None, True, False):
+            return []
+        described = as_list(self.config.fit.trainer.logger)
+        return taken_up(as_list(named), described, run.manifest.get("trackers", []))
 
     def _run_name(self) -> str:
         name = self._option("name")
