@@ -4,8 +4,9 @@ import pytest
 import torch
 from helpers import loader, tiny_stack
 from lightning import Trainer
-from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler
 
+from sae.errors import InputError
 from sae.training.optim import n_steps, optimizer
 from sae.training.recipe import Recipe
 from sae.training.stage import Stage
@@ -94,3 +95,26 @@ def test_a_cosine_ends_at_zero_with_the_last_step(options):
     trainer.fit(stage, loader(n=40), loader())
     assert n_steps(trainer) == trainer.global_step
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("rise", [0.2, 0.6])
+def test_one_cycle_is_at_its_highest_after_the_share_of_steps_asked_for(rise):
+    stage = Stage(tiny_stack(), 0, Recipe(schedule="one_cycle", rise=rise, lr=0.1))
+    rates = []
+
+    class Note(Callback):
+        def on_train_batch_start(self, trainer, *args):
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    Trainer(max_epochs=4, callbacks=[Note()], **QUIET).fit(stage, loader(n=40), loader())
+    assert len(rates) == 4 * 5
+    assert rates.index(max(rates)) == round(rise * len(rates)) - 1
+
+
+def test_a_rise_is_of_one_cycle_alone():
+    with pytest.raises(
+        InputError, match="rise: expected a schedule of one_cycle, which rises, found cosine"
+    ):
+        Recipe(rise=0.1, schedule="cosine")
+    with pytest.raises(InputError, match="rise"):
+        Recipe(rise=1.0, schedule="one_cycle")

@@ -46,7 +46,9 @@ def schedule(optimizer: Optimizer, recipe: Recipe, trainer: Trainer) -> LRSchedu
     if recipe.schedule == "cosine":
         return CosineAnnealingLR(optimizer, T_max=steps)
     highest = [group["lr"] for group in optimizer.param_groups]
-    return OneCycleLR(optimizer, highest, total_steps=steps, cycle_momentum=False)
+    return OneCycleLR(
+        optimizer, highest, total_steps=steps, pct_start=recipe.rise, cycle_momentum=False
+    )
 
 
 def n_steps(trainer: Trainer) -> int:

@@ -28,8 +28,9 @@ class Recipe:
         epochs: Passes over the training data; 0 leaves this training out.
         lr: Learning rate; under one_cycle and cosine the highest one. Above 0.
         optimizer: adam, adamw or sgd (with momentum 0.9).
-        schedule: constant; one_cycle (rises for 30 % of the steps, then falls to nearly zero);
+        schedule: constant; one_cycle (rises for a share of the steps, then falls to nearly zero);
             cosine (falls to zero).
+        rise: That share, above 0 and below 1; for one_cycle alone.
         weight_decay: Weight decay of the optimiser, 0 or more.
         patience: Stop early after this many validations, one an epoch, without a lower loss (of a
             classifier, error); null never.
@@ -53,6 +54,7 @@ class Recipe:
     lr: float = 0.001
     optimizer: str = "adam"
     schedule: str = "constant"
+    rise: float = 0.3
     weight_decay: float = 0.0
     patience: int | None = None
     keep: str = "best"
@@ -69,6 +71,11 @@ class Recipe:
         )
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("schedule", self.schedule, SCHEDULES)
+        remedy = "give a share of the steps such as 0.1"
+        check_number("rise", self.rise, 0.0, 1.0, remedy, low_open=True, high_open=True)
+        if self.rise != Recipe.rise and self.schedule != "one_cycle":
+            remedy = "write schedule: one_cycle, or leave rise out"
+            raise InputError("rise", "a schedule of one_cycle, which rises", self.schedule, remedy)
         check_choice("target", self.target, TARGETS)
         check_choice("keep", self.keep, KEEP)
         check_number(
