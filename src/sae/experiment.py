@@ -122,10 +122,14 @@ class Experiment:
         self.board = RunBoard(run.folder) if extras.tensorboard else None
         self.probe = Probe(data, max(2, *model.sizes[1:])) if extras.pictures_every >= 0 else None
 
-    def start(self) -> None:
+    def start(self) -> dict[str, Measured]:
         """Do it all, but for what was done before the run was broken off.
 
-        What breaks it off now is raised; the manifest then says ``broken off``, or ``diverged``.
+        What breaks it off now is raised; the manifest then says ``broken off``, ``diverged`` or
+        ``pruned``.
+
+        Returns:
+            The figures on the validation images.
         """
         self._note_begin()
         data = self.data
@@ -152,6 +156,7 @@ class Experiment:
             self.trackers.end("failed", {}, self.run.folder)
             raise
         self._note_end(results, test, val)
+        return val
 
     def _who_chooses(self, n: int, n_val: int) -> str:
         """How many labels are known, and how many more have a say in which epoch goes on."""

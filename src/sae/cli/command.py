@@ -63,7 +63,7 @@ class SAECLI(OptionsCLI):
             with faults.signals_interrupt():
                 run = Run.claim(self.trainer, lambda: self._open_run(data))
                 with self._all_processes_end():
-                    self._experiment(model, data, run).start()
+                    self.figures = self._experiment(model, data, run).start()
         except faults.Interrupted as error:
             self._say_how_to_go_on(run)
             sys.exit(128 + error.signum)
@@ -139,10 +139,10 @@ class SAECLI(OptionsCLI):
             line += f"; go on with: python cli.py fit --resume {typed_path(run.folder)}"
         print(f"\n{line}", file=sys.stderr, flush=True)
 
-    def _experiment(self, model: StackedAutoencoder, data: ImageDataModule, run: Run) -> Experiment:
+    def _extras(self, run: Run) -> Extras:
         options = self._option("trainer")
         dry = bool(options.fast_dev_run)
-        extras = Extras(
+        return Extras(
             pictures_every=self._option("pictures_every"),
             pictures=self.pictures,
             # A bar among the user's callbacks takes the place of ours: a Trainer has but one.
@@ -155,6 +155,8 @@ class SAECLI(OptionsCLI):
             cache=self._option("pretrain").cache,
             trackers=[] if dry else self._trackers(run),
         )
+
+    def _experiment(self, model: StackedAutoencoder, data: ImageDataModule, run: Run) -> Experiment:
         return Experiment(
             model,
             data,
@@ -163,7 +165,7 @@ class SAECLI(OptionsCLI):
             self.seed,
             run,
             self._run_trainer,
-            extras,
+            self._extras(run),
             self.head,
         )
 
@@ -320,6 +322,28 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
+def command_line(words: Sequence[str], kind: type[SAECLI] = SAECLI, **kwargs: Any) -> SAECLI:
+    """Parse a verb of Lightning's with its options, and do it.
+
+    Args:
+        words: The verb and its options.
+        kind: What does it.
+        kwargs: Arguments of its own.
+    """
+    return kind(
+        StackedAutoencoder,
+        ImageDataModule,
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+        save_config_callback=None,
+        seed_everything_default=0,
+        parser_class=OneSentenceParser,
+        parser_kwargs=_parser_kwargs(),
+        args=_with_config_of_run(list(words)),
+        **kwargs,
+    )
+
+
 @fast_products()
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line.
@@ -337,17 +361,7 @@ def main(args: Sequence[str] | None = None) -> None:
         if words and is_verb(words[0]):
             run_verb(words[0], words[1:])
             return
-        SAECLI(
-            StackedAutoencoder,
-            ImageDataModule,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            save_config_callback=None,
-            seed_everything_default=0,
-            parser_class=OneSentenceParser,
-            parser_kwargs=_parser_kwargs(),
-            args=_with_config_of_run(words),
-        )
+        command_line(words)
     except KeyboardInterrupt:
         print("\nbroken off; nothing was changed", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
