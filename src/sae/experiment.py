@@ -22,6 +22,8 @@ from sae.callbacks.progress import StageProgressBar
 from sae.callbacks.step_losses import StepLosses
 from sae.callbacks.whole_path import WholePath
 from sae.data import ImageDataModule
+from sae.data.prepare import FILE as PREPARATION
+from sae.data.prepare import write_preparation
 from sae.data.remarks import too_fast
 from sae.errors import DivergedError
 from sae.figure import Measured
@@ -347,6 +349,7 @@ class Experiment:
 
     def _note_begin(self) -> None:
         self.run.update_manifest(status="running", process=this_process())
+        self._write_preparation()
         if self.board is not None:
             config = (self.run.folder / "config.yaml").read_text(encoding="utf-8")
             names = [(phase.name, phase.title) for phase in self.phases]
@@ -355,6 +358,11 @@ class Experiment:
             settings = self.run.manifest.get("settings", {})
             noted = self.trackers.begin(settings, self.run.folder / "config.yaml")
             self.run.update_manifest(trackers=noted)
+
+    @rank_zero_only
+    def _write_preparation(self) -> None:
+        """What a trained network needs beside its weights, wherever it is used."""
+        write_preparation(self.run.folder / PREPARATION, self.data.preparation)
 
     @rank_zero_only
     def _tell(self, line: str) -> None:
