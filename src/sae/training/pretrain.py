@@ -373,6 +373,7 @@ class GreedyPretrainer:
             checkpoint=None if best is None else best.best_model_path,
             health={} if health is None else health.as_dict(),
             warnings=[] if health is None else health.warnings(phase.subject),
+            steps=trainer.global_step,
         )
         self.journal.note(result, module, model)
         return result
