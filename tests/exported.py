@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from helpers import randomised
 
+from sae.data.prepare import Pixels
 from sae.export.formats.format import Export
 from sae.export.part import part_of
-from sae.export.trained import Pixels, Trained
+from sae.export.trained import Trained
 from sae.export.write import about
 from sae.training.stacked import StackedAutoencoder
 
@@ -31,7 +32,7 @@ def made(layers: Any = None, folder: Path = Path("nowhere"), **model: Any) -> Tr
         folder=folder,
         stack=whole.stack,
         objective=whole.objective,
-        preparation=Pixels(),
+        preparation=Pixels(255),
         class_names=["low", "middle", "high"],
         manifest={"name": "made", "status": "finished", "data": data},
         summary={**summary, "test": {"sse": 1.5}},

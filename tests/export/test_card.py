@@ -19,7 +19,7 @@ def test_it_says_what_the_run_has_left():
         "A code has 4.",
         "| 2 | `TopK(5→4, relu/tanh, mse, k=2)` |",
         "tiny images: 80 samples to train on,",
-        "pixels from 0 to 255 of images of 4x3, row by row",
+        "A sample is a row of 12 numbers: the values from 0 to 255 of samples of 4x3",
         "| test SSE per image | 1.50 |",
         "rebuilt = run.reconstruct(x)",
         "chooses the licence",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from exported import made
 
+from sae.data.prepare import Pixels
 from sae.errors import InputError
 from sae.export.trained import read_trained
 from sae.run.checkpoints import read_weights
@@ -20,7 +22,7 @@ def test_a_finished_run_is_read(finished):
     assert run.summary["network"] == "784→12→4→12→784"
     assert run.manifest["name"] == "digits"
     assert run.config["model"]["sizes"] == [784, 12, 4]
-    assert run.sample_words == "pixels from 0 to 255 of images of 28x28, row by row"
+    assert run.sample_words == "the values from 0 to 255 of samples of 28x28, row by row"
 
 
 def test_a_run_without_its_summary_is_refused(finished):
@@ -30,8 +32,15 @@ def test_a_run_without_its_summary_is_refused(finished):
         read_trained(folder)
 
 
-def test_pixels_come_back():
-    x = torch.arange(256.0)[None]
-    preparation = made().preparation
-    assert float(preparation(x)[0, -1]) == 1.0
-    torch.testing.assert_close(preparation.inverse(preparation(x)), x)
+def test_a_run_without_its_preparation_is_refused(finished):
+    folder = Path(shutil.copytree(finished[0], "run"))
+    (folder / "preparation.safetensors").unlink()
+    with pytest.raises(InputError, match="a preparation that a run wrote, found none"):
+        read_trained(folder)
+
+
+def test_rows_are_described_in_the_users_units():
+    run = made()
+    assert "from 0 to 255" in run.sample_words
+    run = dataclasses.replace(run, preparation=Pixels(1))
+    assert run.sample_words == "the values of samples of 4x3, row by row"

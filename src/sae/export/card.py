@@ -23,6 +23,7 @@ def card(export: Export) -> str:
         "rows": run.summary["table"],
         "parameters": n_weights(export.part),
         "layers": [str(layer).splitlines()[0].rstrip("(") for layer in run.stack],
+        "sample_words": run.sample_words,
         "kinds": sorted({type(layer).__name__.lower() for layer in run.stack}),
         "reconstructs": run.objective.reconstructs,
         "classifies": export.what == "classifier",

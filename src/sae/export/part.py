@@ -60,9 +60,11 @@ class Part(nn.Module, ABC):
     def __init__(self, run: Trained) -> None:
         super().__init__()
         self.stack, self.preparation = run.stack, run.preparation
-        self.sample = Field("x", run.n_raw, f"samples, {run.sample_words}")
-        self.code = Field("code", run.stack.n_code, "their codes")
-        self.rebuilt = Field("reconstruction", run.n_raw, f"what is rebuilt, {run.sample_words}")
+        self.sample = Field("x", run.n_raw, run.sample_words)
+        self.code = Field("code", run.stack.n_code, "of each sample its code")
+        self.rebuilt = Field(
+            "reconstruction", run.n_raw, f"what is rebuilt of it: {run.sample_words}"
+        )
         self._describe(run)
 
     @abstractmethod
@@ -138,7 +140,7 @@ class Classifier(Part):
     def _describe(self, run: Trained) -> None:
         assert isinstance(run.objective, Classify)
         self.objective = run.objective
-        classes = Field("probability", run.objective.n_classes, "of each class")
+        classes = Field("probability", run.objective.n_classes, "of each class, from 0 to 1")
         predicted = Field("predicted", 0, "the number of the most probable class", "int64")
         self.given, self.gives = self.sample, [classes, predicted]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
+from sae.data.prepare import FILE, Pixels, Preparation, read_preparation
 from sae.nets.stack import Stack
 from sae.objectives.objective import Objective
 from sae.run import hub
@@ -18,20 +18,6 @@ from sae.run.model import OF_OBJECTIVE, read_mapping, read_run
 from sae.training.stacked import StackedAutoencoder
 
 FILES = ("manifest.json", "config.yaml", "summary.json")
-
-
-class Pixels(nn.Module):
-    """Pixels in [0, 1] from bytes, and back."""
-
-    divisor = 255.0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, pixels) in the user's units -> (b, features)."""
-        return x * (1 / self.divisor)
-
-    def inverse(self, x: Tensor) -> Tensor:
-        """Back."""
-        return x * self.divisor
 
 
 @dataclass(frozen=True)
@@ -52,7 +38,7 @@ class Trained:
     folder: Path
     stack: Stack
     objective: Objective
-    preparation: Any
+    preparation: Preparation
     class_names: Sequence[str]
     manifest: Mapping[str, Any]
     summary: Mapping[str, Any]
@@ -61,7 +47,7 @@ class Trained:
     @property
     def n_raw(self) -> int:
         """Columns of a sample in the user's units."""
-        return self.stack.n_in
+        return self.preparation.inverse(torch.zeros(1, self.stack.n_in)).shape[1]
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -71,8 +57,12 @@ class Trained:
     @property
     def sample_words(self) -> str:
         """What a row holds."""
+        if self.preparation.columns is not None:
+            return "the values of the columns, a category as its number"
         shape = "x".join(map(str, self.image_shape))
-        return f"pixels from 0 to 255 of images of {shape}, row by row"
+        scale = self.preparation.divisor if isinstance(self.preparation, Pixels) else 1
+        values = f"values from 0 to {scale:g}" if scale > 1 else "values"
+        return f"the {values} of samples of {shape}, row by row"
 
 
 def read_trained(folder: Path) -> Trained:
@@ -91,7 +81,8 @@ def read_trained(folder: Path) -> Trained:
         objective.load_state_dict(own)
     objective.eval().requires_grad_(False)
     names = manifest["data"].get("class_names", [])
-    return Trained(folder, run.stack, objective, Pixels(), names, manifest, summary, config)
+    preparation = read_preparation(folder / FILE)
+    return Trained(folder, run.stack, objective, preparation, names, manifest, summary, config)
 
 
 def _classes(own: Mapping[str, torch.Tensor]) -> int:

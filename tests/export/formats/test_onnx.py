@@ -64,7 +64,7 @@ def _check_what_it_says(model, export):
     assert about["figures"]["test"] == {"sse": 1.5}
     assert set(about["versions"]) == {"sae", "torch"}
     assert model.producer_name == "sae"
-    assert model.graph.input[0].doc_string.startswith("samples, pixels from 0 to 255")
+    assert model.graph.input[0].doc_string.startswith("the values from 0 to 255")
     content = model.SerializeToString()
     for trace in (b".py", b"/tmp", b"stack_trace"):
         assert trace not in content

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sae.data.prepare import FILE, write_preparation
 from sae.export.card import card
 from sae.export.formats.format import Export, Format
 from sae.export.part import part_of
@@ -25,6 +26,7 @@ class Hub(Format):
         run = export.run
         path.mkdir()
         (path / hub.WEIGHTS).write_bytes(hub.weights_path(run.folder).read_bytes())
+        write_preparation(path / FILE, run.preparation)
         versions = export.about["versions"]
         config = hub.config_json(run.manifest, run.config, run.summary, versions)
         (path / hub.CONFIG).write_text(config, encoding="utf-8")
