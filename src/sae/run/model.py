@@ -13,6 +13,7 @@ from sae.errors import InputError, error_prefix, show
 from sae.nets.stack import Stack
 from sae.run import hub
 from sae.run.checkpoints import UnreadableError, read_weights
+from sae.text import program
 from sae.training.stacked import StackedAutoencoder
 
 OF_OBJECTIVE, OF_NET = "objective.", "net."
@@ -43,7 +44,7 @@ def read_run(folder: Path) -> FinishedRun:
     """
     manifest = read_mapping(folder, "manifest.json")
     if manifest.get("status") != "finished":
-        remedy = f"go on with it: python cli.py fit --resume {folder}"
+        remedy = f"go on with it: {program()} fit --resume {folder}"
         raise InputError("run", "a finished run", f"one that is {manifest.get('status')}", remedy)
     options: Any = read_mapping(folder, "config.yaml").get("model")
     path = hub.weights_path(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from pathlib import Path
 
 import torch
@@ -30,4 +31,6 @@ class Pt2(Format):
     @torch.no_grad()
     def outputs(self, export: Export, path: Path, inputs: Tensor) -> list[Tensor]:
         """By torch.export."""
-        return list(torch.export.load(io.BytesIO(path.read_bytes())).module()(inputs))
+        with warnings.catch_warnings(action="ignore"):  # of bytes that must not be written to
+            program = torch.export.load(io.BytesIO(path.read_bytes()))
+        return list(program.module()(inputs))
