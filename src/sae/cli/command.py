@@ -27,6 +27,7 @@ from sae.callbacks.codes_csv import CodesCSV
 from sae.cli import faults
 from sae.cli.config_text import written
 from sae.cli.options import VERBS, OptionsCLI, as_list, trainer_error
+from sae.cli.ready_made import with_ready_made
 from sae.cli.usage import OneSentenceParser
 from sae.cli.utf8 import print_whatever_comes, restart_in_utf8
 from sae.cli.verbs.verb import is_verb, usages
@@ -41,7 +42,7 @@ from sae.run.checkpoints import WholeFileIO, check_is_file, check_same_data, loa
 from sae.run.folder import Run, new_version, surroundings
 from sae.run.nodes import leave
 from sae.run.trackers import taken_up
-from sae.text import shown_path, typed_path
+from sae.text import program, shown_path, typed_path
 from sae.training.evaluate import figures_on_test, figures_on_validation
 from sae.training.stacked import StackedAutoencoder
 from sae.training.steps import imports_set_aside
@@ -141,7 +142,7 @@ class SAECLI(OptionsCLI):
     def _say_how_to_go_on(self, run: Run | None) -> None:
         line = "broken off"
         if run is not None and _can_go_on(run):
-            line += f"; go on with: python cli.py fit --resume {typed_path(run.folder)}"
+            line += f"; go on with: {program()} fit --resume {typed_path(run.folder)}"
         print(f"\n{line}", file=sys.stderr, flush=True)
 
     def _extras(self, run: Run) -> Extras:
@@ -291,12 +292,12 @@ def _metric_error(error: Exception) -> InputError:
 def _parser_kwargs() -> dict[str, Any]:
     kwargs: dict[str, Any] = {
         "description": "Stacked autoencoders: pretrain layer by layer, stack, fine-tune.",
-        "usage": "python cli.py {fit,validate,test,predict} --config CONFIG [--OPTION VALUE ...]\n"
-        + "".join(f"       python cli.py {each}\n" for each in usages()).rstrip(),
+        "usage": f"{program()} {{{','.join(VERBS)}}} --config CONFIG [--OPTION VALUE ...]\n"
+        + "".join(f"       {program()} {each}\n" for each in usages()).rstrip(),
     }
     for verb, description in VERBS.items():
         checkpoint = "" if verb == "fit" else " --ckpt_path CHECKPOINT"
-        usage = f"python cli.py {verb} --config CONFIG{checkpoint} [--OPTION VALUE ...]"
+        usage = f"{program()} {verb} --config CONFIG{checkpoint} [--OPTION VALUE ...]"
         kwargs[verb] = {"description": description, "usage": usage}
     return kwargs
 
@@ -362,7 +363,7 @@ def main(args: Sequence[str] | None = None) -> None:
     print_whatever_comes()
     _quiet()
     kinds.look_here()  # for data, callbacks and whatever else the parser imports
-    words = list(sys.argv[1:] if args is None else args)
+    words = with_ready_made(sys.argv[1:] if args is None else args)
     try:
         if words and is_verb(words[0]):
             run_verb(words[0], words[1:])

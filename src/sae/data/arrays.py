@@ -129,7 +129,7 @@ class ArrayDataModule(ImageDataModule):
         assert path is not None
         return FileRows(npy_files(_path(path)))
 
-    def _read_labels(self, part: str, n: int) -> NDArray | None:
+    def _read_labels(self, part: str, n: int) -> NDArray[Any] | None:
         path = self.labels[part]
         return None if path is None else read_labels(_path(path), f"{part}_labels", n)
 

@@ -182,7 +182,8 @@ class TrainingModule(LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """``decode(encode(x))``: (batch, features) -> (batch, features)."""
-        return self.net(x)
+        rebuilt: Tensor = self.net(x)
+        return rebuilt
 
     # Places, shares, noise
 
@@ -281,7 +282,7 @@ class TrainingModule(LightningModule):
             loss = self.training_loss(single, step)
             optimizer.zero_grad()
             with torch.autocast(self.device.type, enabled=False):  # it is for the forward pass
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             if isinstance(schedule, LRScheduler):
                 schedule.step()
