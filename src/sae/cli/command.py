@@ -58,6 +58,7 @@ class SAECLI(OptionsCLI):
 
     def _fit(self, model: StackedAutoencoder) -> None:
         data = self._load_data()
+        self._say_sizes()
         self._resolve_data(data)
         run: Run | None = None
         try:
