@@ -17,7 +17,7 @@ from sae.training import waiting
 
 waiting.prepare()
 
-from sae.data import ArrayDataModule, DigitsDataModule, MNISTDataModule
+from sae.data import ArrayDataModule, DigitsDataModule, MNISTDataModule, TableDataModule
 from sae.errors import InputError
 from sae.nets.dense import Dense
 from sae.nets.stack import Stack
@@ -41,4 +41,5 @@ __all__ = [
     "Stack",
     "StackedAutoencoder",
     "Stage",
+    "TableDataModule",
 ]

@@ -270,6 +270,7 @@ class OptionsCLI(LightningCLI):
         with error_prefix("data"):
             data.setup()
         self._check_size(data)
+        self.model.suit(data.preparation)
         recipes = {"pretrain": self.stages[0], "finetune": self.finetune}
         check_augments(recipes, data.n_features, data.image_shape)
         if self.model.objective.needs_labels:

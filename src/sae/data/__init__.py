@@ -5,11 +5,13 @@ from sae.data.base import ImageDataModule
 from sae.data.digits import DigitsDataModule
 from sae.data.loader import TensorLoader
 from sae.data.mnist import MNISTDataModule
+from sae.data.tables import TableDataModule
 
 __all__ = [
     "ArrayDataModule",
     "DigitsDataModule",
     "ImageDataModule",
     "MNISTDataModule",
+    "TableDataModule",
     "TensorLoader",
 ]
