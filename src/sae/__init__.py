@@ -25,6 +25,7 @@ from sae.data import (
     ImageFolderDataModule,
     KMNISTDataModule,
     MNISTDataModule,
+    TableDataModule,
 )
 from sae.errors import InputError
 from sae.nets.dense import Dense
@@ -53,4 +54,5 @@ __all__ = [
     "Stack",
     "StackedAutoencoder",
     "Stage",
+    "TableDataModule",
 ]

@@ -10,6 +10,8 @@ import copy
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
@@ -28,12 +30,19 @@ from sae.data.rows import are_pixels
 from sae.errors import InputError, check_choice, check_integer, error_prefix, show
 from sae.nets import sizes
 from sae.pictures.gallery import with_own
+from sae.run.start import StartingWeights, read_start
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
 from sae.training.callback_options import check_callbacks, check_device_stats, check_kinds
 from sae.training.handover import CACHES
 from sae.training.module import logged
-from sae.training.pretrain import check_augments, check_head, check_recipes, check_values
+from sae.training.pretrain import (
+    check_augments,
+    check_head,
+    check_recipes,
+    check_values,
+    fitted,
+)
 from sae.training.recipe import PretrainRecipe, Recipe, recipe, stage_recipes
 from sae.training.stacked import StackedAutoencoder
 from sae.training.trainer_options import check_trainer, check_trainer_options
@@ -75,6 +84,13 @@ class OptionsCLI(LightningCLI):
                 "unfinished run of this name. It must have begun with this very config, but for "
                 "device, logging and pictures. auto starts a new run where there is none.",
             )
+        parser.add_argument(
+            "--start_from",
+            type=str | None,
+            default=None,
+            help="Begin with the weights of a finished run of the same network, its folder, in "
+            "place of pretraining: no stage is trained. null: pretrain.",
+        )
         parser.add_argument(
             "--pictures_every",
             type=int,
@@ -262,9 +278,15 @@ class OptionsCLI(LightningCLI):
             self.stages = stage_recipes(options, len(self.model.stack))
         with error_prefix("finetune"):
             self.finetune = recipe(self._option("finetune").as_dict())
+            fitted(self.finetune, self.model.objective)
         with error_prefix("head"):
             head = recipe(self._option("head").as_dict())
         self.head = head if head.epochs > 0 else None
+        self.start: StartingWeights | None = None
+        named = self._option("start_from")
+        if named is not None and self.subcommand == "fit":
+            self.start = read_start(Path(named), self.model.stack)
+            self.stages = [replace(stage, epochs=0) for stage in self.stages]
         check_recipes(self.model.stack, self.stages, self.finetune, self.head)
         self.model.recipe, self.model.seed = self.finetune, self.seed
 
@@ -295,11 +317,18 @@ class OptionsCLI(LightningCLI):
         data = self.datamodule
         set_up(data)
         self._check_size(data)
+        self.model.suit(data.preparation)
         recipes = {"pretrain": self.stages[0], "finetune": self.finetune}
         check_augments(recipes, data.n_features, data.image_shape)
         if self.model.objective.needs_labels:
             data.check_labels()
         self.model.objective.attach(self.model.stack, data.n_classes)
+        if self.finetune.epochs:
+            n = len(
+                data.labelled_dataloader().x if self.model.objective.needs_labels else data.train
+            )
+            with error_prefix("model"):
+                self.model.objective.check_training(n, self.finetune.epochs)
         check_head(self.model.objective, self.head)
         self._check_range(data)
         return data

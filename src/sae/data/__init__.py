@@ -7,6 +7,7 @@ from sae.data.image_folder import ImageFolderDataModule
 from sae.data.loader import TensorLoader
 from sae.data.mnist import MNISTDataModule
 from sae.data.mnist_like import EMNISTDataModule, FashionMNISTDataModule, KMNISTDataModule
+from sae.data.tables import TableDataModule
 
 __all__ = [
     "ArrayDataModule",
@@ -17,5 +18,6 @@ __all__ = [
     "ImageFolderDataModule",
     "KMNISTDataModule",
     "MNISTDataModule",
+    "TableDataModule",
     "TensorLoader",
 ]

@@ -38,10 +38,11 @@ class MNISTDataModule(ImageDataModule):
             neither there nor to be downloaded; null to stop instead.
         batch_size: Images in a batch, over all processes together; 1 or more.
         val_size: Images taken out of the 60,000 for validation.
-        split_seed: Seed of that choice, and of which labels are known.
+        split_seed: Seed of that choice.
         labels: How many labels of training images are known; null for all. See
             :class:`~sae.data.base.ImageDataModule`.
         labels_per_class: The same, for each class.
+        label_seed: Seed of which labels are known; null takes split_seed.
 
     Raises:
         InputError: A damaged file, a missing folder, or no MNIST and no fallback.
@@ -61,8 +62,9 @@ class MNISTDataModule(ImageDataModule):
         split_seed: int = 0,
         labels: int | None = None,
         labels_per_class: int | None = None,
+        label_seed: int | None = None,
     ) -> None:
-        super().__init__(batch_size, val_size, split_seed, labels, labels_per_class)
+        super().__init__(batch_size, val_size, split_seed, labels, labels_per_class, label_seed)
         if fallback is not None:
             check_choice("fallback", fallback, ("digits",))
         self.fallback = fallback
@@ -113,6 +115,7 @@ class MNISTDataModule(ImageDataModule):
         if self.name == digits.NAME:
             sizes = {"batch_size": self.batch_size, "val_size": self.val_size}
             labels = {"labels": self.n_labels, "labels_per_class": self.n_labels_per_class}
+            labels["label_seed"] = self.label_seed
             return "sae.DigitsDataModule", {**sizes, "split_seed": self.split_seed, **labels}
         return class_path, {**init_args, "root": str(self.root.resolve())}
 
