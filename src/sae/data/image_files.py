@@ -7,7 +7,9 @@ their upper 8 bits and not say so.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ SUFFIXES = frozenset((
 # What systems and programs leave in folders, beside all names that begin with a dot.
 HIDDEN = frozenset(("Thumbs.db", "thumbs.db", "desktop.ini", "Desktop.ini", "__MACOSX"))
 ORIENTATION = 0x0112  # the EXIF tag
+MARKS_OF_EXIF = (b"eXIf", b"Orientation", b"Raw profile type")
 GREY_OF_COLOURS = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow has it
 MOST = {8: 255, 16: 65_535}
 
@@ -184,17 +187,15 @@ def about(path: Path) -> About:
         if path.stat().st_size == 0:
             raise DamagedError("no bytes")
         with Image.open(path) as image:
-            return _about(image)
+            return _about(image, path)
     except DamagedError:
         raise
     except Exception as error:  # decoders raise whatever they meet
         raise DamagedError(_reason(error)) from None
 
 
-def _about(image: Image.Image) -> About:
+def _about(image: Image.Image, path: Path) -> About:
     height, width = image.height, image.width
-    if image.getexif().get(ORIENTATION, 1) >= 5:  # lies on its side
-        height, width = width, height
     colours, bits, lost, kind = True, 8, False, image.mode
     if image.mode == "F":
         raise DamagedError("floats, whose range an image does not tell")
@@ -205,12 +206,24 @@ def _about(image: Image.Image) -> About:
     elif image.mode in ("P", "PA"):
         colours, kind = _has_colours(image), "palette"
     if _has_16_bits(image):
-        lost = image.format != "PNG"
+        lost = image.format != "PNG" or _decode_16_bits() is None
         bits, kind = 8 if lost else 16, f"{image.mode}, 16 bits"
         if image.format == "PNG" and "LA" in str(_tile(image).args):
             colours, kind = False, "grey, alpha, 16 bits"
     more = bool(getattr(image, "is_animated", False))
+    if _lies_on_its_side(image, path):
+        height, width = width, height
     return About(height, width, colours, bits, kind, lost, more)
+
+
+def _lies_on_its_side(image: Image.Image, path: Path) -> bool:
+    """Whether EXIF says so."""
+    # It may come after the pixels of a PNG, which Pillow decodes to look for it: for most in vain.
+    if image.format == "PNG" and "exif" not in image.info:
+        content = path.read_bytes()
+        if not any(mark in content for mark in MARKS_OF_EXIF):
+            return False
+    return image.getexif().get(ORIENTATION, 1) >= 5
 
 
 def _has_colours(image: Image.Image) -> bool:
@@ -253,8 +266,13 @@ def read_image(path: Path, look: Look) -> NDArray:
         if path.stat().st_size == 0:
             raise DamagedError("no bytes")
         with Image.open(path) as image:
-            if image.mode.startswith("I") or (image.format == "PNG" and _has_16_bits(image)):
-                return _read_16_bits(path, image, look)
+            if image.mode.startswith("I"):
+                return _read_16_bits(np.array(image).astype(float)[..., None], image, look)
+            decode = _decode_16_bits()
+            if decode is not None and image.format == "PNG" and _has_16_bits(image):
+                content = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
+                array = decode(content, "UNCHANGED").numpy().transpose(1, 2, 0).astype(float)
+                return _read_16_bits(array, image, look)
             return _read_8_bits(image, look)
     except DamagedError:
         raise
@@ -288,17 +306,19 @@ def _resized(image: Image.Image, look: Look) -> Image.Image:
     return image.resize(size, Image.Resampling.BILINEAR)
 
 
-def _read_16_bits(path: Path, image: Image.Image, look: Look) -> NDArray:
-    turned = image.getexif().get(ORIENTATION, 1)
-    if image.mode.startswith("I"):
-        array = np.array(image).astype(np.float64)[..., None]
-        if array.min() < 0 or array.max() > MOST[16]:
-            raise DamagedError(f"numbers from {array.min():g} to {array.max():g}, beyond 16 bits")
-    else:
-        from torchvision.io import decode_image
+@cache
+def _decode_16_bits() -> Callable[..., torch.Tensor] | None:
+    """What decodes PNG files of 16 bits; newer versions of torchvision may have it no more."""
+    from torchvision import io
 
-        content = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-        array = decode_image(content, "UNCHANGED").numpy().transpose(1, 2, 0).astype(np.float64)
+    return getattr(io, "decode_image", None)
+
+
+def _read_16_bits(array: NDArray, image: Image.Image, look: Look) -> NDArray:
+    """The same of what was decoded already, (height, width, channels)."""
+    turned = image.getexif().get(ORIENTATION, 1)
+    if array.min() < 0 or array.max() > MOST[16]:
+        raise DamagedError(f"numbers from {array.min():g} to {array.max():g}, beyond 16 bits")
     if array.shape[2] in (2, 4):  # the last one is how opaque it is
         alpha = array[..., -1:] / MOST[16]
         array = array[..., :-1] * alpha + MOST[16] * (1 - alpha)

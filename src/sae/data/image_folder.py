@@ -72,6 +72,7 @@ class ImageFolderDataModule(ImageDataModule):
             that do not fit.
     """
 
+    in_order = True
     look: Look
 
     def __init__(
