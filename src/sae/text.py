@@ -5,8 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+
+def program() -> str:
+    """How this program is called, for commands to be typed next.
+
+    ``python cli.py`` where that was run, as in a clone; else ``sae``, which an installation brings.
+    """
+    return "python cli.py" if Path(sys.argv[0]).name == "cli.py" else "sae"
 
 
 def chain(sizes: Sequence[int]) -> str:

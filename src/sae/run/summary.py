@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sae.figure import Measured
-from sae.text import shown_path, typed_path
+from sae.text import program, shown_path, typed_path
 
 
 def heading(data: str, network: str, seed: int) -> str:
@@ -56,8 +56,8 @@ def closing_lines(folder: Path, checkpoint: Path) -> str:
     lines = [f"see it:     tensorboard --logdir {typed_path(folder.parents[1])} --host localhost"]
     if checkpoint.exists():
         path = typed_path(checkpoint)
-        lines.append(f"test again: python cli.py test --config {config} --ckpt_path {path}")
-    lines.append(f"on a page:  python cli.py report --run {typed_path(folder)}")
+        lines.append(f"test again: {program()} test --config {config} --ckpt_path {path}")
+    lines.append(f"on a page:  {program()} report --run {typed_path(folder)}")
     return "\n".join([*lines, f"run: {shown_path(folder)}"])
 
 
