@@ -53,3 +53,16 @@ def test_a_file_cut_short_is_refused(tmp_path):
     (tmp_path / "x.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="a whole parquet file"):
         open_source(tmp_path / "x.parquet")
+
+
+def test_a_parquet_file_is_never_in_memory_as_a_whole(tmp_path):
+    x = np.random.default_rng(0).random(200_000).astype("f4")
+    table = pa.table({f"c{k}": np.roll(x, k) for k in range(20)})
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=20_000)
+    whole, before = table.nbytes, pa.total_allocated_bytes()
+    del table
+    most = 0
+    for frame in open_source(tmp_path / "x.parquet").frames(5000):
+        assert len(frame) <= 5000
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < whole / 3
