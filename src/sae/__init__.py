@@ -10,6 +10,10 @@ Example::
     trainer = GreedyPretrainer([Recipe(epochs=5)] * 2, finetune=Recipe(epochs=5))
     trainer.fit(model, data.train_dataloader(), data.val_dataloader())
     code = model.encode(x)
+
+And of a run that is finished, on arrays, tensors or data frames in the units of its data::
+
+    codes = sae.load_run("lightning_logs/stacked/version_0").encode(X)
 """
 
 # ruff: noqa: E402  # before torch is imported
@@ -21,6 +25,7 @@ from sae.data import ArrayDataModule, DigitsDataModule, MNISTDataModule
 from sae.errors import InputError
 from sae.nets.dense import Dense
 from sae.nets.stack import Stack
+from sae.run.model import load_run
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
 from sae.training.pretrain import GreedyPretrainer
@@ -41,4 +46,5 @@ __all__ = [
     "Stack",
     "StackedAutoencoder",
     "Stage",
+    "load_run",
 ]
