@@ -11,9 +11,8 @@ Example::
     trainer.fit(model, data.train_dataloader(), data.val_dataloader())
     code = model.encode(x)
 
-And of a run that is finished, on arrays, tensors or data frames in the units of its data::
-
-    codes = sae.load_run("lightning_logs/stacked/version_0").encode(X)
+``sae.load_run("lightning_logs/stacked/version_0").encode(X)`` gives the codes of a finished run, of
+arrays, tensors or data frames in the units of its data.
 """
 
 # ruff: noqa: E402  # before torch is imported
