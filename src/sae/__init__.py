@@ -20,7 +20,15 @@ from sae.training import waiting
 
 waiting.prepare()
 
-from sae.data import ArrayDataModule, DigitsDataModule, MNISTDataModule
+from sae.data import (
+    ArrayDataModule,
+    DigitsDataModule,
+    EMNISTDataModule,
+    FashionMNISTDataModule,
+    KMNISTDataModule,
+    MNISTDataModule,
+    TableDataModule,
+)
 from sae.errors import InputError
 from sae.nets.dense import Dense
 from sae.nets.stack import Stack
@@ -37,13 +45,17 @@ __all__ = [
     "Corruption",
     "Dense",
     "DigitsDataModule",
+    "EMNISTDataModule",
+    "FashionMNISTDataModule",
     "GreedyPretrainer",
     "InputError",
+    "KMNISTDataModule",
     "MNISTDataModule",
     "Recipe",
     "Sparsity",
     "Stack",
     "StackedAutoencoder",
     "Stage",
+    "TableDataModule",
     "load_run",
 ]

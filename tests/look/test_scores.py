@@ -7,10 +7,14 @@ from helpers import tiny_stack
 from torch import nn
 
 from sae.look.scores import sample_errors, squared_errors
+from sae.nets.columns import Columns, marked
+from sae.nets.layer import Autoencoder
 
 
 class Half(nn.Module):
     """Gives half of what it is given; in training nothing."""
+
+    columns, errors = None, Autoencoder.errors
 
     def forward(self, x):
         return torch.zeros_like(x) if self.training else x / 2
@@ -32,3 +36,10 @@ def test_samples_of_all_batches_in_eval_mode():
 
 def test_no_gradient_is_kept():
     assert not squared_errors(tiny_stack(), torch.rand(2, 12)).requires_grad
+
+
+def test_what_is_missing_has_no_error():
+    net = Half().eval()
+    net.columns = Columns(3)
+    x = marked(X, torch.tensor([[True, False, False], [False] * 3]))
+    assert squared_errors(net, x).tolist() == [[0, 0, 4], [1, 9, 0]]

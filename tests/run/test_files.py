@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sae.data.prepare import Pixels, Preparation
 from sae.data.sinks.sink import Layout
 from sae.data.source import Source
+from sae.data.table_preparation import Column, TablePreparation
 from sae.errors import InputError
 from sae.run import files
 from sae.run.files import SampleFile, as_ids, layout_of, write_result
-from sae.run.model import load_run
+from sae.run.model import TrainedRun, load_run
+from sae.training.stacked import StackedAutoencoder
 
 
 class Rows(Source):
@@ -30,9 +33,26 @@ class Rows(Source):
         yield from (self.rows[first : first + 2] for first in range(0, self.n, 2))
 
 
-def opened(monkeypatch, source: Source, width: int, columns: list[str] | None = None) -> SampleFile:
+def opened(monkeypatch, source: Source, run: TrainedRun, of_codes: bool = False) -> SampleFile:
     monkeypatch.setattr(files, "open_source", lambda path, key: source)
-    return SampleFile(Path("rows"), width, columns)
+    return SampleFile(Path("rows"), run, of_codes)
+
+
+def made(preparation: Preparation, features: int = 2, id_name: str = "id") -> TrainedRun:
+    model = StackedAutoencoder([features, 3])
+    aim, shape = model.objective, (1, features)
+    return TrainedRun(Path(), model.stack, preparation, aim, shape, id_name=id_name)
+
+
+def plain(features: int = 2) -> TrainedRun:
+    """A run of an array of floats."""
+    return made(Pixels(1), features)
+
+
+def of_table(*names: str, id_name: str = "id") -> TrainedRun:
+    """A run of a table of numbers, which had a label, too."""
+    preparation = TablePreparation([Column(name) for name in names], passed_over=["label"])
+    return made(preparation, len(names), id_name)
 
 
 def everything(samples: SampleFile) -> tuple[list, list]:
@@ -41,41 +61,56 @@ def everything(samples: SampleFile) -> tuple[list, list]:
 
 
 def test_rows_without_names_are_numbered(monkeypatch):
-    samples = opened(monkeypatch, Rows([[1, 2], [3, 4], [5, 6]], None), 2)
+    samples = opened(monkeypatch, Rows([[1, 2], [3, 4], [5, 6]], None), plain())
     assert everything(samples) == ([0, 1, 2], [[1, 2], [3, 4], [5, 6]])
     assert samples.id_name == "row"
 
 
-def test_columns_are_put_in_order_and_ids_are_kept(monkeypatch):
-    source = Rows([[7.0, 1, "x", 2], [9.0, 3, "y", 4]], ["id", "b", "note", "a"])
-    samples = opened(monkeypatch, source, 2, ["a", "b"])
+@pytest.mark.parametrize("name", ["id", "customer"])
+def test_columns_are_put_in_order_and_ids_are_kept(name, monkeypatch):
+    source = Rows([[7.0, 1, "x", 2], [9.0, 3, "y", 4]], [name, "b", "label", "a"])
+    samples = opened(monkeypatch, source, of_table("a", "b", id_name=name))
     assert everything(samples) == ([7, 9], [[2, 1], [4, 3]])
-    assert samples.id_name == "id"
+    assert samples.id_name == name
 
 
 def test_an_id_is_no_sample_of_a_run_without_names(monkeypatch):
-    samples = opened(monkeypatch, Rows([["p", 1, 2]], ["id", "b", "a"]), 2)
+    samples = opened(monkeypatch, Rows([["p", 1, 2]], ["id", "b", "a"]), plain())
     assert everything(samples) == (["p"], [[1, 2]])
 
 
 def test_a_column_that_the_run_was_trained_on_is_no_id(monkeypatch):
-    samples = opened(monkeypatch, Rows([[5, 1]], ["id", "b"]), 2, ["b", "id"])
+    samples = opened(monkeypatch, Rows([[5, 1]], ["id", "b"]), of_table("b", "id"))
     assert everything(samples) == ([0], [[1, 5]])
+
+
+@pytest.mark.parametrize("name", ["row", "id"])
+def test_codes_that_were_written_with_their_ids_are_read_again(name, monkeypatch):
+    source = Rows([[5, 1, 2, 3], [6, 4, 5, 6]], [name, "h0", "h1", "h2"])
+    samples = opened(monkeypatch, source, plain(), of_codes=True)
+    assert everything(samples) == ([5, 6], [[1, 2, 3], [4, 5, 6]])
 
 
 def test_the_sources_own_ids_go_first(monkeypatch):
     source = Rows([[1, 2], [3, 4], [5, 6]], None, ["u", "v", "w"])
-    assert everything(opened(monkeypatch, source, 2))[0] == ["u", "v", "w"]
+    assert everything(opened(monkeypatch, source, plain()))[0] == ["u", "v", "w"]
 
 
-def test_a_missing_column_is_named_with_the_file(monkeypatch):
-    with pytest.raises(InputError, match=r"rows: expected all columns .*none called 'c'"):
-        opened(monkeypatch, Rows([[1, 2]], ["a", "b"]), 3, ["a", "c", "d"])
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        (["a", "b"], r"rows: expected the columns .*, found none called 'c'"),
+        (["a", "b", "c", "d"], r"rows: expected the columns .*, found 'd', too; take them out"),
+    ],
+)
+def test_columns_that_differ_are_named_with_the_file(columns, says, monkeypatch):
+    with pytest.raises(InputError, match=says):
+        opened(monkeypatch, Rows([[1] * len(columns)], columns), of_table("a", "b", "c"))
 
 
 def test_samples_of_another_size_are_refused(monkeypatch):
     with pytest.raises(InputError, match=r"rows: expected samples of 3 values.*found some of 2"):
-        opened(monkeypatch, Rows([[1, 2]], None), 3)
+        opened(monkeypatch, Rows([[1, 2]], None), plain(3))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +128,7 @@ def test_ids_are_whole_numbers_where_they_can_be(column, kind, values):
 
 
 def test_results_are_written_in_order_with_the_number_of_each_chunk(monkeypatch):
-    samples = opened(monkeypatch, Rows([[1], [2], [3], [4], [5]], None), 1)
+    samples = opened(monkeypatch, Rows([[1], [2], [3], [4], [5]], None), plain(1))
     seen = []
 
     def work(chunk, first):
@@ -106,7 +141,7 @@ def test_results_are_written_in_order_with_the_number_of_each_chunk(monkeypatch)
 
 
 def test_bad_samples_name_their_file_and_leave_nothing(monkeypatch):
-    samples = opened(monkeypatch, Rows([[1], [2], [3]], None), 1)
+    samples = opened(monkeypatch, Rows([[1], [2], [3]], None), plain(1))
 
     def work(chunk, first):
         if first:
@@ -119,7 +154,7 @@ def test_bad_samples_name_their_file_and_leave_nothing(monkeypatch):
 
 
 def test_progress_is_shown_on_a_terminal_alone(monkeypatch, capsys):
-    samples = opened(monkeypatch, Rows([[1]], None), 1)
+    samples = opened(monkeypatch, Rows([[1]], None), plain(1))
     write_result(samples, lambda chunk, first: [chunk], Path("x.npy"), Layout(["a"], 1))
     assert capsys.readouterr() == ("", "")
     write_result(samples, lambda chunk, _: [chunk], Path("y.npy"), Layout(["a"], 1), quiet=False)
@@ -130,7 +165,7 @@ def test_what_the_rows_of_a_result_look_like(finished):
     run = load_run(finished[0])
     np.save("flat.npy", np.zeros((3, 784), np.uint8))
     np.save("wide.npy", np.zeros((3, 14, 56), np.uint8))
-    flat, wide = (SampleFile(Path(name), 784) for name in ("flat.npy", "wide.npy"))
+    flat, wide = (SampleFile(Path(name), run) for name in ("flat.npy", "wide.npy"))
     assert layout_of(run, "encode", wide) == Layout(["h0", "h1", "h2", "h3"], 3, white=255)
     assert layout_of(run, "reconstruct", wide).sample_shape == (14, 56)
     assert layout_of(run, "denoise", flat).sample_shape == (28, 28)

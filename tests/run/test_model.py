@@ -17,8 +17,10 @@ from plugins.source import Blobs
 import sae
 from sae.cli.command import main
 from sae.data import DigitsDataModule
-from sae.data.prepare import FILE, Pixels, Preparation, write_preparation
+from sae.data.prepare import FILE, Pixels, write_preparation
+from sae.data.table_preparation import Column, TablePreparation
 from sae.errors import InputError
+from sae.objectives.reconstruct import Reconstruct
 from sae.run.checkpoints import read_weights
 from sae.run.model import TrainedRun, check_units, load_run, read_run
 
@@ -44,19 +46,6 @@ def test_it_gives_the_stack_with_its_weights(folder):
     assert all(torch.equal(found[name], weights[name]) for name in weights)
     assert not run.stack.training
     assert not any(parameter.requires_grad for parameter in run.stack.parameters())
-
-
-def test_weights_of_an_objective_are_left_aside(folder):
-    from sae.run import model
-
-    path = folder / "finetune" / "weights.safetensors"
-    weights = read_weights(path)
-    both = {f"net.{name}": tensor for name, tensor in weights.items()}
-    both["objective.head.weight"] = torch.zeros(3)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "read_weights", lambda _: both)
-        found = read_run(folder).stack.state_dict()
-    assert all(torch.equal(found[name], weights[name]) for name in weights)
 
 
 def test_an_unfinished_run_is_refused(folder):
@@ -170,72 +159,67 @@ def test_images_and_tensors_come_back_in_the_shape_that_they_had(run, digits):
     np.testing.assert_array_equal(run.encode(listed), run.encode(digits[:2]))
 
 
-class Measures(Preparation):
-    """Two named columns, one of them a colour, and a constant that the network never sees."""
-
-    columns = ("height", "colour", "width")
-
-    @property
-    def settings(self):
-        return {}
-
-    def forward(self, x):
-        red = (x[:, 1] == 0).float()
-        return torch.stack([x[:, 0] / 10, red, 1 - red, x[:, 2] - 3], dim=1)
-
-    def inverse(self, x):
-        return torch.stack([x[:, 0] * 10, (x[:, 1] < x[:, 2]).float(), x[:, 3] + 3], dim=1)
-
-    def to_raw(self, values, columns=None):
-        rows = [[a, 0 if b == "red" else 1, c] for a, b, c in np.asarray(values)]
-        return torch.tensor(rows, dtype=torch.float)
-
-    def from_raw(self, raw):
-        values = raw.numpy().astype(object)
-        values[:, 1] = np.where(raw[:, 1] == 0, "red", "blue")
-        return values
-
-
 @pytest.fixture
 def table() -> TrainedRun:
-    """A network that gives back what it is given, for a table."""
+    """A network that gives back what it is given, for a table with a constant."""
+    columns = [
+        Column("height", scaling="minmax"),
+        Column("colour", "category", values=["blue", "red"]),
+        Column("size", "constant"),
+        Column("width", scaling="standard"),
+    ]
+    preparation = TablePreparation(columns, passed_over=["note"])
+    preparation.scale[0], preparation.shift[3], preparation.fill[2] = 10, 3, 7
     stack = sae.Stack([sae.Dense(4, 4, activation="identity", output="identity")])
     with torch.no_grad():
         for parameter in stack.parameters():
             parameter.copy_(torch.eye(4) if parameter.ndim == 2 else torch.zeros(4))
-    return TrainedRun(Path(), stack, Measures(), sae.StackedAutoencoder([4, 4]).objective, (1, 4))
+    return TrainedRun(Path(), stack, preparation, Reconstruct(), (1, 4))
 
 
 def test_columns_of_a_data_frame_are_taken_by_name(table):
     frame = pd.DataFrame(
-        {"note": ["a", "b"], "width": [4, 5], "height": [20.0, 30], "colour": ["red", "blue"]},
+        {
+            "note": ["a", "b"],
+            "width": [4, 5],
+            "height": [20.0, 30],
+            "id": [1, 2],
+            "colour": ["red", "blue"],
+            "size": [7, 7],
+        },
         index=["first", "second"],
     )
     codes = table.encode(frame)
     assert list(codes.index) == ["first", "second"]
     assert list(codes.columns) == ["h0", "h1", "h2", "h3"]
-    np.testing.assert_allclose(codes, [[2, 1, 0, 1], [3, 0, 1, 2]])
+    np.testing.assert_allclose(codes, [[2, 1, 0, 1], [3, 2, 1, 0]])
     rebuilt = table.reconstruct(frame)
-    assert list(rebuilt.columns) == ["height", "colour", "width"]
-    assert rebuilt.loc["second"].tolist() == [30, "blue", 5]
+    assert list(rebuilt.columns) == ["height", "colour", "size", "width"]
+    assert rebuilt.loc["second"].tolist() == [30, "blue", 7, 5]
     assert [rebuilt[name].dtype.kind for name in ("height", "width")] == ["f", "f"]
     scores = table.score(frame)
     assert isinstance(scores, pd.Series)
     assert scores.index.tolist() == ["first", "second"]
-    assert table.score(frame, per_feature=True).shape == (2, 4)
+    errors = table.score(frame, per_feature=True)
+    assert list(errors.columns) == ["height", "width", "colour=blue", "colour=red"]
+    np.testing.assert_array_equal(scores, 0)
     np.testing.assert_allclose(table.decode(codes)["height"], [20, 30])
 
 
 def test_a_missing_column_is_named(table):
     frame = pd.DataFrame({"width": [4], "Height": [20.0]})
-    with pytest.raises(InputError, match="found none called 'height', 'colour'; add what is"):
+    with pytest.raises(InputError, match="found none called 'height', 'colour', 'size'; its"):
         table.encode(frame)
 
 
 def test_rows_that_are_not_finite_are_counted_from_the_first(table):
-    values = np.array([[1, "red", 2]] * 300 + [[np.nan, "red", 2]], object)
-    with pytest.raises(InputError, match="finite numbers, found others, the first in row 300"):
+    values = np.array([[1, "red", 7, 2]] * 300 + [[np.nan, "red", 7, 2]], object)
+    with pytest.raises(InputError, match="found 1 missing in column height, first in row 300"):
         table.encode(values)
+    with pytest.raises(InputError, match="first in row 5300"):
+        table.apply("encode", values, 5000)
+    with pytest.raises(InputError, match=r"found .* in column width, row 10;"):
+        table.apply("encode", np.array([[1, "red", 7, "wide"]], object), 10)
 
 
 @pytest.mark.parametrize(
@@ -311,6 +295,16 @@ def test_the_threshold_is_that_of_the_validation_samples(run, finished):
     np.testing.assert_allclose(kept, scores, rtol=1e-4)
     assert run.threshold(0.5) == pytest.approx(np.median(scores), rel=1e-4)
     assert run.threshold() == pytest.approx(np.quantile(scores, 0.99), rel=1e-4)
+
+
+def test_weights_of_an_objective_are_its_own(classifier):
+    weights = read_weights(classifier / "finetune" / "weights.safetensors")
+    run = load_run(classifier)
+    of_net = {f"net.{name}": tensor for name, tensor in run.stack.state_dict().items()}
+    of_head = {f"objective.{k}": tensor for k, tensor in run.objective.state_dict().items()}
+    assert of_head
+    assert {**of_net, **of_head}.keys() == weights.keys()
+    assert all(torch.equal(tensor, weights[k]) for k, tensor in {**of_net, **of_head}.items())
 
 
 def test_a_classifier_names_classes_and_rebuilds_nothing(classifier):

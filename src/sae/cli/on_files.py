@@ -66,10 +66,7 @@ class OnFiles(Verb):
         check_output(output, options.overwrite, [given, Path(options.run)])
         run = load_run(Path(options.run).expanduser(), options.device)
         run.check_can(self.what)
-        width, columns = run.n_columns, run.columns
-        if self.what == "decode":
-            width, columns = run.stack.n_code, None
-        samples = SampleFile(given, width, columns, options.key)
+        samples = SampleFile(given, run, self.what == "decode", options.key)
         layout = self.layout(run, samples, options)
         kind.check("output", layout)
         self.begin(run, samples, options)

@@ -17,6 +17,9 @@ from sae.nets.layer import Autoencoder
 def squared_errors(net: Autoencoder, x: Tensor) -> Tensor:
     """The squared error of each feature of each sample, in the units that the network is given.
 
+    A category is a feature for each of its values, whose probability is compared with 1 or 0. What
+    is missing of a sample has no error.
+
     The code is the clean, deterministic one: of a variational layer the mean.
 
     Args:
@@ -27,7 +30,7 @@ def squared_errors(net: Autoencoder, x: Tensor) -> Tensor:
         (batch, features), where the weights lie.
     """
     x = beside(net, x)
-    return (net(x) - x).square()
+    return net.errors(net(x), x)
 
 
 def sample_errors(net: Autoencoder, batches: Iterable[Tensor]) -> NDArray[np.float32]:

@@ -16,9 +16,8 @@ from sae.data.rows import TILE_ROWS
 from sae.data.sinks.sink import ROW, Layout, open_sink
 from sae.data.source import Source, open_source
 from sae.errors import InputError
-from sae.run.model import TrainedRun, missing_columns
+from sae.run.model import TrainedRun
 
-ID = "id"
 Chunk = tuple[NDArray[Any], NDArray[Any]]
 # What is made of samples: parts of the same rows.
 Work = Callable[[NDArray[Any], int], Sequence[NDArray[Any]]]
@@ -27,18 +26,18 @@ Work = Callable[[NDArray[Any], int], Sequence[NDArray[Any]]]
 class SampleFile:
     """The samples of a file as a run takes them.
 
-    Of a table the run's columns are taken by their names, in any order; others are passed over, but
-    for ``id``, which names the samples.
+    Of a table the run's columns are taken by their names, in any order, and one of ids names
+    the samples.
 
     Args:
         path: The file, or a folder.
-        width: Values of a sample.
-        columns: Their names, in order; None takes all as they come.
+        run: What is to work on them.
+        of_codes: Whether they are codes, not samples.
         key: Which array of an ``.npz`` file; None where it holds one.
 
     Attributes:
         n: Samples.
-        id_name: What the column of ids is called: ``id``, or ``row`` where they are numbers.
+        id_name: What the column of ids is called; ``row`` where they are numbers.
         sample_shape: Of a sample that is no row of columns; else empty.
 
     Raises:
@@ -48,46 +47,45 @@ class SampleFile:
     def __init__(
         self,
         path: Path,
-        width: int,
-        columns: Sequence[str] | None = None,
+        run: TrainedRun,
+        of_codes: bool = False,
         key: str | None = None,
     ) -> None:
-        self.path, self.width = path, width
+        width = run.stack.n_code if of_codes else run.n_columns
+        self.path, self._width = path, width
         self._source: Source = open_source(path, key=key)
         self.n = self._source.n
         there = self._source.columns
         self._places: list[int] | None = None
         self._id_place: int | None = None
         if there is not None:
-            self._choose(there, columns)
+            # Codes are numbered as they are written.
+            names = [run.id_name, ROW] if of_codes else [run.id_name]
+            if of_codes:
+                self._places = [k for k, name in enumerate(there) if name not in names]
+            else:
+                self._places = run.places(there, str(path))
+            used = {there[k] for k in self._places}
+            named_by = [name for name in names if name in there and name not in used]
+            self._id_place = there.index(named_by[0]) if named_by else None
         named = self._source.ids is not None or self._id_place is not None
-        self.id_name = ID if named else ROW
+        self.id_name = run.id_name if named else ROW
         shape = tuple(self._source.sample_shape)
         self.sample_shape = shape if there is None and len(shape) > 1 else ()
         found = math.prod(shape) if self._places is None else len(self._places)
         if found != width:
-            what = f"samples of {width} values, as the run's"
+            what = f"{'codes' if of_codes else 'samples'} of {width} values, as the run's"
             remedy = "give a file of the same kind as the one it was trained on"
             raise InputError(str(path), what, f"some of {found}", remedy)
 
-    def _choose(self, there: Sequence[str], columns: Sequence[str] | None) -> None:
-        """Which columns are the samples', and which one their ids."""
-        wanted = list(columns) if columns is not None else [c for c in there if c != ID]
-        missing = [name for name in wanted if name not in there]
-        if missing:
-            raise missing_columns(missing, str(self.path))
-        self._places = [there.index(name) for name in wanted]
-        if ID in there and ID not in wanted:
-            self._id_place = there.index(ID)
-
     def chunks(self) -> Iterator[Chunk]:
         """Ids and samples, (rows,) and (rows, width), as they are stored."""
-        step, first = max(TILE_ROWS, chunk_rows(self.width)), 0
+        step, first, named = max(TILE_ROWS, chunk_rows(self._width)), 0, self._source.ids
         for chunk in self._source.chunks(step):
             last = first + len(chunk)
             ids = np.arange(first, last)
-            if self._source.ids is not None:
-                ids = np.asarray(self._source.ids[first:last])
+            if named is not None:
+                ids = np.asarray(named[first:last])
             elif self._id_place is not None:
                 ids = as_ids(chunk[:, self._id_place])
             yield ids, chunk if self._places is None else chunk[:, self._places]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,17 @@ from sae.errors import InputError, error_prefix, show
 from sae.look.scores import squared_errors
 from sae.nets.stack import Stack
 from sae.objectives.objective import Objective
+from sae.run import hub
 from sae.run.checkpoints import UnreadableError, read_weights
 from sae.run.reference import threshold
+from sae.text import program
 from sae.training.stacked import StackedAutoencoder
 
 OF_OBJECTIVE, OF_NET = "objective.", "net."
 # Samples as an array, a tensor or a data frame; what comes back is of the same kind.
 Data = Any
+# A column of a table that names its samples.
+ID = "id"
 # Data of ours whose images are uint8.
 _OF_BYTES = {"mnist", "digits"}
 
@@ -50,10 +55,11 @@ class TrainedRun:
             samples from reconstructions with ``inverse``.
         objective: What the stack was fine-tuned for, with its weights.
         image_shape: Height and width of its images, and 3 where they have colours.
-        n_classes: Classes that it tells apart; 0 of a run that is no classifier.
         class_names: What the classes 0, 1, … are called; empty where they are called so.
         columns: Names of the columns of a table, in order; None of other data.
+        n_columns: Values of a sample as the user has it.
         denoises: Whether it was fine-tuned to restore corrupted samples.
+        id_name: What the column of a table is called that names its samples.
     """
 
     def __init__(
@@ -63,16 +69,16 @@ class TrainedRun:
         preparation: Preparation,
         objective: Objective,
         image_shape: tuple[int, ...],
-        n_classes: int = 0,
         class_names: Sequence[str] = (),
         denoises: bool = False,
+        id_name: str = ID,
         device: torch.device | str = "cpu",
     ) -> None:
         self.folder, self.image_shape = folder, image_shape
-        self.n_classes, self.class_names = n_classes, list(class_names)
-        self.denoises = denoises
+        self.class_names, self.denoises = [str(name) for name in class_names], denoises
         self.columns = preparation.columns
-        self.device = torch.device(device)
+        self.n_columns = preparation.inverse(torch.zeros(1, stack.n_in)).shape[1]
+        self.id_name, self.device = id_name, torch.device(device)
         self.stack, self.objective = stack, objective
         self.preparation = preparation.eval()
         for module in (stack, objective):
@@ -142,7 +148,7 @@ class TrainedRun:
         Raises:
             InputError: The run is no classifier, or the samples do not fit it.
         """
-        most = np.argmax(self.apply("classes", _array(X, self.columns)), axis=1)
+        most = np.argmax(self.apply("classes", self._array(X)), axis=1)
         return np.array(self.class_names)[most] if self.class_names else most
 
     def predict_proba(self, X: Data) -> Data:
@@ -198,9 +204,9 @@ class TrainedRun:
     # Names
 
     @property
-    def n_columns(self) -> int:
-        """Values of a sample as the user has it."""
-        return self.stack.n_in if self.columns is None else len(self.columns)
+    def n_classes(self) -> int:
+        """Classes that it tells apart; 0 of a run that is no classifier."""
+        return int(getattr(self.objective, "n_classes", 0))
 
     def names_of(self, what: str) -> list[str]:
         """What the columns of a result are called.
@@ -228,10 +234,8 @@ class TrainedRun:
 
     @property
     def feature_names(self) -> list[str]:
-        """Of the inputs of the network: those of the columns where there is one for each."""
+        """The names of the inputs of the network; ``x0``, ``x1``, … where they have none."""
         names: list[str] | None = getattr(self.preparation, "feature_names", None)
-        if names is None and self.n_columns == self.stack.n_in:
-            names = self.column_names
         return names or [f"x{k}" for k in range(self.stack.n_in)]
 
     # What may be asked of it
@@ -264,16 +268,47 @@ class TrainedRun:
         """Inputs of the network."""
         # Of its own memory: torch warns of what it must not write to.
         part = np.require(part, requirements="W")
-        x = self.preparation(self.preparation.to_raw(part, self.columns))
+        try:
+            x = self.preparation(self.preparation.to_raw(part, self.columns))
+        except InputError as error:
+            found = _shifted(error.found, first_row)
+            raise InputError("samples", error.expected, found, error.remedy) from None
+        if part.dtype.kind in "iub":
+            return x
         odd = ~x.isfinite()
         if odd.any():
             row = first_row + int(odd.any(dim=1).nonzero()[0])
-            found = f"others, the first in row {row} (counted from 0)"
+            found = f"others, the first in row {row}"
             raise InputError("samples", "finite numbers", found, "fill them in, or leave them out")
         return x
 
     def _codes_in(self, part: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.array(part, dtype=np.float32))
+
+    def places(self, names: Sequence[str], of: str) -> list[int]:
+        """Where the run's columns lie among those of a table, which may name its samples, too.
+
+        Args:
+            names: Of the columns of the table.
+            of: What they are of, for messages: a file, or ``samples``.
+
+        Raises:
+            InputError: Some are missing, or there are others.
+        """
+        known = self.columns or ()
+        there = [k for k, name in enumerate(names) if name in known or name != self.id_name]
+        order = getattr(self.preparation, "order_of", None)
+        if order is None or self.columns is None:
+            return there
+        found: list[int] = order([names[k] for k in there], of)
+        return [there[k] for k in found]
+
+    def _array(self, X: Data) -> NDArray[Any]:
+        """Samples as an array, the columns of a data frame in the run's order."""
+        if not _is_frame(X) or self.columns is None:
+            return _plain(X)
+        places = self.places([str(name) for name in X.columns], "samples")
+        return np.asarray(X[[X.columns[k] for k in places]].to_numpy())
 
     def _rows(self, values: NDArray[Any], width: int, what: str) -> NDArray[Any]:
         """Rows, (n, width)."""
@@ -298,7 +333,7 @@ class TrainedRun:
     def _given(self, what: str, X: Data) -> Data:
         """Results as the user gave the samples: array, tensor or pandas data frame."""
         frame = _is_frame(X)
-        values = self.apply(what, _array(X, None if what == "decode" else self.columns))
+        values = self.apply(what, _plain(X) if what == "decode" else self._array(X))
         if what in ("reconstruct", "denoise") and not frame:
             values = values.reshape(np.shape(X))
         if isinstance(X, Tensor):
@@ -351,39 +386,16 @@ def _is_frame(X: Data) -> bool:
     return hasattr(X, "columns") and hasattr(X, "to_numpy")
 
 
-def _array(X: Data, columns: Sequence[str] | None) -> NDArray[Any]:
-    """Samples as an array.
+def _shifted(words: str, rows: int) -> str:
+    """What is said of some rows, with their numbers among all."""
+    return re.sub(r"\brow (\d+)", lambda match: f"row {int(match[1]) + rows}", words)
 
-    Args:
-        X: An array, a tensor, a list of rows, or a data frame.
-        columns: Which columns of a data frame, in order; None takes all as they come.
 
-    Raises:
-        InputError: A data frame lacks some.
-    """
+def _plain(X: Data) -> NDArray[Any]:
+    """An array, a tensor, a list of rows or a data frame, as an array."""
     if isinstance(X, Tensor):
         return _numpy(X)
-    if not _is_frame(X):
-        return np.asarray(X)
-    if columns is None:
-        return np.asarray(X.to_numpy())
-    there = {str(name): name for name in X.columns}
-    missing = [name for name in columns if name not in there]
-    if missing:
-        raise missing_columns(missing, "samples")
-    return np.asarray(X[[there[name] for name in columns]].to_numpy())
-
-
-def missing_columns(missing: Sequence[str], key: str) -> InputError:
-    """What to say where columns are missing.
-
-    Args:
-        missing: Their names.
-        key: Where they are: a file, or an argument.
-    """
-    listed = ", ".join(map(show, missing[:3])) + ", …" * (len(missing) > 3)
-    found = f"none called {listed}"
-    return InputError(key, "all columns that the run was trained on", found, "add what is missing")
+    return np.asarray(X.to_numpy() if _is_frame(X) else X)
 
 
 def _numpy(x: Tensor) -> NDArray[Any]:
@@ -395,7 +407,7 @@ def load_run(folder: str | Path, device: torch.device | str = "cpu") -> TrainedR
     """A finished run, to be used on new samples.
 
     Args:
-        folder: ``lightning_logs/NAME/version_N``.
+        folder: ``lightning_logs/NAME/version_N``, or one that was exported for a hub.
         device: Where to compute.
 
     Raises:
@@ -412,13 +424,13 @@ def load_run(folder: str | Path, device: torch.device | str = "cpu") -> TrainedR
 
 def read_run(folder: Path, device: torch.device | str = "cpu") -> TrainedRun:
     """The same for a path."""
-    manifest = _mapping(folder, "manifest.json")
+    manifest = read_mapping(folder, "manifest.json")
     if manifest.get("status") != "finished":
-        remedy = f"go on with it: python cli.py fit --resume {folder}"
+        remedy = f"go on with it: {program()} fit --resume {folder}"
         raise InputError("run", "a finished run", f"one that is {manifest.get('status')}", remedy)
-    config = _mapping(folder, "config.yaml")
+    config = read_mapping(folder, "config.yaml")
     options: Any = config.get("model")
-    path = folder / "finetune" / "weights.safetensors"
+    path = hub.weights_path(folder)
     try:
         weights = read_weights(path)
     except UnreadableError as error:
@@ -429,25 +441,30 @@ def read_run(folder: Path, device: torch.device | str = "cpu") -> TrainedRun:
     if any(name.startswith(OF_OBJECTIVE) for name in weights):
         own = {k.removeprefix(OF_OBJECTIVE): v for k, v in weights.items() if OF_OBJECTIVE in k}
         weights = {k.removeprefix(OF_NET): v for k, v in weights.items() if k.startswith(OF_NET)}
-    classes = manifest.get("classes") or {}
     try:
-        shape = tuple(int(n) for n in manifest["data"]["image_shape"])
+        about = manifest["data"]
+        shape = tuple(int(n) for n in about["image_shape"])
+        preparation = _preparation(folder, about)
         with error_prefix("model"):
             model = StackedAutoencoder(**options)
+        model.suit(preparation)
         model.stack.load_state_dict(weights)
-        if own and classes:
-            model.objective.attach(model.stack, int(classes["number"]))
+        if own:
+            # As many classes as the last layer of a head has biases.
+            model.objective.attach(model.stack, len(list(own.values())[-1]))
             model.objective.load_state_dict(own)
-        corruption = (config.get("finetune") or {}).get("corruption")
+        names = about.get("class_names") or ()
+        denoises = bool((config.get("finetune") or {}).get("corruption"))
+        of_data = (config.get("data") or {}).get("init_args") or {}
         return TrainedRun(
             folder,
             model.stack,
-            _preparation(folder, manifest),
+            preparation,
             model.objective,
             shape,
-            int(classes.get("number", 0)),
-            classes.get("names", ()),
-            bool(corruption),
+            names,
+            denoises,
+            of_data.get("id") or ID,
             device,
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -458,16 +475,18 @@ def read_run(folder: Path, device: torch.device | str = "cpu") -> TrainedRun:
         raise InputError("run", expected, found, "name another run") from None
 
 
-def _preparation(folder: Path, manifest: dict[str, Any]) -> Preparation:
+def _preparation(folder: Path, about: Mapping[str, Any]) -> Preparation:
     """What the run has kept; what was done without it, of a run that has none."""
     path = folder / FILE
     if path.exists():
         return read_preparation(path)
-    return Pixels(255 if manifest["data"].get("name") in _OF_BYTES else 1)
+    return Pixels(255 if about.get("name") in _OF_BYTES else 1)
 
 
-def _mapping(folder: Path, name: str) -> dict[str, Any]:
+def read_mapping(folder: Path, name: str) -> dict[str, Any]:
     """A file of the run that is a mapping."""
+    if hub.is_hub(folder):
+        return hub.mapping(folder, name)
     path, found = folder / name, "none"
     try:
         text = path.read_text(encoding="utf-8")

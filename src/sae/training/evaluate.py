@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -75,6 +75,11 @@ def figures_on_validation(
     }
 
 
+def errors_of(model: StackedAutoencoder) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """How others' reconstructions are measured beside the model's; None as anywhere."""
+    return None if model.stack.columns is None else model.stack.errors
+
+
 def compare(
     model: StackedAutoencoder, data: ImageDataModule, pca: PCA | None = None
 ) -> dict[str, Measured]:
@@ -91,7 +96,7 @@ def compare(
     if model.objective.reconstructs:
         pca = fit_pca(to_compare(train), size) if pca is None else pca
         figure = Figure(f"PCA-{size}, {{part}} SSE per image")
-        found["pca_sse"] = Measured(figure, pca_sse(pca, test.whole(), size))
+        found["pca_sse"] = Measured(figure, pca_sse(pca, test.whole(), size, errors_of(model)))
         if denoises(model, data):
             found |= restoration(model, data, pca)
     some = [data.labelled_dataloader().sample(MOST_COMPARED), test.sample(MOST_ASKED)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class Denoise(OnFiles):
         self._clean: Iterator[Chunk] | None = None
         if options.clean is None:
             return
-        clean = SampleFile(options.clean, run.n_columns, run.columns, options.key)
+        clean = SampleFile(Path(options.clean).expanduser(), run, key=options.key)
         if clean.n != samples.n:
             expected, found = f"{samples.n:,} samples, as in the input", f"{clean.n:,}"
             raise InputError("clean", expected, found, "give the same samples without noise")
