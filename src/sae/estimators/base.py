@@ -153,7 +153,8 @@ class BaseAutoencoder(BaseEstimator):
             x = torch.from_numpy(scaled(scaler, X).astype(np.float32))
         train, own, n_classes = TensorLoader(x, None, batch, shuffle=True), None, 0
         if labelled is not None and y is not None:
-            own = TensorLoader(x[labelled], torch.from_numpy(y), batch, shuffle=True)
+            few = self._checked_batch_size(len(y))
+            own = TensorLoader(x[labelled], torch.from_numpy(y), few, shuffle=True)
             n_classes = int(y.max()) + 1
         # One that is given is drawn from, so that the next fit is another.
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
