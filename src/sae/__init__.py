@@ -17,7 +17,15 @@ from sae.training import waiting
 
 waiting.prepare()
 
-from sae.data import ArrayDataModule, DigitsDataModule, MNISTDataModule
+from sae.data import (
+    ArrayDataModule,
+    DigitsDataModule,
+    EMNISTDataModule,
+    FashionMNISTDataModule,
+    KMNISTDataModule,
+    MNISTDataModule,
+    TableDataModule,
+)
 from sae.errors import InputError
 from sae.nets.dense import Dense
 from sae.nets.stack import Stack
@@ -33,12 +41,16 @@ __all__ = [
     "Corruption",
     "Dense",
     "DigitsDataModule",
+    "EMNISTDataModule",
+    "FashionMNISTDataModule",
     "GreedyPretrainer",
     "InputError",
+    "KMNISTDataModule",
     "MNISTDataModule",
     "Recipe",
     "Sparsity",
     "Stack",
     "StackedAutoencoder",
     "Stage",
+    "TableDataModule",
 ]

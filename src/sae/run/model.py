@@ -11,7 +11,9 @@ import yaml
 
 from sae.errors import InputError, error_prefix, show
 from sae.nets.stack import Stack
+from sae.run import hub
 from sae.run.checkpoints import UnreadableError, read_weights
+from sae.text import program
 from sae.training.stacked import StackedAutoencoder
 
 OF_OBJECTIVE, OF_NET = "objective.", "net."
@@ -34,18 +36,18 @@ def read_run(folder: Path) -> FinishedRun:
     """Read a run.
 
     Args:
-        folder: ``lightning_logs/NAME/version_N``.
+        folder: ``lightning_logs/NAME/version_N``, or one that was exported for a hub.
 
     Raises:
         InputError: It is no run's folder, the run is not finished or kept no weights, or what lies
             in it is damaged.
     """
-    manifest = _mapping(folder, "manifest.json")
+    manifest = read_mapping(folder, "manifest.json")
     if manifest.get("status") != "finished":
-        remedy = f"go on with it: python cli.py fit --resume {folder}"
+        remedy = f"go on with it: {program()} fit --resume {folder}"
         raise InputError("run", "a finished run", f"one that is {manifest.get('status')}", remedy)
-    options: Any = _mapping(folder, "config.yaml").get("model")
-    path = folder / "finetune" / "weights.safetensors"
+    options: Any = read_mapping(folder, "config.yaml").get("model")
+    path = hub.weights_path(folder)
     try:
         weights = read_weights(path)
     except UnreadableError as error:
@@ -68,8 +70,10 @@ def read_run(folder: Path) -> FinishedRun:
     return FinishedRun(stack.eval().requires_grad_(False), shape)
 
 
-def _mapping(folder: Path, name: str) -> dict[str, Any]:
+def read_mapping(folder: Path, name: str) -> dict[str, Any]:
     """A file of the run that is a mapping."""
+    if hub.is_hub(folder):
+        return hub.mapping(folder, name)
     path, found = folder / name, "none"
     try:
         text = path.read_text(encoding="utf-8")
