@@ -17,7 +17,14 @@ from sae.training import waiting
 
 waiting.prepare()
 
-from sae.data import ArrayDataModule, DigitsDataModule, MNISTDataModule
+from sae.data import (
+    ArrayDataModule,
+    DigitsDataModule,
+    EMNISTDataModule,
+    FashionMNISTDataModule,
+    KMNISTDataModule,
+    MNISTDataModule,
+)
 from sae.errors import InputError
 from sae.nets.dense import Dense
 from sae.nets.stack import Stack
@@ -33,8 +40,11 @@ __all__ = [
     "Corruption",
     "Dense",
     "DigitsDataModule",
+    "EMNISTDataModule",
+    "FashionMNISTDataModule",
     "GreedyPretrainer",
     "InputError",
+    "KMNISTDataModule",
     "MNISTDataModule",
     "Recipe",
     "Sparsity",

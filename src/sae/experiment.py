@@ -37,6 +37,8 @@ from sae.run import summary
 from sae.run.board import RunBoard, RunLogger
 from sae.run.folder import Run, this_process
 from sae.run.journal import METRICS, RunJournal
+from sae.run.start import StartingWeights
+from sae.run.trackers import Trackers
 from sae.text import cell
 from sae.training.evaluate import figures_on_test, figures_on_validation
 from sae.training.handover import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
@@ -61,6 +63,9 @@ class Extras:
         projector: Put the codes into TensorBoard's embedding projector.
         step_losses_every: Log the loss of every so many steps; 0 of none.
         cache: Where codes are kept on which the next stage trains: memory, disk or none.
+        trackers: Loggers that are told of all phases as one run of theirs.
+        test: Look at the test images at the end. A search among runs does not: they choose nothing.
+        after_phase: Told the result of each phase; what it raises ends the run.
     """
 
     pictures_every: int = 10
@@ -71,6 +76,13 @@ class Extras:
     projector: bool = False
     step_losses_every: int = 0
     cache: str = "memory"
+    trackers: Sequence[Logger] = ()
+    test: bool = True
+    after_phase: Callable[[PhaseResult], None] | None = None
+
+
+class PrunedError(Exception):
+    """What a run raises that is given up on purpose, for it does worse than others."""
 
 
 class Experiment:
@@ -87,6 +99,7 @@ class Experiment:
             others, ``logger`` and ``max_epochs``.
         extras: What else to do.
         head: Recipe of the objective's head alone; None leaves that out.
+        start: Weights of an earlier run to begin with; None draws them.
     """
 
     def __init__(
@@ -100,22 +113,36 @@ class Experiment:
         new_trainer: Callable[..., Trainer],
         extras: Extras,
         head: Recipe | None = None,
+        start: StartingWeights | None = None,
     ) -> None:
+        self.start_from = start
         self.model, self.data, self.seed, self.run = model, data, seed, run
         self.new_trainer, self.extras = new_trainer, extras
-        self.journal = RunJournal(run, extras.checkpoints, self._tell)
+        self.journal = RunJournal(run, extras.checkpoints, self._tell, extras.after_phase)
+        self.trackers = Trackers(extras.trackers, self._tell)
         self.pretrainer = GreedyPretrainer(
-            stages, finetune, self._phase_trainer, seed, self.journal, self._codes(), head
+            stages,
+            finetune,
+            self._phase_trainer,
+            seed,
+            self.journal,
+            self._codes(),
+            head,
+            None if start is None else start.weights,
         )
         model.image_shape = data.image_shape
         self.phases = self.pretrainer.plan(model)
         self.board = RunBoard(run.folder) if extras.tensorboard else None
         self.probe = Probe(data, max(2, *model.sizes[1:])) if extras.pictures_every >= 0 else None
 
-    def start(self) -> None:
+    def start(self) -> dict[str, Measured]:
         """Do it all, but for what was done before the run was broken off.
 
-        What breaks it off now is raised; the manifest then says ``broken off``, or ``diverged``.
+        What breaks it off now is raised; the manifest then says ``broken off``, ``diverged`` or
+        ``pruned``.
+
+        Returns:
+            The figures on the validation images.
         """
         self._note_begin()
         data = self.data
@@ -128,6 +155,13 @@ class Experiment:
             own = data.labelled_dataloader() if self.model.objective.needs_labels else None
             if own is not None and data.labelled is not None:
                 self._tell(self._who_chooses(len(own.x), len(data.val)))
+            if self.start_from is not None:
+                self._tell(self.start_from.line)
+            if not self.model.objective.validation_chooses:
+                self._tell(
+                    "fine-tune: the weights of the last epoch go on: the validation loss is that "
+                    "of samples themselves, which is not what is minimised"
+                )
             results = self.pretrainer.fit(
                 self.model, train, data.val_dataloader(), own, data.n_classes
             )
@@ -135,11 +169,14 @@ class Experiment:
             self._draw(results)
             data.check_unchanged()
         except BaseException as error:
-            diverged = isinstance(error, DivergedError)
+            status = "diverged" if isinstance(error, DivergedError) else "broken off"
+            status = "pruned" if isinstance(error, PrunedError) else status
             with suppress(OSError):  # a full disk takes no manifest: ``running`` will do, too
-                self.run.update_manifest(status="diverged" if diverged else "broken off")
+                self.run.update_manifest(status=status)
+            self.trackers.end("failed", {}, self.run.folder)
             raise
         self._note_end(results, test, val)
+        return val
 
     def _who_chooses(self, n: int, n_val: int) -> str:
         """How many labels are known, and how many more have a say in which epoch goes on."""
@@ -233,7 +270,8 @@ class Experiment:
         return callbacks
 
     def _loggers(self, phase: str) -> list[Logger]:
-        return [RunLogger(self.run.phase_folder(phase))] if self.extras.tensorboard else []
+        ours = [RunLogger(self.run.phase_folder(phase))] if self.extras.tensorboard else []
+        return [*ours, *self.trackers.of_phase(self.journal.steps)]
 
     def _scene(self, probe: Probe, module: TrainingModule, title: str) -> Scene:
         """What the pictures of a phase look at; the stages below it that were trained are part."""
@@ -247,13 +285,16 @@ class Experiment:
     def _evaluate(self) -> tuple[dict[str, Measured], dict[str, Measured]]:
         """Figures on the test images, and on the validation images."""
         quiet: dict[str, Any] = {"callbacks": [], "enable_progress_bar": False, "profiler": None}
-        val = figures_on_validation(self._trainer(logger=False, **quiet), self.model, self.data)
-        trainer = self._trainer(logger=[], **quiet)
-        # The other processes compare nothing: they do not fit it.
-        main = trainer.is_global_zero and self.model.objective.reconstructs
-        pca = self.probe.pca if main and self.probe is not None else None
-        test = figures_on_test(trainer, self.model, self.data, pca=pca)
-        self._write_tables()
+        trainer = self._trainer(logger=False, **quiet)
+        val = figures_on_validation(trainer, self.model, self.data)
+        test: dict[str, Measured] = {}
+        if self.extras.test:
+            trainer = self._trainer(logger=False, **quiet)
+            # The other processes compare nothing: they do not fit it.
+            main = trainer.is_global_zero and self.model.objective.reconstructs
+            pca = self.probe.pca if main and self.probe is not None else None
+            test = figures_on_test(trainer, self.model, self.data, pca=pca)
+            self._write_tables()
         if self.extras.checkpoints and not self.checkpoint.exists():
             # Without fine-tuning nobody has yet. Once the checkpoint is there, both are.
             self.journal.write_weights("finetune", self.model)
@@ -331,6 +372,10 @@ class Experiment:
             config = (self.run.folder / "config.yaml").read_text(encoding="utf-8")
             names = [(phase.name, phase.title) for phase in self.phases]
             self.board.begin(config, names, self.model.objective)
+        if self.trackers.all:
+            settings = self.run.manifest.get("settings", {})
+            noted = self.trackers.begin(settings, self.run.folder / "config.yaml")
+            self.run.update_manifest(trackers=noted)
 
     @rank_zero_only
     def _write_preparation(self) -> None:
@@ -372,11 +417,12 @@ class Experiment:
         )
         heading = summary.heading(self.data.description, self._network, self.seed)
         table = summary.table(heading, shown, seconds)
+        tags = {f"test/{key}": each.value for key, each in test.items()}
+        tags |= {f"val/{key}": each.value for key, each in val.items()}
         if self.board is not None:
-            tags = {f"test/{key}": each.value for key, each in test.items()}
-            tags |= {f"val/{key}": each.value for key, each in val.items()}
             self.board.end(self.run.manifest.get("settings", {}), tags, table)
         self.run.update_manifest(status="finished")
+        self.trackers.end("success", tags, self.run.folder)
         print()
         print(table)
         print(summary.closing_lines(self.run.folder, self.checkpoint), flush=True)

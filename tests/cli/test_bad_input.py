@@ -33,7 +33,7 @@ VALUES = [
     ("finetune.epochs", "many", "found 'many'"),
     ("finetune.lr", NUMBER_OF_NO_FLOAT, "found '999"),
     ("finetune.sparsity", "5", "write {rho: 0.05, weight: 1}"),
-    ("data", "Fashion", "write ArrayDataModule, DigitsDataModule, MNISTDataModule, or"),
+    ("data", "Fashion", "write ArrayDataModule, DigitsDataModule, EMNIST"),
     ("data.batch_siz", "3", "does not exist; perhaps data.batch_size is meant"),
     ("data.val_size", "9999", "found 9999"),
     ("config", "nowhere.yaml", "nowhere.yaml"),

@@ -190,3 +190,19 @@ def test_where_the_last_epoch_goes_on_no_label_chooses(capsys):
     assert "data: 20 labels are known to train on\n" in capsys.readouterr().out
     best = torch.load(run / "finetune" / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["epoch"] == 1
+
+
+def test_other_labels_of_the_same_split():
+    one, same, other = (digits(labels=20, label_seed=seed) for seed in (None, 0, 1))
+    assert one.labelled.x.equal(same.labelled.x)  # null is the seed of the split, 0
+    assert not one.labelled.x.equal(other.labelled.x)
+    assert counts(other) == [2] * 10
+    assert one.val.x.equal(other.val.x)
+    assert one.train.x.equal(other.train.x)
+    assert one.fingerprint() != other.fingerprint()
+
+
+@pytest.mark.parametrize(("options", "found"), [({"labels": 20}, "-1"), ({}, "neither")])
+def test_a_seed_of_labels_is_checked(options, found):
+    with pytest.raises(InputError, match=f"label_seed: expected .* found {found}"):
+        DigitsDataModule(label_seed=-1 if options else 1, **options)

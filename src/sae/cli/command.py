@@ -18,6 +18,7 @@ from jsonargparse import Namespace
 from lightning import Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -40,6 +41,7 @@ from sae.run import resume, summary
 from sae.run.checkpoints import WholeFileIO, check_is_file, check_same_data, load_checkpoint
 from sae.run.folder import Run, new_version, surroundings
 from sae.run.nodes import leave
+from sae.run.trackers import taken_up
 from sae.text import program, shown_path, typed_path
 from sae.training.evaluate import figures_on_test, figures_on_validation
 from sae.training.stacked import StackedAutoencoder
@@ -56,13 +58,14 @@ class SAECLI(OptionsCLI):
 
     def _fit(self, model: StackedAutoencoder) -> None:
         data = self._load_data()
+        self._say_sizes()
         self._resolve_data(data)
         run: Run | None = None
         try:
             with faults.signals_interrupt():
                 run = Run.claim(self.trainer, lambda: self._open_run(data))
                 with self._all_processes_end():
-                    self._experiment(model, data, run).start()
+                    self.figures = self._experiment(model, data, run).start()
         except faults.Interrupted as error:
             self._say_how_to_go_on(run)
             sys.exit(128 + error.signum)
@@ -92,8 +95,12 @@ class SAECLI(OptionsCLI):
         root, name = Path(self.trainer.default_root_dir), self._run_name()
         named = self.config.fit.pop("resume")
         self.config.fit.name = name
+        if self.start is not None:  # for whoever goes on from another folder
+            self.config.fit.start_from = str(self.start.folder)
         config = written(self._parser("fit"), self.config.fit)
         settings = resume.settings(yaml.safe_load(config))
+        if self.start is not None:  # its weights are compared, not where they lie
+            settings["start_from"] = self.start.sha256
         run = None
         about = data.summary()
         if named is not None:
@@ -110,6 +117,7 @@ class SAECLI(OptionsCLI):
                 settings=settings,
                 surroundings=surroundings(self.trainer),
                 phases=[],
+                **({} if self.start is None else {"start_from": self.start.summary()}),
             )
             run.write_text("config.yaml", config)
         else:
@@ -138,10 +146,10 @@ class SAECLI(OptionsCLI):
             line += f"; go on with: {program()} fit --resume {typed_path(run.folder)}"
         print(f"\n{line}", file=sys.stderr, flush=True)
 
-    def _experiment(self, model: StackedAutoencoder, data: ImageDataModule, run: Run) -> Experiment:
+    def _extras(self, run: Run) -> Extras:
         options = self._option("trainer")
         dry = bool(options.fast_dev_run)
-        extras = Extras(
+        return Extras(
             pictures_every=self._option("pictures_every"),
             pictures=self.pictures,
             # A bar among the user's callbacks takes the place of ours: a Trainer has but one.
@@ -152,7 +160,10 @@ class SAECLI(OptionsCLI):
             projector=self._option("projector"),
             step_losses_every=options.log_every_n_steps or 0,
             cache=self._option("pretrain").cache,
+            trackers=[] if dry else self._trackers(run),
         )
+
+    def _experiment(self, model: StackedAutoencoder, data: ImageDataModule, run: Run) -> Experiment:
         return Experiment(
             model,
             data,
@@ -161,8 +172,9 @@ class SAECLI(OptionsCLI):
             self.seed,
             run,
             self._run_trainer,
-            extras,
+            self._extras(run),
             self.head,
+            self.start,
         )
 
     def _resolve_data(self, data: ImageDataModule) -> None:
@@ -173,14 +185,19 @@ class SAECLI(OptionsCLI):
         self.config.fit.data = Namespace(class_path=class_path, init_args=Namespace(init_args))
 
     def _run_trainer(self, logger: Any, **kwargs: Any) -> Trainer:
-        """A Trainer of a run: whatever loggers the config names log beside ours."""
+        """A Trainer of a run."""
         plugins = as_list(self._option("trainer").plugins)
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins = [*plugins, WholeFileIO()]
-        named = self._option("trainer").logger
-        if logger is not False and named not in (None, True, False):
-            logger = [*logger, *as_list(named)]
         return self.instantiate_trainer(logger=logger, plugins=plugins, **kwargs)
+
+    def _trackers(self, run: Run) -> list[Logger]:
+        """The loggers that the config names, those of a run that goes on where they were."""
+        named = self._option("trainer").logger
+        if named in (None, True, False):
+            return []
+        described = as_list(self.config.fit.trainer.logger)
+        return taken_up(as_list(named), described, run.manifest.get("trackers", []))
 
     def _run_name(self) -> str:
         name = self._option("name")
@@ -313,6 +330,28 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
+def command_line(words: Sequence[str], kind: type[SAECLI] = SAECLI, **kwargs: Any) -> SAECLI:
+    """Parse a verb of Lightning's with its options, and do it.
+
+    Args:
+        words: The verb and its options.
+        kind: What does it.
+        kwargs: Arguments of its own.
+    """
+    return kind(
+        StackedAutoencoder,
+        ImageDataModule,
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+        save_config_callback=None,
+        seed_everything_default=0,
+        parser_class=OneSentenceParser,
+        parser_kwargs=_parser_kwargs(),
+        args=_with_config_of_run(list(words)),
+        **kwargs,
+    )
+
+
 @fast_products()
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line.
@@ -330,17 +369,7 @@ def main(args: Sequence[str] | None = None) -> None:
         if words and is_verb(words[0]):
             run_verb(words[0], words[1:])
             return
-        SAECLI(
-            StackedAutoencoder,
-            ImageDataModule,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            save_config_callback=None,
-            seed_everything_default=0,
-            parser_class=OneSentenceParser,
-            parser_kwargs=_parser_kwargs(),
-            args=_with_config_of_run(words),
-        )
+        command_line(words)
     except KeyboardInterrupt:
         print("\nbroken off; nothing was changed", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

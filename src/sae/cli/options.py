@@ -7,31 +7,42 @@ file holds an experiment.
 from __future__ import annotations
 
 import copy
-import inspect
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sae import kinds
+from sae.cli.data_options import add_data_options, check_arguments, make_data, set_up
 from sae.cli.usage import check_words
 from sae.cli.verbs.verb import ROOM, Verb, parser_of
 from sae.data import ImageDataModule
 from sae.data.rows import are_pixels
 from sae.errors import InputError, check_choice, check_integer, error_prefix, show
+from sae.nets import sizes
 from sae.pictures.gallery import with_own
+from sae.run.start import StartingWeights, read_start
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
 from sae.training.callback_options import check_callbacks, check_device_stats, check_kinds
 from sae.training.handover import CACHES
 from sae.training.module import logged
-from sae.training.pretrain import check_augments, check_head, check_recipes, check_values
+from sae.training.pretrain import (
+    check_augments,
+    check_head,
+    check_recipes,
+    check_values,
+    fitted,
+)
 from sae.training.recipe import PretrainRecipe, Recipe, recipe, stage_recipes
 from sae.training.stacked import StackedAutoencoder
 from sae.training.trainer_options import check_trainer, check_trainer_options
@@ -74,6 +85,13 @@ class OptionsCLI(LightningCLI):
                 "device, logging and pictures. auto starts a new run where there is none.",
             )
         parser.add_argument(
+            "--start_from",
+            type=str | None,
+            default=None,
+            help="Begin with the weights of a finished run of the same network, its folder, in "
+            "place of pretraining: no stage is trained. null: pretrain.",
+        )
+        parser.add_argument(
             "--pictures_every",
             type=int,
             default=10,
@@ -97,7 +115,7 @@ class OptionsCLI(LightningCLI):
         parser.add_class_arguments(PretrainRecipe, "pretrain", instantiate=False)
         parser.add_class_arguments(Recipe, "head", instantiate=False)
         parser.add_class_arguments(Recipe, "finetune", instantiate=False)
-        parser.add_lightning_class_args(self._datamodule_class, "data", subclass_mode=True)
+        add_data_options(parser)
         parser.add_lightning_class_args(self.trainer_class, "trainer")
         # A summary would come once a phase, and the data are checked before.
         defaults = {"enable_model_summary": False, "num_sanity_val_steps": 0}
@@ -175,6 +193,8 @@ class OptionsCLI(LightningCLI):
         self._launchers: list[Any] = []  # of processes, by the Trainers
         check_trainer_options(self._get(self.config, "trainer"))
         self._wrong: Exception | None = None
+        self._early_data: ImageDataModule | None = None
+        self._settle_sizes()
         try:
             super().instantiate_classes()
         except Exception as error:
@@ -189,6 +209,27 @@ class OptionsCLI(LightningCLI):
         self._check_projector()
         self._read_recipes()
         self._check_callbacks()
+
+    def _settle_sizes(self) -> None:
+        """Have the data tell the sizes that the model leaves to them; the config has them then."""
+        self._chosen: list[int] | None = None
+        model = self._get(self.config, "model")
+        if not sizes.are_open(model):
+            return
+        self._early_data = data = make_data(self._get(self.config, "data"))
+        set_up(data)
+        with error_prefix("model"):
+            settled = sizes.settled(model, data.n_features, data.image_shape)
+        if not isinstance(model.sizes, list):
+            self._chosen = settled.get("sizes")
+        model.update(Namespace(settled))
+
+    @rank_zero_only
+    def _say_sizes(self) -> None:
+        """Which sizes were chosen, where the user has left them all out."""
+        if self._chosen is not None:
+            path = "→".join(map(str, self._chosen))
+            print(f"model: sizes {path}, chosen: {sizes.RULE}", flush=True)
 
     def _check_callbacks(self) -> None:
         check_trainer(self.trainer)
@@ -208,9 +249,11 @@ class OptionsCLI(LightningCLI):
 
     def _instantiator(self, key: str) -> Any:
         def make(kind: type, /, *args: Any, **kwargs: Any) -> Any:
+            if key == "data" and self._early_data is not None:
+                return self._early_data
             try:
                 with error_prefix(key):
-                    _check_arguments(kind, *args, **kwargs)
+                    check_arguments(kind, *args, **kwargs)
                     return kind(*args, **kwargs)
             except Exception as error:
                 self._wrong = error
@@ -235,9 +278,15 @@ class OptionsCLI(LightningCLI):
             self.stages = stage_recipes(options, len(self.model.stack))
         with error_prefix("finetune"):
             self.finetune = recipe(self._option("finetune").as_dict())
+            fitted(self.finetune, self.model.objective)
         with error_prefix("head"):
             head = recipe(self._option("head").as_dict())
         self.head = head if head.epochs > 0 else None
+        self.start: StartingWeights | None = None
+        named = self._option("start_from")
+        if named is not None and self.subcommand == "fit":
+            self.start = read_start(Path(named), self.model.stack)
+            self.stages = [replace(stage, epochs=0) for stage in self.stages]
         check_recipes(self.model.stack, self.stages, self.finetune, self.head)
         self.model.recipe, self.model.seed = self.finetune, self.seed
 
@@ -266,15 +315,19 @@ class OptionsCLI(LightningCLI):
     def _load_data(self) -> ImageDataModule:
         """The data, read and split, and known to fit the model."""
         data = self.datamodule
-        data.prepare_data()
-        with error_prefix("data"):
-            data.setup()
+        set_up(data)
         self._check_size(data)
         recipes = {"pretrain": self.stages[0], "finetune": self.finetune}
         check_augments(recipes, data.n_features, data.image_shape)
         if self.model.objective.needs_labels:
             data.check_labels()
         self.model.objective.attach(self.model.stack, data.n_classes)
+        if self.finetune.epochs:
+            n = len(
+                data.labelled_dataloader().x if self.model.objective.needs_labels else data.train
+            )
+            with error_prefix("model"):
+                self.model.objective.check_training(n, self.finetune.epochs)
         check_head(self.model.objective, self.head)
         self._check_range(data)
         return data
@@ -332,15 +385,6 @@ def _missing_package(message: str) -> InputError | None:
     package, path = module.group(1), re.search(r"class_path '[\w.]*?(\w+)'", message)
     expected = f"the package {package}" + (f", which {path.group(1)} needs" if path else "")
     return InputError("trainer", expected, "none", f"run: pip install '{package}'")
-
-
-def _check_arguments(kind: type, /, *args: Any, **kwargs: Any) -> None:
-    """Refuse what a class does not take; jsonargparse lets ``dict_kwargs`` pass."""
-    try:
-        inspect.signature(kind).bind(*args, **kwargs)
-    except TypeError as error:
-        expected, found = f"options of {kind.__name__}", f"others ({error})"
-        raise InputError("dict_kwargs", expected, found, "write them below init_args") from None
 
 
 def _as_mapping(_: type, /, **kwargs: Any) -> dict[str, Any]:

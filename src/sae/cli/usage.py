@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import jsonargparse
 from lightning.pytorch.cli import LightningArgumentParser
 
+import sae.data
 from sae.cli import strict_yaml
 from sae.data import ImageDataModule
 from sae.errors import InputError, exit_with, show
@@ -38,7 +39,8 @@ TYPES = {
     "dict": "a mapping",
     "str": "a text",
 }
-_OURS = [c.__name__ for c in ImageDataModule.__subclasses__() if c.__module__.startswith("sae.")]
+_OURS = [name for name in dir(sae.data) if name.endswith("DataModule")]
+_OURS.remove(ImageDataModule.__name__)
 # The last part of a key -> what to write there.
 _EXAMPLES = {
     "data": f"write {', '.join(sorted(_OURS))}, or the import path of your own",

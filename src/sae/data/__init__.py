@@ -5,11 +5,15 @@ from sae.data.base import ImageDataModule
 from sae.data.digits import DigitsDataModule
 from sae.data.loader import TensorLoader
 from sae.data.mnist import MNISTDataModule
+from sae.data.mnist_like import EMNISTDataModule, FashionMNISTDataModule, KMNISTDataModule
 
 __all__ = [
     "ArrayDataModule",
     "DigitsDataModule",
+    "EMNISTDataModule",
+    "FashionMNISTDataModule",
     "ImageDataModule",
+    "KMNISTDataModule",
     "MNISTDataModule",
     "TensorLoader",
 ]

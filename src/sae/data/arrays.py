@@ -39,10 +39,11 @@ class ArrayDataModule(ImageDataModule):
             it has colours; null shows a square where that is possible, else one row.
         batch_size: Samples in a batch, over all processes together; 1 or more.
         val_size: Samples taken out of ``train`` for validation.
-        split_seed: Seed of that choice, and of which labels are known.
+        split_seed: Seed of that choice.
         labels: How many labels of training samples are known; null for all. These samples are read
             into memory. See :class:`~sae.data.base.ImageDataModule`.
         labels_per_class: The same, for each class.
+        label_seed: Seed of which labels are known; null takes split_seed.
 
     Raises:
         InputError: A file is missing or damaged, or files or labels do not fit each other.
@@ -60,8 +61,9 @@ class ArrayDataModule(ImageDataModule):
         split_seed: int = 0,
         labels: int | None = None,
         labels_per_class: int | None = None,
+        label_seed: int | None = None,
     ) -> None:
-        super().__init__(batch_size, val_size, split_seed, labels, labels_per_class)
+        super().__init__(batch_size, val_size, split_seed, labels, labels_per_class, label_seed)
         self.paths = {"train": train, "test": test}
         self.labels = {"train": train_labels, "test": test_labels}
         if test is None and test_labels is not None:

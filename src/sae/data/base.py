@@ -75,11 +75,12 @@ class ImageDataModule(LightningDataModule):
     Args:
         batch_size: Images in a batch, over all processes together; 1 or more.
         val_size: Images taken out of the training set for validation; 1 or more.
-        split_seed: Seed of that choice, and of which labels are known.
+        split_seed: Seed of that choice.
         labels: How many labels of training images are known, the same number of each class (but for
             one more of some classes, drawn by chance, where they do not go into it); at least one
             of each. null for all.
         labels_per_class: The same, for each class. null for all.
+        label_seed: Seed of which labels are known; null takes split_seed.
 
     Attributes:
         name: The data really used, in a word.
@@ -106,17 +107,24 @@ class ImageDataModule(LightningDataModule):
         split_seed: int = 0,
         labels: int | None = None,
         labels_per_class: int | None = None,
+        label_seed: int | None = None,
     ) -> None:
         super().__init__()
         check_integer("batch_size", batch_size, 1, "give the number of images in a batch")
         check_integer("val_size", val_size, 1, "give the number of images kept for validation")
         check_integer("split_seed", split_seed, 0, "give a smaller number")
+        if label_seed is not None:
+            check_integer("label_seed", label_seed, 0, "give a number, or null for split_seed")
+            if labels is None and labels_per_class is None:
+                remedy = "give labels too, or leave it out"
+                raise InputError("label_seed", "labels or labels_per_class", "neither", remedy)
         for key, number in (("labels", labels), ("labels_per_class", labels_per_class)):
             if number is not None:
                 check_integer(key, number, 1, "give how many labels are known, or null for all")
         if labels is not None and labels_per_class is not None:
             raise InputError("labels", "labels or labels_per_class", "both", "leave out either")
         self.n_labels, self.n_labels_per_class = labels, labels_per_class
+        self.label_seed = label_seed
         self.labelled: Samples | None = None
         if type(self) is ImageDataModule:
             remedy = "write class_path: MNISTDataModule, or that of your own"
@@ -168,7 +176,8 @@ class ImageDataModule(LightningDataModule):
             raise InputError(key, "data with labels", "none", "name their labels, or leave it out")
         n_classes = self.n_classes
         check_labels(self.train.y, n_classes, "training")
-        generator = torch.Generator().manual_seed(self.split_seed)
+        seed = self.split_seed if self.label_seed is None else self.label_seed
+        generator = torch.Generator().manual_seed(seed)
         wanted = torch.full((n_classes,), self.n_labels_per_class or 0)
         if self.n_labels is not None:
             if self.n_labels < n_classes:

@@ -42,10 +42,11 @@ class DigitsDataModule(ImageDataModule):
     Args:
         batch_size: Images in a batch, over all processes together; 1 or more.
         val_size: Images taken out of the 1,437 training images for validation.
-        split_seed: Seed of that choice, and of which labels are known.
+        split_seed: Seed of that choice.
         labels: How many labels of training images are known; null for all. See
             :class:`~sae.data.base.ImageDataModule`.
         labels_per_class: The same, for each class.
+        label_seed: Seed of which labels are known; null takes split_seed.
     """
 
     name = NAME
@@ -59,8 +60,9 @@ class DigitsDataModule(ImageDataModule):
         split_seed: int = 0,
         labels: int | None = None,
         labels_per_class: int | None = None,
+        label_seed: int | None = None,
     ) -> None:
-        super().__init__(batch_size, val_size, split_seed, labels, labels_per_class)
+        super().__init__(batch_size, val_size, split_seed, labels, labels_per_class, label_seed)
 
     def load(self) -> tuple[Samples, Samples]:
         """Read the bundled digits."""

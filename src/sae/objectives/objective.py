@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +15,23 @@ from sae.figure import Figures
 from sae.nets.layer import Autoencoder, Code
 from sae.place import Place
 from sae.text import chain
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """All samples of a training, whichever process takes steps on them.
+
+    Attributes:
+        n: How many.
+        codes: Computes the clean codes of all, as the network gives them now: (n, units), in single
+            precision, on the CPU. All processes must ask for them at once, and get the same.
+        rows: Gives the clean samples of some numbers (rows,), which are those of
+            :attr:`~sae.batch.Batch.number`: (rows, features), where the weights lie.
+    """
+
+    n: int
+    codes: Callable[[], Tensor]
+    rows: Callable[[Tensor], Tensor]
 
 
 class Objective(nn.Module, ABC):
@@ -31,6 +49,8 @@ class Objective(nn.Module, ABC):
             the lowest is. ``val/loss``, or one of :meth:`figures`.
         reconstructs: Whether it trains the decoders. Where it does not, nothing is said or drawn of
             reconstructions.
+        validation_chooses: Whether ``monitor`` is the lower the better trained. Where it is not,
+            the last epoch goes on.
     """
 
     part: ClassVar[str] = "objective"
@@ -38,6 +58,7 @@ class Objective(nn.Module, ABC):
     needs_labels: ClassVar[bool] = False
     reconstructs: ClassVar[bool] = True
     monitor: ClassVar[str] = "val/loss"
+    validation_chooses: ClassVar[bool] = True
 
     def attach(self, net: Autoencoder, n_classes: int) -> None:
         """Make the parameters that fit a network; called before the weights are drawn or read.
@@ -50,12 +71,44 @@ class Objective(nn.Module, ABC):
             InputError: The data or the network do not suit it.
         """
 
+    def check_training(self, n: int, epochs: int) -> None:
+        """Raise :class:`InputError` for a training that does not suit it, before any has begun.
+
+        Args:
+            n: Training samples.
+            epochs: How long it is to train on them; 1 or more.
+        """
+
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw new weights from ``generator``."""
 
     def trained(self, net: Autoencoder) -> list[nn.Parameter]:
         """The parameters of ``net`` that its loss depends on; the others are left alone."""
         return list(net.parameters()) if self.reconstructs else net.encoder_parameters()
+
+    def begin_epoch(self, net: Autoencoder, epoch: int, samples: TrainingSet, place: Place) -> None:
+        """Before each epoch of its training: choose what holds for all of its steps.
+
+        Args:
+            net: What is trained, with the weights that the epoch begins with.
+            epoch: Which, from 0.
+            samples: Those that it is trained on.
+            place: Where in the run; the same on all processes.
+        """
+
+    def end_training(self) -> None:
+        """After its training: let go of what was kept of the samples."""
+
+    def epoch_state(self) -> dict[str, Any]:
+        """What was chosen in earlier epochs and still holds, beside its parameters.
+
+        It goes into checkpoints, so that a training that was broken off goes on with it: tensors
+        and plain values.
+        """
+        return {}
+
+    def load_epoch_state(self, state: dict[str, Any]) -> None:
+        """Take up what :meth:`epoch_state` gave; it gave something."""
 
     def prepare(self, batch: Batch, place: Place) -> Batch:
         """The batch as the network is to see it, in training, validation and test."""

@@ -19,18 +19,20 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sae.batch import Batch
 from sae.data.loader import Burst, TensorLoader
+from sae.data.rows import scale, take
 from sae.devices import beside, send
 from sae.errors import DivergedError, InputError
 from sae.figure import Figure
 from sae.nets.activations import PIXELS
 from sae.nets.layer import Autoencoder, Code, Layer
 from sae.nets.stack import Stack
-from sae.objectives.objective import Objective
+from sae.objectives.objective import Objective, TrainingSet
 from sae.objectives.reconstruct import Reconstruct
 from sae.place import Generators, Place, Share
 from sae.seeding import derive_seed
 from sae.terms.term import Term
 from sae.training import optim
+from sae.training.handover import CodesInMemory
 from sae.training.recipe import Recipe
 
 # Losses that are looked at together where each look costs.
@@ -214,13 +216,20 @@ class TrainingModule(LightningModule):
         return self.below.code_range if len(self.below) else self.pixel_range or PIXELS
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep between which values the pixels lie: figures on corrupted inputs want that noise."""
+        """Keep between which values the pixels lie: figures on corrupted inputs want that noise.
+
+        And what the objective has chosen in earlier epochs, if it has.
+        """
         checkpoint["pixel_range"] = self.pixel_range and list(self.pixel_range)
+        if state := self.objective.epoch_state():
+            checkpoint["objective"] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it up."""
         found = checkpoint.get("pixel_range")
         self.pixel_range = found and (found[0], found[1])
+        if state := checkpoint.get("objective"):
+            self.objective.load_epoch_state(state)
 
     def _share(self, x: Tensor, batch_idx: int) -> Share:
         """What of the batch of all processes together ``x`` is, and how much of it counts.
@@ -515,6 +524,8 @@ class TrainingModule(LightningModule):
         for parameter in self._set_aside:
             parameter.requires_grad_(True)
         self._set_aside = []
+        if stage == "fit":
+            self.objective.end_training()
 
     def on_train_start(self) -> None:
         """Look at the loader: between which values its pixels lie, and whether it may shuffle."""
@@ -552,16 +563,39 @@ class TrainingModule(LightningModule):
                 self.trainer.check_val_every_n_epoch = 1
 
     def _begin_epoch(self) -> None:
-        """Tell the layers, where they care: they may look at some of the training inputs."""
+        """Tell layers and objective, where they care: they may look at the training inputs."""
         loader = self.trainer.train_dataloader
-        if not isinstance(loader, TensorLoader) or not self.objective.reconstructs:
-            return  # a decoder that is not trained is left alone
+        if not isinstance(loader, TensorLoader):
+            return
+        if self.objective.reconstructs:  # a decoder that is not trained is left alone
+            self._begin_epoch_of_layers(loader)
+        if type(self.objective).begin_epoch is not Objective.begin_epoch:
+            epoch = self.current_epoch
+            place = self.place("epoch", epoch, share=Share.equal(1), epoch=epoch)
+            samples = TrainingSet(
+                len(loader.x), partial(self._all_codes, loader), partial(self._rows_of, loader)
+            )
+            self.objective.begin_epoch(self.net, epoch, samples, place)
+
+    def _begin_epoch_of_layers(self, loader: TensorLoader) -> None:
         layers: Sequence[Layer] = list(self.net) if isinstance(self.net, Stack) else ()
         if isinstance(self.net, Layer):
             layers = [self.net]
         for k, layer in enumerate(layers):
             if type(layer).begin_epoch is not Layer.begin_epoch:
                 layer.begin_epoch(self.current_epoch, partial(self._some, loader, layers[:k]))
+
+    def _all_codes(self, loader: TensorLoader) -> Tensor:
+        """The clean codes of all training inputs, each computed by one process: (n, units)."""
+        codes = CodesInMemory().hand_on(self.net, loader, f"{self.phase}.epoch", self.device).x
+        assert isinstance(codes, Tensor)
+        return codes
+
+    def _rows_of(self, loader: TensorLoader, number: Tensor) -> Tensor:
+        """The clean training inputs of these numbers, where the weights lie."""
+        x = loader.x
+        rows = take(x, number.to(x.device if isinstance(x, Tensor) else "cpu"))
+        return scale(beside(self.net, rows))
 
     @torch.no_grad()
     def _some(self, loader: TensorLoader, below: Sequence[Layer]) -> Tensor:

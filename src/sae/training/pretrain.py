@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from lightning.pytorch.callbacks import (
     ModelCheckpoint,
     StochasticWeightAveraging,
 )
+from torch import Tensor
 
 from sae.data.convert import Samples, as_loader
 from sae.data.labels import check_labels
@@ -95,6 +97,21 @@ def check_head(objective: Objective, head: Recipe | None) -> None:
         raise InputError("head", "an objective with a head of its own", found, remedy)
 
 
+def fitted(recipe: Recipe, objective: Objective) -> Recipe:
+    """The recipe of the fine-tuning, with the last epoch going on where no figure names a better.
+
+    Raises:
+        InputError: It is to stop early by such a figure.
+    """
+    if objective.validation_chooses:
+        return recipe
+    if recipe.patience is not None:
+        name = type(objective).__name__
+        expected = f"null for {name}, whose validation loss is not what it minimises"
+        raise InputError("patience", expected, str(recipe.patience), "leave it out")
+    return replace(recipe, keep="last")
+
+
 def check_values(stack: Stack, seen: Survey, of: str) -> None:
     """Refuse samples that no output unit of ``stack`` can rebuild.
 
@@ -133,6 +150,8 @@ class GreedyPretrainer:
         codes: How the codes of a stage are handed on; in memory if left out.
         head: Recipe of what the model's objective owns (the head of a classifier), trained alone on
             the codes of the pretrained stack, before the fine-tuning; None leaves that out.
+        start: Weights to begin with in place of drawn ones, by their names in the stack; then all
+            stages are of zero epochs. None draws them.
     """
 
     def __init__(
@@ -144,8 +163,9 @@ class GreedyPretrainer:
         journal: Journal | None = None,
         codes: Codes | None = None,
         head: Recipe | None = None,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.head = head
+        self.head, self.start = head, start
         self.stages, self.finetune_recipe, self.seed = list(stages), finetune, seed
         self.make_trainer = make_trainer or plain_trainer
         self.journal = journal or Journal()
@@ -193,6 +213,9 @@ class GreedyPretrainer:
         n_classes: int | None,
     ) -> list[PhaseResult]:
         check_recipes(model.stack, self.stages, self.finetune_recipe, self.head)
+        if self.start is not None and any(stage.epochs for stage in self.stages):
+            found, remedy = "some of more", "leave start out, or train no stage"
+            raise InputError("start", "stages of 0 epochs beside it", found, remedy)
         recipes = {"pretrain": self.stages[0], "finetune": self.finetune_recipe}
         check_augments(recipes, model.stack.n_in, model.image_shape)
         model.cpu()  # its weights are drawn there; each Trainer takes it to its device and back
@@ -204,6 +227,8 @@ class GreedyPretrainer:
         check_values(model.stack, val.survey(), "validation samples")
         model.stack[0].start_at_mean(seen.mean)
         model.pixel_range = seen.pixel_range
+        if self.start is not None:
+            model.stack.load_state_dict(self.start)
         phases = {phase.name: phase for phase in self.plan(model)}
         try:
             results = self._fit_stages(model, phases, train, val)
@@ -236,13 +261,16 @@ class GreedyPretrainer:
                     raise InputError("data", f"labels of the {of} samples", "none", remedy)
                 check_labels(y, n_classes, of)
         objective.attach(model.stack, n_classes)
+        if self.finetune_recipe.epochs:
+            objective.check_training(len(own.x), self.finetune_recipe.epochs)
         check_head(objective, self.head)
         objective.reset_parameters(derive_generator(self.seed, "init", "objective"))
 
     def plan(self, model: StackedAutoencoder) -> list[Phase]:
         """The phases that :meth:`fit` runs."""
         path = model.objective.path(model.sizes)
-        return plan(model.sizes, self.stages, self.finetune_recipe, self.head, path)
+        finetune = fitted(self.finetune_recipe, model.objective)
+        return plan(model.sizes, self.stages, finetune, self.head, path)
 
     def _fit_stages(
         self,
@@ -345,6 +373,7 @@ class GreedyPretrainer:
             checkpoint=None if best is None else best.best_model_path,
             health={} if health is None else health.as_dict(),
             warnings=[] if health is None else health.warnings(phase.subject),
+            steps=trainer.global_step,
         )
         self.journal.note(result, module, model)
         return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from sae import kinds
 from sae.errors import InputError
@@ -21,7 +21,9 @@ class StackedAutoencoder(TrainingModule):
     that encoder gives; the first one ends in ``output``.
 
     Args:
-        sizes: Units from the input to the code: [784, 256, 128] is 784→256→128→256→784.
+        sizes: Units from the input to the code: [784, 256, 128] is 784→256→128→256→784. On the
+            command line the first may be auto, the features of the data; with auto in place of
+            the list, or none, the others are chosen, too (784, 256, 64).
         activation: Of all encoder layers, or a list with one for each: sigmoid, tanh, relu,
             leaky_relu, gelu, silu, identity.
         linear_code: No activation on the last encoder layer.
@@ -29,7 +31,8 @@ class StackedAutoencoder(TrainingModule):
         loss: mse (squared error per image) or bce (cross-entropy per image, from logits; needs a
             sigmoid output). Stages whose output unit is no sigmoid use mse.
         tied: The decoders use the encoders' weights, transposed.
-        input_shape: In place of sizes, with layers: the shape of an input, such as [28, 28].
+        input_shape: In place of sizes, with layers: the shape of an input, such as [28, 28]. On
+            the command line auto, or none, is that of the data.
         layers: In place of sizes, layers of any kind, the lowest first: {kind: dense, units: 128},
             or class_path and init_args of your own. What one does not say, the settings above do.
         objective: What it is fine-tuned for, a mapping or a name, such as classify; null to
@@ -41,13 +44,13 @@ class StackedAutoencoder(TrainingModule):
 
     def __init__(
         self,
-        sizes: list[int] | None = None,
+        sizes: list[int | Literal["auto"]] | Literal["auto"] | None = None,
         activation: str | list[str] = "sigmoid",
         linear_code: bool = False,
         output: str = "sigmoid",
         loss: str = "mse",
         tied: bool = False,
-        input_shape: list[int] | None = None,
+        input_shape: list[int] | Literal["auto"] | None = None,
         layers: list[kinds.Settings] | None = None,
         objective: kinds.Settings | None = None,
     ) -> None:

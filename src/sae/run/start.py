@@ -1,0 +1,69 @@
+"""The weights of a finished run, for another one to begin with: pretrain once, fine-tune often."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from sae.errors import InputError
+from sae.nets.stack import Stack
+from sae.run.model import read_run
+from sae.text import shown_path
+
+KEY = "start_from"
+WEIGHTS = "finetune/weights.safetensors"
+
+
+@dataclass(frozen=True)
+class StartingWeights:
+    """Weights to begin with.
+
+    Attributes:
+        folder: Of the run that left them, as a full path.
+        sha256: Of their file.
+        weights: They, by their names in the stack.
+    """
+
+    folder: Path
+    sha256: str
+    weights: Mapping[str, Tensor]
+
+    def summary(self) -> dict[str, str]:
+        """The same for the manifest of the run that begins with them."""
+        return {"run": str(self.folder), "weights": WEIGHTS, "sha256": self.sha256}
+
+    @property
+    def line(self) -> str:
+        """The same for people."""
+        return f"start: the weights of {shown_path(self.folder)}; no stage is trained"
+
+
+def read_start(folder: Path, stack: Stack) -> StartingWeights:
+    """Read the weights of a run, and make sure that they are of this very network.
+
+    What a run has learnt beside them, such as the head of a classifier, is left behind.
+
+    Args:
+        folder: ``lightning_logs/NAME/version_N``.
+        stack: What is to begin with them; it is not changed.
+
+    Raises:
+        InputError: It is no finished run, or its network is another.
+    """
+    try:
+        found = read_run(folder).stack
+    except InputError as error:
+        key = KEY if error.key == "run" else f"{KEY} ({error.key} of its config)"
+        raise InputError(key, error.expected, error.found, error.remedy) from None
+    theirs, ours = [str(layer) for layer in found], [str(layer) for layer in stack]
+    if theirs != ours:
+        pairs = [(b, a) for a, b in zip(theirs, ours, strict=False) if a != b]
+        expected, there = pairs[0] if pairs else (f"{len(ours)} layers", f"{len(theirs)}")
+        remedy = "give this run the model options of that one, but for its objective"
+        raise InputError(KEY, f"a run of the same network ({expected})", there, remedy)
+    digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    return StartingWeights(folder.resolve(), digest, found.state_dict())
