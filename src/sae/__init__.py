@@ -24,6 +24,7 @@ from sae.data import (
     FashionMNISTDataModule,
     KMNISTDataModule,
     MNISTDataModule,
+    TableDataModule,
 )
 from sae.errors import InputError
 from sae.nets.dense import Dense
@@ -51,4 +52,5 @@ __all__ = [
     "Stack",
     "StackedAutoencoder",
     "Stage",
+    "TableDataModule",
 ]

@@ -40,7 +40,7 @@ from sae.run.journal import METRICS, RunJournal
 from sae.run.start import StartingWeights
 from sae.run.trackers import Trackers
 from sae.text import cell
-from sae.training.evaluate import figures_on_test, figures_on_validation
+from sae.training.evaluate import errors_of, figures_on_test, figures_on_validation
 from sae.training.handover import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
 from sae.training.module import TrainingModule
 from sae.training.plan import Phase, PhaseResult
@@ -131,6 +131,7 @@ class Experiment:
             None if start is None else start.weights,
         )
         model.image_shape = data.image_shape
+        model.suit(data.preparation)
         self.phases = self.pretrainer.plan(model)
         self.board = RunBoard(run.folder) if extras.tensorboard else None
         self.probe = Probe(data, max(2, *model.sizes[1:])) if extras.pictures_every >= 0 else None
@@ -345,10 +346,11 @@ class Experiment:
     ) -> None:
         phases = [(r.phase.name, r.phase.title, r.phase.epochs_before) for r in results]
         size = min(self.model.sizes[-1], len(probe.pca.components))
-        sse = pca_sse(probe.pca, self.data.val_dataloader().whole(), size)
+        val, errors = self.data.val_dataloader().whole(), errors_of(self.model)
+        sse = pca_sse(probe.pca, val, size, errors)
         metrics, pca = self.run.folder / METRICS, (f"PCA-{size}\nof the pixels", sse)
         numbers = losses.numbers(read_metrics(metrics), phases, self.data.description, pca)
-        image = render(losses.draw(numbers))
+        image = render(losses.draw(numbers), self.model.words)
         write(self.run.folder, "losses", numbers, image)
         for board in boards:
             show(board, "path/losses", image)
@@ -371,7 +373,7 @@ class Experiment:
         if self.board is not None:
             config = (self.run.folder / "config.yaml").read_text(encoding="utf-8")
             names = [(phase.name, phase.title) for phase in self.phases]
-            self.board.begin(config, names, self.model.objective)
+            self.board.begin(config, names, self.model.objective, self.model.words)
         if self.trackers.all:
             settings = self.run.manifest.get("settings", {})
             noted = self.trackers.begin(settings, self.run.folder / "config.yaml")
@@ -412,11 +414,11 @@ class Experiment:
                 "test": summary.rounded({key: each.value for key, each in test.items()}),
                 "seconds": summary.rounded(seconds),
                 "health": {r.phase.name: summary.rounded(r.health) for r in results},
-                "table": summary.rows(shown, seconds),
+                "table": summary.rows(shown, seconds, self.model.words),
             },
         )
         heading = summary.heading(self.data.description, self._network, self.seed)
-        table = summary.table(heading, shown, seconds)
+        table = summary.table(heading, shown, seconds, self.model.words)
         tags = {f"test/{key}": each.value for key, each in test.items()}
         tags |= {f"val/{key}": each.value for key, each in val.items()}
         if self.board is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,12 @@ def megabytes(n_bytes: float) -> str:
             return f"{n_bytes:.0f} {unit}" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
         n_bytes /= 1000
     raise AssertionError
+
+
+def of_samples(words: str) -> str:
+    """Words on images, for samples that are none: ``SSE per sample``, ``MSE per value``."""
+    words = re.sub(r"\bimage(s?)\b", r"sample\1", words)
+    return re.sub(r"\bpixel(s?)\b", r"value\1", words)
 
 
 def cell(words: str) -> str:

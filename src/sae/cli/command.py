@@ -178,11 +178,15 @@ class SAECLI(OptionsCLI):
         )
 
     def _resolve_data(self, data: ImageDataModule) -> None:
-        """Have the config name the data really used: $SAE_DATA may point elsewhere tomorrow."""
+        """Have the config name the data really used: $SAE_DATA may point elsewhere tomorrow.
+
+        And the output unit that suits them.
+        """
         named = self.config.fit.data
         init_args = named.get("init_args", Namespace()).as_dict()
         class_path, init_args = data.resolved(named.class_path, init_args)
         self.config.fit.data = Namespace(class_path=class_path, init_args=Namespace(init_args))
+        self.config.fit.model.output = self.model.hparams["output"]
 
     def _run_trainer(self, logger: Any, **kwargs: Any) -> Trainer:
         """A Trainer of a run."""
@@ -262,7 +266,7 @@ class SAECLI(OptionsCLI):
     def _print_figures(self, data: ImageDataModule, figures: Mapping[str, Measured]) -> None:
         network = self.model.objective.path(self.model.sizes)
         heading = summary.heading(data.description, network, self.seed)
-        print(summary.table(heading, figures), flush=True)
+        print(summary.table(heading, figures, words=self.model.words), flush=True)
 
 
 def _with_config_of_run(words: list[str]) -> list[str]:

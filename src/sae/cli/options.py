@@ -317,6 +317,7 @@ class OptionsCLI(LightningCLI):
         data = self.datamodule
         set_up(data)
         self._check_size(data)
+        self.model.suit(data.preparation)
         recipes = {"pretrain": self.stages[0], "finetune": self.finetune}
         check_augments(recipes, data.n_features, data.image_shape)
         if self.model.objective.needs_labels:

@@ -6,6 +6,7 @@ from sae.data.digits import DigitsDataModule
 from sae.data.loader import TensorLoader
 from sae.data.mnist import MNISTDataModule
 from sae.data.mnist_like import EMNISTDataModule, FashionMNISTDataModule, KMNISTDataModule
+from sae.data.tables import TableDataModule
 
 __all__ = [
     "ArrayDataModule",
@@ -15,5 +16,6 @@ __all__ = [
     "ImageDataModule",
     "KMNISTDataModule",
     "MNISTDataModule",
+    "TableDataModule",
     "TensorLoader",
 ]

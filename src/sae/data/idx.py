@@ -1,4 +1,4 @@
-"""Reading the four IDX files of MNIST and sets like it, packed (.gz) or not, with their checksums."""
+"""The four IDX files of MNIST and of sets like it, packed (.gz) or not, read and checked."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from pathlib import Path
 from tokenize import TokenError
 from zipfile import BadZipFile
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from sae.errors import InputError, show
 
 DTYPES = ("uint8", "uint16", "bool", "float16", "float32", "float64")
+# Where each column is scaled by itself, whole numbers of any size are welcome.
+NUMBERS = (*DTYPES, *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 # What whole numbers are divided by; 1 leaves the others as they are.
 DIVISORS = {"uint8": 255, "uint16": 65535}
 
@@ -93,15 +96,20 @@ def _unreadable(path: Path, reason: str) -> InputError:
     return InputError(str(path), expected, found, remedy)
 
 
-def check_array(path: Path, array: NDArray) -> None:
+def check_array(path: Path, array: NDArray, dtypes: Sequence[str] = DTYPES) -> None:
     """Refuse what cannot be read row by row as it lies there.
+
+    Args:
+        path: Where it lies.
+        array: What lies there.
+        dtypes: Which types of values are taken.
 
     Raises:
         InputError: It is empty, no table of numbers, or lies in another order.
     """
     found = f"{array.dtype} of {array.shape}"
-    if array.ndim < 2 or array.size == 0 or array.dtype.name not in DTYPES:
-        expected = f"an array (n, …) of {', '.join(DTYPES)}, not empty"
+    if array.ndim < 2 or array.size == 0 or array.dtype.name not in dtypes:
+        expected = f"an array (n, …) of {', '.join(dtypes)}, not empty"
         raise InputError(str(path), expected, found, _conversion(path, array))
     if not (array.flags.c_contiguous and array.dtype.isnative):
         expected = "rows one after another, in this machine's order of bytes"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ def heading(data: str, network: str, seed: int) -> str:
 
 
 def rows(
-    figures: Mapping[str, Measured], seconds: Mapping[str, float] | None = None
+    figures: Mapping[str, Measured],
+    seconds: Mapping[str, float] | None = None,
+    words: Callable[[str], str] = str,
 ) -> list[tuple[str, str]]:
     """What a figure is, and the figure as it reads; arguments as in :func:`table`."""
-    found = [measured.line() for measured in figures.values()]
+    lines = [measured.line() for measured in figures.values()]
+    found = [(words(label), value) for label, value in lines]
     if seconds is not None:
         times = [f"{name} {value:.1f}" for name, value in seconds.items() if name != "total"]
         found.append(("seconds", f"{seconds['total']:.1f} ({', '.join(times)})"))
@@ -27,7 +30,10 @@ def rows(
 
 
 def table(
-    heading: str, figures: Mapping[str, Measured], seconds: Mapping[str, float] | None = None
+    heading: str,
+    figures: Mapping[str, Measured],
+    seconds: Mapping[str, float] | None = None,
+    words: Callable[[str], str] = str,
 ) -> str:
     """The figures, a line each.
 
@@ -35,8 +41,9 @@ def table(
         heading: The line above them.
         figures: Any, by name, in the order in which they are shown.
         seconds: Wall time of each phase and ``total``; None leaves the line out.
+        words: What words on images become, for samples that are none.
     """
-    found = rows(figures, seconds)
+    found = rows(figures, seconds, words)
     width = max((len(label) for label, _ in found), default=0)
     lines = [f"  {label:<{width}}   {value}" for label, value in found]
     rule = "-" * max(len(heading), *(len(line) for line in lines), 0)

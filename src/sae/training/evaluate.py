@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from lightning import Trainer
+from torch import Tensor
 
 from sae.data import ImageDataModule
 from sae.data.encode import encoded
@@ -65,6 +68,11 @@ def figures_on_validation(
     }
 
 
+def errors_of(model: StackedAutoencoder) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """How others' reconstructions are measured beside the model's; None as anywhere."""
+    return None if model.stack.columns is None else model.stack.errors
+
+
 def compare(
     model: StackedAutoencoder, data: ImageDataModule, pca: PCA | None = None
 ) -> dict[str, Measured]:
@@ -80,7 +88,7 @@ def compare(
     if model.objective.reconstructs:
         pca = fit_pca(to_compare(train), size) if pca is None else pca
         figure = Figure(f"PCA-{size}, {{part}} SSE per image")
-        found["pca_sse"] = Measured(figure, pca_sse(pca, test.whole(), size))
+        found["pca_sse"] = Measured(figure, pca_sse(pca, test.whole(), size, errors_of(model)))
     some = [data.labelled_dataloader().sample(MOST_COMPARED), test.sample(MOST_ASKED)]
     labels = [loader.y for loader in some]
     if labels[0] is not None and labels[1] is not None:

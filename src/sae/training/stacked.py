@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from sae import kinds
+from sae.data.prepare import Preparation
 from sae.errors import InputError
 from sae.nets.build import build_stack
 from sae.nets.stack import Stack
@@ -27,7 +28,8 @@ class StackedAutoencoder(TrainingModule):
         activation: Of all encoder layers, or a list with one for each: sigmoid, tanh, relu,
             leaky_relu, gelu, silu, identity.
         linear_code: No activation on the last encoder layer.
-        output: Output unit on pixels: sigmoid for inputs in [0, 1], linear for any.
+        output: Output unit on pixels: sigmoid for inputs in [0, 1], linear for any; null is
+            sigmoid, but linear for tables whose numbers are scaled to other ranges.
         loss: mse (squared error per image) or bce (cross-entropy per image, from logits; needs a
             sigmoid output). Stages whose output unit is no sigmoid use mse.
         tied: The decoders use the encoders' weights, transposed.
@@ -47,19 +49,43 @@ class StackedAutoencoder(TrainingModule):
         sizes: list[int | Literal["auto"]] | Literal["auto"] | None = None,
         activation: str | list[str] = "sigmoid",
         linear_code: bool = False,
-        output: str = "sigmoid",
+        output: str | None = None,
         loss: str = "mse",
         tied: bool = False,
         input_shape: list[int] | Literal["auto"] | None = None,
         layers: list[kinds.Settings] | None = None,
         objective: kinds.Settings | None = None,
     ) -> None:
+        chosen = output is not None
+        output = "sigmoid" if output is None else output
         stack = build_stack(sizes, activation, linear_code, output, loss, tied, input_shape, layers)
         aim: Objective = Reconstruct()
         if objective is not None:
             aim = kinds.build(objective, "sae.objectives", Objective, "objective")
         super().__init__(stack, Stack(), Recipe(), "finetune", seed=0, objective=aim)
         self.save_hyperparameters(ignore=["objective"] if aim is objective else None)
+        self.hparams["output"] = output
+        self._output_is_chosen = chosen
+
+    def suit(self, preparation: Preparation) -> None:
+        """End in what the samples are made of: categories, and numbers of any range.
+
+        Args:
+            preparation: That of the samples, fitted.
+
+        Raises:
+            InputError: The loss does not suit them.
+        """
+        first = self.stack[0]
+        first.columns = preparation.outputs
+        self.words = preparation.words
+        if preparation.bounded or self._output_is_chosen:
+            return
+        if self.hparams["loss"] == "bce":
+            remedy = "choose --model.loss mse, or another --data.preparation"
+            raise InputError("model.loss", "mse for numbers outside [0, 1]", "'bce'", remedy)
+        self.hparams["output"] = "linear"
+        first.output = self.stack.output = "identity"
 
     @property
     def stack(self) -> Stack:
