@@ -261,7 +261,11 @@ class ImageDataModule(LightningDataModule):
 
     def summary(self) -> dict[str, Any]:
         """What the data are, for the manifest of a run."""
-        known = {} if self.labelled is None else {"labels": len(self.labelled)}
+        known: dict[str, Any] = {}
+        if self.labelled is not None:
+            known["labels"] = len(self.labelled)
+        if len(self.class_names):
+            known["class_names"] = [str(name) for name in self.class_names]
         return {
             **known,
             "name": self.name,

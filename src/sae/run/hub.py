@@ -18,7 +18,7 @@ from sae.errors import InputError, show
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 LIBRARY = "sae"
 # Of the manifest and the summary, what is about the model.
-_MANIFEST = ("status", "name")
+_MANIFEST = ("status", "name", "classes")
 _OF_DATA = (
     *("name", "description", "image_shape", "class_names", "columns", "labels"),
     *("train", "val", "test"),
@@ -55,7 +55,8 @@ def config_json(
         "library_name": LIBRARY,
         "versions": versions,
         "model": config["model"],
-        "manifest": {**{key: manifest[key] for key in _MANIFEST}, "data": data},
+        "corruption": (config.get("finetune") or {}).get("corruption"),
+        "manifest": {**{key: manifest[key] for key in _MANIFEST if key in manifest}, "data": data},
         "summary": {key: summary[key] for key in _SUMMARY if key in summary},
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -80,5 +81,5 @@ def mapping(folder: Path, name: str) -> dict[str, Any]:
         remedy = "download or export it again"
         expected = f"a {CONFIG} that sae has written in {show(str(folder))}"
         raise InputError("run", expected, "something else, or a damaged one", remedy) from None
-    of_file = {"manifest.json": manifest, "config.yaml": {"model": model}, "summary.json": summary}
-    return of_file[name]
+    config = {"model": model, "finetune": {"corruption": content.get("corruption")}}
+    return {"manifest.json": manifest, "config.yaml": config, "summary.json": summary}[name]
