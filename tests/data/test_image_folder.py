@@ -17,6 +17,7 @@ from sae.data.image_rows import ImageRows
 from sae.data.rows import WithoutRows
 from sae.errors import InputError
 from sae.run.checkpoints import read_weights
+from sae.run.model import load_run
 
 FIT = ["fit", "--data", "ImageFolderDataModule", "--trainer.logger", "false", "--model.sizes"]
 FIT += ["[auto, 8, 3]", "--pretrain.epochs", "1", "--finetune.epochs", "1"]
@@ -268,3 +269,24 @@ def test_images_with_too_many_pixels_get_a_proposal(tmp_path):
         Image.new("1", (1600, 1200)).save(tmp_path / f"{k}.png")
     with pytest.raises(InputError, match=r"size: .* found 1200x1600; write --data.size \[48,64\]"):
         ready(tmp_path)
+
+
+def test_a_run_works_on_other_images_as_it_read_its_own(animals, tmp_path, capsys):
+    main([*FIT, "--data.train", str(animals), "--data.white", "239", "--pictures_every", "-1"])
+    run, other = "lightning_logs/sae/version_0", folder(tmp_path / "new", 2, ("birds",), side=8)
+    Image.new("L", (3, 3), 80).save(other / "birds" / "grey.png")
+    capsys.readouterr()
+    main(["reconstruct", "--run", run, "--input", str(other), "--output", "rebuilt"])
+    assert capsys.readouterr().out.splitlines()[0] == "input: 3 of 3 images are brought to 6x6"
+    names = sorted(path.name for path in Path("rebuilt").iterdir())
+    assert names == ["birds-000.png", "birds-001.png", "birds-grey.png"]
+    assert Image.open("rebuilt/birds-000.png").size == (6, 6)
+    assert Image.open("rebuilt/birds-000.png").mode == "RGB"
+    main(["encode", "--run", run, "--input", str(animals), "--output", "codes.csv"])
+    table = Path("codes.csv").read_text().splitlines()
+    assert len(table) == 25
+    assert table[1].startswith('"cats/000.png",')
+    run_of = load_run(run)
+    data = ready(animals, white=239)
+    codes = run_of.encode((data.train.x * 239).round())
+    assert codes.allclose(run_of.stack.encode(data.train.x), atol=1e-6)

@@ -67,6 +67,8 @@ class OnFiles(Verb):
         run = load_run(Path(options.run).expanduser(), options.device)
         run.check_can(self.what)
         samples = SampleFile(given, run, self.what == "decode", options.key)
+        for line in samples.remarks:
+            print(f"input: {line}", flush=True)
         layout = self.layout(run, samples, options)
         kind.check("output", layout)
         self.begin(run, samples, options)

@@ -7,10 +7,12 @@ their upper 8 bits and not say so.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from sae.errors import InputError, show
+from sae.nets.dense import MOST_UNITS
 
 # fmt: off
 SUFFIXES = frozenset((
@@ -31,6 +34,8 @@ HIDDEN = frozenset(("Thumbs.db", "thumbs.db", "desktop.ini", "Desktop.ini", "__M
 ORIENTATION = 0x0112  # the EXIF tag
 MARKS_OF_EXIF = (b"eXIf", b"Orientation", b"Raw profile type")
 GREY_OF_COLOURS = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow has it
+# A side of images that are quickly trained on.
+GOOD_SIDE = 64
 MOST = {8: 255, 16: 65_535}
 
 
@@ -245,6 +250,58 @@ def _has_16_bits(image: Image.Image) -> bool:
 def _tile(image: Image.Image) -> Any:
     """What of a file holds the pixels, and how they are coded; None where nothing does."""
     return next(iter(getattr(image, "tile", ())), None)
+
+
+def common_look(
+    paths: Sequence[Path],
+    seen: Sequence[About],
+    size: Sequence[int] | None,
+    crop: bool,
+    colour: str,
+    bits: int | None,
+    white: int | None = None,
+) -> Look:
+    """How all images of a folder are read.
+
+    Args:
+        paths: They.
+        seen: What their headers say.
+        size: Height and width; None where all have one.
+        crop: Whether images of other sizes keep their proportions.
+        colour: auto, grey or rgb.
+        bits: 8 or 16; None for the most that there are.
+        white: The value that becomes 1; None for the greatest there may be.
+
+    Raises:
+        InputError: They have several sizes, and none is given.
+    """
+    sizes = Counter((each.height, each.width) for each in seen)
+    if size is None and len(sizes) > 1:
+        (common, n), first = sizes.most_common(1)[0], (seen[0].height, seen[0].width)
+        other = next(k for k, each in enumerate(seen) if (each.height, each.width) != first)
+        raise InputError(
+            str(paths[other]),
+            f"{first[0]}x{first[1]}, as {paths[0].name} has",
+            f"{seen[other].height}x{seen[other].width} ({len(sizes)} sizes in all, most often "
+            f"{common[0]}x{common[1]}, {n:,} times)",
+            f"name one for all: {_size_to_propose(seen)} (and --data.crop true keeps proportions)",
+        )
+    height, width = next(iter(sizes)) if size is None else size
+    if height * width > MOST_UNITS:
+        expected = f"images of {MOST_UNITS:,} pixels at most"
+        remedy = f"write {_size_to_propose(seen)}"
+        raise InputError("size", expected, f"{height}x{width}", remedy)
+    colours = any(each.colours for each in seen) if colour == "auto" else colour == "rgb"
+    return Look(height, width, colours, bits or max(each.bits for each in seen), crop, white)
+
+
+def _size_to_propose(seen: Sequence[About]) -> str:
+    """The size of a typical image, or a smaller one of its proportions."""
+    height, width = (
+        median(sides) for sides in zip(*((x.height, x.width) for x in seen), strict=True)
+    )
+    scale = min(1, GOOD_SIDE / max(height, width))
+    return f"--data.size [{max(1, round(scale * height))},{max(1, round(scale * width))}]"
 
 
 def read_image(path: Path, look: Look) -> NDArray:

@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sae.data.base import ImageDataModule, Samples
-from sae.data.image_files import About, DamagedError, Found, Look, about, find_images, read_image
+from sae.data.image_files import (
+    About,
+    DamagedError,
+    Found,
+    Look,
+    about,
+    common_look,
+    find_images,
+    read_image,
+)
 from sae.data.image_rows import ImageRows, as_rows, damaged, in_threads
 from sae.data.loader import Survey
 from sae.data.prepare import Pixels, Preparation
 from sae.data.remarks import LEAST_SHARE
 from sae.errors import InputError, check_bool, check_choice, check_integer, show
-from sae.nets.dense import MOST_UNITS
 
 COLOURS = ("auto", "grey", "rgb")
 DAMAGED = ("error", "skip")
@@ -30,8 +37,6 @@ CACHES = ("auto", "memory", "none")
 # Of the machine's memory; what is left over is for training.
 SHARE_OF_MEMORY = 0.25
 MOST_SIDE, MOST_VAL, MOST_LISTED = 10_000, 5000, 20
-# A side of images that are quickly trained on.
-GOOD_SIDE = 64
 
 
 class ImageFolderDataModule(ImageDataModule):
@@ -317,58 +322,6 @@ def check_size(size: Any) -> None:
         raise InputError("size", "height and width", show(size), "write [64, 64], or another")
     for k, side in enumerate(size):
         check_integer(f"size[{k}]", side, 1, "give a number of pixels", high=MOST_SIDE)
-
-
-def common_look(
-    paths: Sequence[Path],
-    seen: Sequence[About],
-    size: Sequence[int] | None,
-    crop: bool,
-    colour: str,
-    bits: int | None,
-    white: int | None = None,
-) -> Look:
-    """How all images of a folder are read.
-
-    Args:
-        paths: They.
-        seen: What their headers say.
-        size: Height and width; None where all have one.
-        crop: See :class:`ImageFolderDataModule`, as for the others.
-        colour: auto, grey or rgb.
-        bits: 8 or 16; None for the most that there are.
-        white: The value that becomes 1; None for the greatest there may be.
-
-    Raises:
-        InputError: They have several sizes, and none is given.
-    """
-    sizes = Counter((each.height, each.width) for each in seen)
-    if size is None and len(sizes) > 1:
-        (common, n), first = sizes.most_common(1)[0], (seen[0].height, seen[0].width)
-        other = next(k for k, each in enumerate(seen) if (each.height, each.width) != first)
-        raise InputError(
-            str(paths[other]),
-            f"{first[0]}x{first[1]}, as {paths[0].name} has",
-            f"{seen[other].height}x{seen[other].width} ({len(sizes)} sizes in all, most often "
-            f"{common[0]}x{common[1]}, {n:,} times)",
-            f"name one for all: {_size_to_propose(seen)} (and --data.crop true keeps proportions)",
-        )
-    height, width = next(iter(sizes)) if size is None else size
-    if height * width > MOST_UNITS:
-        expected = f"images of {MOST_UNITS:,} pixels at most"
-        remedy = f"write {_size_to_propose(seen)}"
-        raise InputError("size", expected, f"{height}x{width}", remedy)
-    colours = any(each.colours for each in seen) if colour == "auto" else colour == "rgb"
-    return Look(height, width, colours, bits or max(each.bits for each in seen), crop, white)
-
-
-def _size_to_propose(seen: Sequence[About]) -> str:
-    """The size of a typical image, or a smaller one of its proportions."""
-    height, width = (
-        median(sides) for sides in zip(*((x.height, x.width) for x in seen), strict=True)
-    )
-    scale = min(1, GOOD_SIDE / max(height, width))
-    return f"--data.size [{max(1, round(scale * height))},{max(1, round(scale * width))}]"
 
 
 def memory() -> float:

@@ -15,6 +15,7 @@ from sae.data.loader import chunk_rows
 from sae.data.rows import TILE_ROWS
 from sae.data.sinks.sink import ROW, Layout, open_sink
 from sae.data.source import Source, open_source
+from sae.data.sources.images import ImageSource
 from sae.errors import InputError
 from sae.run.model import TrainedRun
 
@@ -39,6 +40,7 @@ class SampleFile:
         n: Samples.
         id_name: What the column of ids is called; ``row`` where they are numbers.
         sample_shape: Of a sample that is no row of columns; else empty.
+        remarks: What is to be said of how they are read.
 
     Raises:
         InputError: The file is missing, damaged, or does not fit the run.
@@ -53,7 +55,11 @@ class SampleFile:
     ) -> None:
         width = run.stack.n_code if of_codes else run.n_columns
         self.path, self._width = path, width
-        self._source: Source = open_source(path, key=key)
+        options = {}
+        if not of_codes and path.exists() and ImageSource.fits(path):
+            options = run.image_options
+        self._source: Source = open_source(path, key=key, **options)
+        self.remarks: list[str] = getattr(self._source, "remarks", [])
         self.n = self._source.n
         there = self._source.columns
         self._places: list[int] | None = None

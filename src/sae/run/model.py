@@ -60,6 +60,8 @@ class TrainedRun:
         n_columns: Values of a sample as the user has it.
         denoises: Whether it was fine-tuned to restore corrupted samples.
         id_name: What the column of a table is called that names its samples.
+        image_options: How files of images are read as those were that it was trained on; empty
+            where it was trained on none.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class TrainedRun:
         denoises: bool = False,
         id_name: str = ID,
         device: torch.device | str = "cpu",
+        reading: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder, self.image_shape = folder, image_shape
         self.class_names, self.denoises = [str(name) for name in class_names], denoises
@@ -81,6 +84,7 @@ class TrainedRun:
         self.id_name, self.device = id_name, torch.device(device)
         self.stack, self.objective = stack, objective
         self.preparation = preparation.eval()
+        self.image_options = self._image_options(reading or {})
         for module in (stack, objective):
             module.eval().requires_grad_(False).to(self.device)
 
@@ -330,6 +334,18 @@ class TrainedRun:
         """Whether its samples are images, and no mere rows of values."""
         return self.columns is None and min(self.image_shape[:2]) > 1
 
+    def _image_options(self, reading: Mapping[str, Any]) -> dict[str, Any]:
+        """Options of :class:`~sae.data.sources.images.ImageSource`; those of the data know more."""
+        if not self.is_of_images:
+            return {}
+        deep = getattr(self.preparation, "divisor", 1) == DIVISORS["uint16"]
+        return {
+            "size": list(self.image_shape[:2]),
+            "colour": "rgb" if len(self.image_shape) == 3 else "grey",
+            "bits": reading.get("bits") or (16 if deep else 8),
+            "crop": bool(reading.get("crop", False)),
+        }
+
     def _given(self, what: str, X: Data) -> Data:
         """Results as the user gave the samples: array, tensor or pandas data frame."""
         frame = _is_frame(X)
@@ -466,6 +482,7 @@ def read_run(folder: Path, device: torch.device | str = "cpu") -> TrainedRun:
             denoises,
             of_data.get("id") or ID,
             device,
+            of_data,
         )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
