@@ -261,3 +261,10 @@ def test_a_file_that_is_cut_short_while_a_run_reads_it_is_named(tmp_path):
     data.paths[0].write_bytes(b"")
     with pytest.raises(InputError, match="expected the file that it was when the run began"):
         data.check_unchanged()
+
+
+def test_images_with_too_many_pixels_get_a_proposal(tmp_path):
+    for k in range(4):
+        Image.new("1", (1600, 1200)).save(tmp_path / f"{k}.png")
+    with pytest.raises(InputError, match=r"size: .* found 1200x1600; write --data.size \[48,64\]"):
+        ready(tmp_path)

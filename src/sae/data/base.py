@@ -241,6 +241,10 @@ class ImageDataModule(LightningDataModule):
         """
         return list(remarks(seen, lambda x, before: f"{before}x = {x}"))
 
+    def details(self) -> list[str]:
+        """What its files hold beside what all datamodules know of themselves: see ``inspect``."""
+        return []
+
     def check_finite(self, seen: Survey) -> None:
         """Raise :class:`~sae.errors.InputError` where values are not finite and it is known where.
 

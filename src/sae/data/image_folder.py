@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,16 @@ from sae.data.loader import Survey
 from sae.data.prepare import Pixels, Preparation
 from sae.data.remarks import LEAST_SHARE
 from sae.errors import InputError, check_bool, check_choice, check_integer, show
+from sae.nets.dense import MOST_UNITS
 
 COLOURS = ("auto", "grey", "rgb")
 DAMAGED = ("error", "skip")
 CACHES = ("auto", "memory", "none")
 # Of the machine's memory; what is left over is for training.
 SHARE_OF_MEMORY = 0.25
-MOST_SIDE, MOST_VAL = 10_000, 5000
+MOST_SIDE, MOST_VAL, MOST_LISTED = 10_000, 5000, 20
+# A side of images that are quickly trained on.
+GOOD_SIDE = 64
 
 
 class ImageFolderDataModule(ImageDataModule):
@@ -63,6 +67,7 @@ class ImageFolderDataModule(ImageDataModule):
         labels: How many labels of training images are known; null for all. See
             :class:`~sae.data.base.ImageDataModule`.
         labels_per_class: The same, for each class.
+        label_seed: Seed of which labels are known; null takes split_seed.
 
     Attributes:
         look: How images are read, once they are set up.
@@ -92,9 +97,10 @@ class ImageFolderDataModule(ImageDataModule):
         split_seed: int = 0,
         labels: int | None = None,
         labels_per_class: int | None = None,
+        label_seed: int | None = None,
     ) -> None:
         held_out = 1 if val_size is None else val_size
-        super().__init__(batch_size, held_out, split_seed, labels, labels_per_class)
+        super().__init__(batch_size, held_out, split_seed, labels, labels_per_class, label_seed)
         check_size(size)
         for key, switch in (("crop", crop), ("classes", classes)):
             check_bool(key, switch)
@@ -117,6 +123,7 @@ class ImageFolderDataModule(ImageDataModule):
     def load(self) -> tuple[Samples, Samples]:
         """Read all headers, then decode all images: into memory, or to see that they are whole."""
         found, seen = self._found("train")
+        self.census = Counter((f"{each.height}x{each.width}", each.kind) for each in seen)
         self.look = common_look(
             found.paths, seen, self.size, self.crop, self.colour, self.bits, self.white
         )
@@ -163,6 +170,13 @@ class ImageFolderDataModule(ImageDataModule):
                 f"the network sees little contrast; add --data.white {max(1, round(peak))}"
             )
         return lines
+
+    def details(self) -> list[str]:
+        """How many images there are of each kind and size, the most frequent first."""
+        listed = self.census.most_common(MOST_LISTED)
+        lines = [f"{n:,} images of {size}: {kind}" for (size, kind), n in listed]
+        more = len(self.census) - len(listed)
+        return [*lines, f"and {more:,} other kinds and sizes"] if more else lines
 
     def _found(self, part: str) -> tuple[Found, list[About]]:
         """The images of a folder with whole headers, and what these say."""
@@ -337,11 +351,24 @@ def common_look(
             f"{first[0]}x{first[1]}, as {paths[0].name} has",
             f"{seen[other].height}x{seen[other].width} ({len(sizes)} sizes in all, most often "
             f"{common[0]}x{common[1]}, {n:,} times)",
-            "name one for all: --data.size [64,64], with --data.crop true to keep proportions",
+            f"name one for all: {_size_to_propose(seen)} (and --data.crop true keeps proportions)",
         )
     height, width = next(iter(sizes)) if size is None else size
+    if height * width > MOST_UNITS:
+        expected = f"images of {MOST_UNITS:,} pixels at most"
+        remedy = f"write {_size_to_propose(seen)}"
+        raise InputError("size", expected, f"{height}x{width}", remedy)
     colours = any(each.colours for each in seen) if colour == "auto" else colour == "rgb"
     return Look(height, width, colours, bits or max(each.bits for each in seen), crop, white)
+
+
+def _size_to_propose(seen: Sequence[About]) -> str:
+    """The size of a typical image, or a smaller one of its proportions."""
+    height, width = (
+        median(sides) for sides in zip(*((x.height, x.width) for x in seen), strict=True)
+    )
+    scale = min(1, GOOD_SIDE / max(height, width))
+    return f"--data.size [{max(1, round(scale * height))},{max(1, round(scale * width))}]"
 
 
 def memory() -> float:

@@ -22,6 +22,7 @@ from sae.data.remarks import remarks
 from sae.data.rows import FileRows, Rows, take
 from sae.data.source import Source, open_source
 from sae.data.sources.csv_files import CsvSource
+from sae.data.table_columns import column_lines
 from sae.data.table_preparation import (
     CATEGORIES,
     CATEGORY,
@@ -404,6 +405,10 @@ class TableDataModule(ImageDataModule):
                 f"warning: data: {values} in column {name} that no training sample has; it counts "
                 "as missing"
             )
+
+    def details(self) -> list[str]:
+        """A line for each column of the file to train on."""
+        return column_lines(self._open("train"), [each.name for each in self.table])
 
     def remarks(self, seen: Survey) -> list[str]:
         """What was done to the columns, and what the others have to say."""
