@@ -57,12 +57,22 @@ class Trained:
     @property
     def sample_words(self) -> str:
         """What a row holds."""
-        if self.preparation.columns is not None:
-            return "the values of the columns, a category as its number"
+        table = getattr(self.preparation, "table", None)
+        if table is not None:
+            return "the columns of the table, of a category the number of its value"
         shape = "x".join(map(str, self.image_shape))
         scale = self.preparation.divisor if isinstance(self.preparation, Pixels) else 1
         values = f"values from 0 to {scale:g}" if scale > 1 else "values"
         return f"the {values} of samples of {shape}, row by row"
+
+    @property
+    def columns(self) -> list[dict[str, Any]]:
+        """Of a table: the name of each column; of categories what 0, 1, … stand for, too."""
+        table = getattr(self.preparation, "table", None)
+        if table is None:
+            return []
+        values = [{"categories": list(each.values)} if each.values else {} for each in table]
+        return [{"name": each.name, **own} for each, own in zip(table, values, strict=True)]
 
 
 def read_trained(folder: Path) -> Trained:
@@ -82,6 +92,7 @@ def read_trained(folder: Path) -> Trained:
     objective.eval().requires_grad_(False)
     names = manifest["data"].get("class_names", [])
     preparation = read_preparation(folder / FILE)
+    run.stack[0].columns = preparation.outputs
     return Trained(folder, run.stack, objective, preparation, names, manifest, summary, config)
 
 
