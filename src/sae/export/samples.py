@@ -45,7 +45,7 @@ def samples_of(run: Trained) -> tuple[Tensor, str]:
 def _data_of(run: Trained) -> tuple[ImageDataModule | None, str]:
     """The data of a run, set up; or None, and why they are not used."""
     named: Any = run.config.get("data")
-    if named is None:
+    if named is None or "class_path" not in named:
         return None, "a folder for a hub names no data"
     try:
         kind = kinds.find(named["class_path"], "sae.data", ImageDataModule, "data")

@@ -9,13 +9,10 @@ from typing import Any
 
 import torch
 
-from sae.data.prepare import FILE, Pixels, Preparation, read_preparation
+from sae.data.prepare import Pixels, Preparation
 from sae.nets.stack import Stack
 from sae.objectives.objective import Objective
-from sae.run import hub
-from sae.run.checkpoints import read_weights
-from sae.run.model import OF_OBJECTIVE, read_mapping, read_run
-from sae.training.stacked import StackedAutoencoder
+from sae.run.model import read_mapping, read_run
 
 FILES = ("manifest.json", "config.yaml", "summary.json")
 
@@ -79,23 +76,13 @@ def read_trained(folder: Path) -> Trained:
     """Read a finished run; the errors are those of :func:`~sae.run.model.read_run`."""
     run = read_run(folder)
     manifest, config, summary = (read_mapping(folder, name) for name in FILES)
-    objective = StackedAutoencoder(**config["model"]).objective
-    weights = read_weights(hub.weights_path(folder))
-    own = {
-        name.removeprefix(OF_OBJECTIVE): tensor
-        for name, tensor in weights.items()
-        if name.startswith(OF_OBJECTIVE)
-    }
-    if own:
-        objective.attach(run.stack, _classes(own))
-        objective.load_state_dict(own)
-    objective.eval().requires_grad_(False)
-    names = manifest["data"].get("class_names", [])
-    preparation = read_preparation(folder / FILE)
-    run.stack[0].columns = preparation.outputs
-    return Trained(folder, run.stack, objective, preparation, names, manifest, summary, config)
-
-
-def _classes(own: Mapping[str, torch.Tensor]) -> int:
-    """Of a head: as many as its last layer has biases."""
-    return len(list(own.values())[-1])
+    return Trained(
+        folder=folder,
+        stack=run.stack,
+        objective=run.objective,
+        preparation=run.preparation,
+        class_names=run.class_names,
+        manifest=manifest,
+        summary=summary,
+        config=config,
+    )
