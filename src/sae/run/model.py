@@ -149,7 +149,7 @@ class TrainedRun:
             InputError: The run is no classifier, or the samples do not fit it.
         """
         most = np.argmax(self.apply("classes", self._array(X)), axis=1)
-        return np.array(self.class_names)[most] if self.class_names else np.asarray(most)
+        return np.asarray(np.array(self.class_names)[most] if self.class_names else most)
 
     def predict_proba(self, X: Data) -> Data:
         """The probability of each class: (n, classes).
