@@ -185,6 +185,24 @@ def test_a_file_has_rows(of_rows):
         of_rows.file("wide.npy", wide.getvalue())
 
 
+def test_a_table_has_choices_and_says_what_it_has_not_seen():
+    lines = [f"{k / 60},{'red' if k % 3 else 'blue'}" for k in range(60)]
+    Path("mine.csv").write_text("\n".join(["size,colour", *lines, ""]))
+    data = ["--data", "TableDataModule", "--data.train", "mine.csv", "--data.val_size", "12"]
+    subject = Subject(load_run(fit(*PLAIN, *data, "--model.sizes", "[auto, 4, 2]").resolve()))
+    size, colour = subject.about()["fields"]
+    assert (size["name"], colour) == ("size", {"name": "colour", "choices": ["blue", "red"]})
+    assert 0 <= size["low"] < size["high"] <= 1
+    found = subject.row([0.5, "red"])
+    assert found["input"]["values"] == [pytest.approx(0.5, rel=1e-4), "red"]
+    assert found["reconstruction"]["values"][1] in ("red", "blue")
+    assert "note" not in found
+    content = b"colour,size\ngreen,0.25\n"  # in another order
+    found = subject.file("new.csv", content)
+    assert found["input"]["values"][0] == pytest.approx(0.25, rel=1e-4)
+    assert "colour = 'green'" in found["note"]
+
+
 def test_nothing_is_left_of_a_file(of_rows, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(InputError):

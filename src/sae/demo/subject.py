@@ -207,7 +207,7 @@ class Subject:
         """
         row = np.empty((1, len(values)), dtype=object)
         row[0] = [None if isinstance(each, (list, dict)) else each for each in values]
-        return self._look(self._inputs(row))
+        return self._look_at_row(row)
 
     def file(self, name: str, content: bytes, row: int = 0) -> dict[str, Any]:
         """What it makes of a row of a table or array in a file of any kind that is read.
@@ -245,7 +245,22 @@ class Subject:
         if flat.shape[1] != self.run.n_columns:
             expected = f"{self.run.n_columns} values in a row"
             raise InputError(name, expected, str(flat.shape[1]), "drop one as the run's data")
-        return {**self._look(self._inputs(flat)), "rows": len(rows), "row": row}
+        return {**self._look_at_row(flat), "rows": len(rows), "row": row}
+
+    def _look_at_row(self, values: NDArray[Any]) -> dict[str, Any]:
+        """What it makes of a row, (1, columns); with a note on what the run has never seen."""
+        found = self._look(self._inputs(values))
+        if self.run.is_of_images:
+            return found
+        columns = zip(self.run.column_names, values[0], found["input"]["values"], strict=True)
+        unknown = [
+            f"{name} = {show(given)}"
+            for name, given, taken in columns
+            if isinstance(taken, str) and str(given) != taken
+        ]
+        if unknown:
+            found["note"] = f"Values that the run has not seen count as none: {', '.join(unknown)}."
+        return found
 
     def decode(self, code: Sequence[float]) -> dict[str, Any]:
         """What is decoded of a place in the code.
