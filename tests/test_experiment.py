@@ -8,6 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sae.callbacks.metrics_csv import read_metrics
 from sae.data import DigitsDataModule
+from sae.data.prepare import read_preparation
 from sae.training.stacked import StackedAutoencoder
 
 CHAIN = "784→12→4→12→784"
@@ -24,6 +25,12 @@ def test_a_run_leaves_everything_in_its_folder(finished):
         assert {f"finetune/{name}.png", f"finetune/{name}.npz"} <= names
     assert {"finetune/codes.csv", "losses.png", "losses.npz"} <= names
     assert {"config.yaml", "manifest.json", "metrics.csv", "summary.json"} <= names
+
+
+def test_the_preparation_lies_beside_the_weights(finished):
+    folder, _ = finished
+    found = read_preparation(folder / "preparation.safetensors")
+    assert found.settings == {"divisor": 255}
 
 
 def test_the_summary(finished):

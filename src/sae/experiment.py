@@ -22,6 +22,8 @@ from sae.callbacks.progress import StageProgressBar
 from sae.callbacks.step_losses import StepLosses
 from sae.callbacks.whole_path import WholePath
 from sae.data import ImageDataModule
+from sae.data.prepare import FILE as PREPARATION
+from sae.data.prepare import write_preparation
 from sae.data.remarks import too_fast
 from sae.errors import DivergedError
 from sae.figure import Measured
@@ -342,10 +344,16 @@ class Experiment:
 
     def _note_begin(self) -> None:
         self.run.update_manifest(status="running", process=this_process())
+        self._write_preparation()
         if self.board is not None:
             config = (self.run.folder / "config.yaml").read_text(encoding="utf-8")
             names = [(phase.name, phase.title) for phase in self.phases]
             self.board.begin(config, names, self.model.objective)
+
+    @rank_zero_only
+    def _write_preparation(self) -> None:
+        """What a trained network needs beside its weights, wherever it is used."""
+        write_preparation(self.run.folder / PREPARATION, self.data.preparation)
 
     @rank_zero_only
     def _tell(self, line: str) -> None:

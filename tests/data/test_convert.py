@@ -52,6 +52,11 @@ def first_of_each(rows) -> torch.Tensor:
     return torch.stack([row[0] for row in rows])
 
 
+def kind(value: object) -> str:
+    """A name for a test that is the same in every process."""
+    return value if isinstance(value, str) else type(value).__name__
+
+
 def train(data) -> TensorLoader:
     return as_loader(data, "train", 12, shuffle=True)
 
@@ -72,7 +77,7 @@ def train(data) -> TensorLoader:
         (DataLoader(TensorDataset(X), collate_fn=first_of_each), None),
         (TensorLoader(X.double()), None),
     ],
-    ids=str,
+    ids=kind,
 )
 def test_all_samples_come_in_single_precision_and_flat(data, labels):
     converted = train(data)
@@ -116,7 +121,7 @@ def test_batch_size_and_shuffling_are_those_of_the_loader():
         (DataLoader([{"x": X[0]}]), "batches that are a dict"),
         (TensorDataset(X[:0]), "one sample at least"),
     ],
-    ids=str,
+    ids=kind,
 )
 def test_what_would_lose_something_is_answered_by_a_sentence(data, found):
     with pytest.raises(InputError, match=found):

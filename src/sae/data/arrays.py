@@ -15,6 +15,7 @@ from sae.data.finite import not_finite
 from sae.data.labels import numbered, read_labels
 from sae.data.loader import Survey
 from sae.data.npy import DIVISORS, npy_files, scaling
+from sae.data.prepare import Pixels, Preparation
 from sae.data.remarks import remarks
 from sae.data.rows import FileRows
 from sae.errors import InputError
@@ -96,6 +97,10 @@ class ArrayDataModule(ImageDataModule):
         self.description += f"{'x'.join(map(str, self._sample_shape))})"
         self.image_shape = self._image_shape(int(train.x.shape[1]))
         return train, test
+
+    def prepared(self) -> Preparation:
+        """Whole numbers are divided as they are read."""
+        return Pixels(DIVISORS.get(self.files[0].dtype.name, 1))
 
     def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The files that were read, from wherever the next command is run."""

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from sae.data.labels import balanced, check_labels
 from sae.data.loader import Survey, TensorLoader, chunk_rows
+from sae.data.prepare import Pixels, Preparation
 from sae.data.remarks import remarks
-from sae.data.rows import Rows, WithoutRows, take
+from sae.data.rows import Rows, WithoutRows, are_pixels, take
 from sae.errors import InputError, check_integer
 
 # What is only looked at comes in larger batches: each costs a little beside its arithmetic. But not
@@ -86,6 +87,8 @@ class ImageDataModule(LightningDataModule):
         description: The same in a line.
         image_shape: Height and width, in pixels; and 3 where the samples have colours.
         class_names: What the labels 0, 1, … are called; empty where they are called so.
+        preparation: What lies between samples in the user's units and what is trained on; known
+            once it is set up.
     """
 
     name: str
@@ -95,6 +98,7 @@ class ImageDataModule(LightningDataModule):
     train: Samples
     val: Samples
     test: Samples
+    preparation: Preparation
 
     def __init__(
         self,
@@ -154,7 +158,16 @@ class ImageDataModule(LightningDataModule):
             self.train = train[order[self.val_size :]]
         if self.n_labels is not None or self.n_labels_per_class is not None:
             self._forget_labels()
+        self.preparation = self.prepared()
         self._ready = True
+
+    def prepared(self) -> Preparation:
+        """Prepare the samples once they are split: called last of all in :meth:`setup`.
+
+        Whoever has more to do than to divide pixels fits it on ``train`` alone, and puts prepared
+        samples in the place of all others.
+        """
+        return Pixels(255 if are_pixels(self.train.x) else 1)
 
     def _forget_labels(self) -> None:
         """Keep the labels that are known, with their images; forget the others."""

@@ -31,10 +31,14 @@ def npy_files(path: Path) -> list[Path]:
     return files
 
 
-def map_npy(path: Path) -> NDArray:
+def map_npy(path: Path, key: str | None = None) -> NDArray:
     """The array in a file, read when it is looked at, and not to be written to.
 
     An ``.npz`` file cannot be mapped: its array is read into memory as a whole.
+
+    Args:
+        path: The file.
+        key: Which array of an ``.npz`` file; None where it holds one.
 
     Raises:
         InputError: It is no such file, is cut short, holds several arrays, or Python objects.
@@ -44,6 +48,13 @@ def map_npy(path: Path) -> NDArray:
         if isinstance(loaded, np.ndarray):
             return loaded
         with loaded as archive:
+            if key is not None:
+                if key not in archive.files:
+                    names = ", ".join(map(show, archive.files)) or "none"
+                    raise InputError(
+                        "key", f"an array of {path}", show(key), f"name one of {names}"
+                    )
+                return archive[key]
             if len(archive.files) == 1:
                 return archive[archive.files[0]]
             raise _several(path, archive)
@@ -66,7 +77,7 @@ def _several(path: Path, archive: np.lib.npyio.NpzFile) -> InputError:
         return InputError(str(path), "one array", found, "name a file that numpy.save wrote")
     aside = path.with_name(f"{names[0]}.npy").name
     one = f"numpy.load({str(path)!r})[{names[0]!r}]"
-    remedy = f"save the one you mean, such as numpy.save({aside!r}, {one})"
+    remedy = f"name it by key, or save the one you mean: numpy.save({aside!r}, {one})"
     return InputError(str(path), "one array", found, remedy)
 
 

@@ -1,0 +1,1 @@
+"""Formats of samples, one file each: see :mod:`sae.data.source`."""

@@ -1,0 +1,63 @@
+"""``.npy`` files, one or a folder of many, and the arrays of ``.npz`` files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sae.data.npy import check_array, map_npy, npy_files
+from sae.data.source import Source
+from sae.errors import InputError
+
+SUFFIXES = (".npy", ".npz")
+
+
+class NpySource(Source):
+    """Arrays (n, …), mapped into memory: read while they are asked for.
+
+    Args:
+        path: A file, or a folder of such files, which are taken one after another by their names.
+        key: Which array of an ``.npz`` file; None where it holds one.
+
+    Raises:
+        InputError: A file is damaged, or does not fit the others.
+    """
+
+    suffixes = SUFFIXES
+
+    def __init__(self, path: Path, key: str | None = None) -> None:
+        self.path = path
+        paths = npy_files(path)
+        self._arrays = [map_npy(each, key) for each in paths]
+        first = self._arrays[0]
+        for each, array in zip(paths, self._arrays, strict=True):
+            check_array(each, array)
+            if (array.shape[1:], array.dtype) != (first.shape[1:], first.dtype):
+                expected = f"{first.dtype} of {first.shape[1:]}, as in {paths[0].name}"
+                found = f"{array.dtype} of {array.shape[1:]}"
+                raise InputError(str(each), expected, found, "make all files of one kind")
+        self.n = sum(map(len, self._arrays))
+        self.sample_shape, self.dtype = first.shape[1:], first.dtype.name
+
+    @classmethod
+    def fits(cls, path: Path) -> bool:
+        """A file of arrays, or a folder that holds some."""
+        return super().fits(path) or (path.is_dir() and any(path.glob("*.np[yz]")))
+
+    def chunks(self, rows: int) -> Iterator[NDArray]:
+        """See :class:`~sae.data.source.Source`."""
+        waiting: list[NDArray] = []
+        for array in self._arrays:
+            flat, first = array.reshape(len(array), -1), 0
+            while first < len(flat):
+                room = rows - sum(map(len, waiting))
+                waiting.append(np.asarray(flat[first : first + room]))
+                first += room
+                if sum(map(len, waiting)) == rows:
+                    yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+                    waiting = []
+        if waiting:
+            yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
