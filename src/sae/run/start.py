@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
+from sae.data.prepare import FILE, Pixels, Preparation, read_preparation
 from sae.errors import InputError
 from sae.nets.stack import Stack
 from sae.run.model import read_run
@@ -36,10 +38,30 @@ class StartingWeights:
         """The same for the manifest of the run that begins with them."""
         return {"run": str(self.folder), "weights": WEIGHTS, "sha256": self.sha256}
 
-    @property
-    def line(self) -> str:
-        """The same for people."""
-        return f"start: the weights of {shown_path(self.folder)}; no stage is trained"
+    def lines(self, preparation: Preparation) -> list[str]:
+        """The same for people; and whether the weights will be given other inputs than before.
+
+        Args:
+            preparation: That of the samples of the run that begins with them.
+        """
+        found = [f"start: the weights of {shown_path(self.folder)}; no stage is trained"]
+        path = self.folder / FILE
+        if path.is_file() and _differ(read_preparation(path), preparation):
+            found.append(
+                "warning: the samples are prepared otherwise than in the run whose weights this "
+                "one starts from: the first layer is given other values than it has learnt from"
+            )
+        return found
+
+
+def _differ(one: Preparation, other: Preparation) -> bool:
+    """Whether two prepare samples differently; pixels are in [0, 1], however they are stored."""
+    if isinstance(one, Pixels) and isinstance(other, Pixels):
+        return False
+    if type(one) is not type(other) or one.settings != other.settings:
+        return True
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return not all(torch.equal(a, b) for a, b in pairs)
 
 
 def read_start(folder: Path, stack: Stack) -> StartingWeights:
