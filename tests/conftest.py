@@ -11,6 +11,10 @@ from pathlib import Path
 # processes that wait for each other on few cores take minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Tests compare with values worked out on the CPU: a GPU is hidden from them and from the processes
+# that they start. tests/test_gpu.py looks at a real one, where there is one.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 import pytest
 import torch
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import ast
 import csv
 import io
 
 import pytest
+from helpers import ROOT
 
-from sae.text import cell, chain, megabytes, shown_path, typed_path
+from sae.text import cell, chain, megabytes, program, shown_path, typed_path
 
 
 def test_sizes_for_people():
@@ -37,3 +39,32 @@ def test_a_cell_comes_back_from_a_csv(words, shown):
     assert cell(words) == shown
     ((found, last),) = csv.reader(io.StringIO(f"{shown},1\n", newline=""))
     assert (found, last) == (words, "1")
+
+
+@pytest.mark.parametrize(
+    ("called", "named"),
+    [
+        ("cli.py", "python cli.py"),
+        ("/clone/cli.py", "python cli.py"),
+        ("/venv/bin/sae", "sae"),
+        ("sae.exe", "sae"),
+        ("ipykernel_launcher.py", "sae"),
+        ("", "sae"),
+    ],
+)
+def test_commands_are_named_as_the_program_was_called(called, named, monkeypatch):
+    monkeypatch.setattr("sys.argv", [called])
+    assert program() == named
+
+
+def test_no_message_names_the_program_otherwise():
+    """Docstrings may: they are read in a clone."""
+    wrong = []
+    for path in (ROOT / "src").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        alone = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and "cli.py " in text and id(node) not in alone:
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: say program() instead")
+    assert not wrong

@@ -10,6 +10,9 @@ Example::
     trainer = GreedyPretrainer([Recipe(epochs=5)] * 2, finetune=Recipe(epochs=5))
     trainer.fit(model, data.train_dataloader(), data.val_dataloader())
     code = model.encode(x)
+
+``sae.load_run("lightning_logs/stacked/version_0").encode(X)`` gives the codes of a finished run, of
+arrays, tensors or data frames in the units of its data.
 """
 
 # ruff: noqa: E402  # before torch is imported
@@ -17,10 +20,20 @@ from sae.training import waiting
 
 waiting.prepare()
 
-from sae.data import ArrayDataModule, DigitsDataModule, MNISTDataModule
+from sae.data import (
+    ArrayDataModule,
+    DigitsDataModule,
+    EMNISTDataModule,
+    FashionMNISTDataModule,
+    ImageFolderDataModule,
+    KMNISTDataModule,
+    MNISTDataModule,
+    TableDataModule,
+)
 from sae.errors import InputError
 from sae.nets.dense import Dense
 from sae.nets.stack import Stack
+from sae.run.model import load_run
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
 from sae.training.pretrain import GreedyPretrainer
@@ -33,12 +46,18 @@ __all__ = [
     "Corruption",
     "Dense",
     "DigitsDataModule",
+    "EMNISTDataModule",
+    "FashionMNISTDataModule",
     "GreedyPretrainer",
+    "ImageFolderDataModule",
     "InputError",
+    "KMNISTDataModule",
     "MNISTDataModule",
     "Recipe",
     "Sparsity",
     "Stack",
     "StackedAutoencoder",
     "Stage",
+    "TableDataModule",
+    "load_run",
 ]

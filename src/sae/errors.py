@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+# What ends in one of these names a file, not an option.
+FILES = (".npy", ".npz", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
+
 
 class InputError(ValueError):
     """Input that the user can mend. The command line prints it and exits with ``exit_code``.
@@ -26,9 +29,13 @@ class InputError(ValueError):
         self.key, self.expected, self.found, self.remedy = key, expected, found, remedy
         super().__init__(f"{key}: expected {expected}, found {found}; {remedy}.")
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str, str]]:
+        """Pass from one process to another: by itself an exception is made of its sentence."""
+        return type(self), (self.key, self.expected, self.found, self.remedy)
+
     def under(self, prefix: str) -> InputError:
         """The same error with its key placed below ``prefix``; a file keeps its own name."""
-        if os.sep in self.key or self.key.endswith((".npy", ".npz")):
+        if os.sep in self.key or self.key.endswith(FILES):
             return self
         return InputError(f"{prefix}.{self.key}", self.expected, self.found, self.remedy)
 

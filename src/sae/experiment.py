@@ -25,9 +25,12 @@ from sae.data import ImageDataModule
 from sae.data.prepare import FILE as PREPARATION
 from sae.data.prepare import write_preparation
 from sae.data.remarks import too_fast
+from sae.devices import placed
 from sae.errors import DivergedError
 from sae.figure import Measured
-from sae.look.pca import pca_sse
+from sae.look.knn import to_compare
+from sae.look.pca import PCA, fit_pca, pca_sse
+from sae.look.scores import sample_errors
 from sae.pictures import losses
 from sae.pictures.gallery import ours
 from sae.pictures.picture import Picture
@@ -37,9 +40,11 @@ from sae.run import summary
 from sae.run.board import RunBoard, RunLogger
 from sae.run.folder import Run, this_process
 from sae.run.journal import METRICS, RunJournal
+from sae.run.reference import write_errors, write_pca
 from sae.run.start import StartingWeights
+from sae.run.trackers import Trackers
 from sae.text import cell
-from sae.training.evaluate import figures_on_test, figures_on_validation
+from sae.training.evaluate import denoises, errors_of, figures_on_test, figures_on_validation
 from sae.training.handover import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
 from sae.training.module import TrainingModule
 from sae.training.plan import Phase, PhaseResult
@@ -62,6 +67,9 @@ class Extras:
         projector: Put the codes into TensorBoard's embedding projector.
         step_losses_every: Log the loss of every so many steps; 0 of none.
         cache: Where codes are kept on which the next stage trains: memory, disk or none.
+        trackers: Loggers that are told of all phases as one run of theirs.
+        test: Look at the test images at the end. A search among runs does not: they choose nothing.
+        after_phase: Told the result of each phase; what it raises ends the run.
     """
 
     pictures_every: int = 10
@@ -72,6 +80,13 @@ class Extras:
     projector: bool = False
     step_losses_every: int = 0
     cache: str = "memory"
+    trackers: Sequence[Logger] = ()
+    test: bool = True
+    after_phase: Callable[[PhaseResult], None] | None = None
+
+
+class PrunedError(Exception):
+    """What a run raises that is given up on purpose, for it does worse than others."""
 
 
 class Experiment:
@@ -107,7 +122,8 @@ class Experiment:
         self.start_from = start
         self.model, self.data, self.seed, self.run = model, data, seed, run
         self.new_trainer, self.extras = new_trainer, extras
-        self.journal = RunJournal(run, extras.checkpoints, self._tell)
+        self.journal = RunJournal(run, extras.checkpoints, self._tell, extras.after_phase)
+        self.trackers = Trackers(extras.trackers, self._tell)
         self.pretrainer = GreedyPretrainer(
             stages,
             finetune,
@@ -119,14 +135,19 @@ class Experiment:
             None if start is None else start.weights,
         )
         model.image_shape = data.image_shape
+        model.suit(data.preparation)
         self.phases = self.pretrainer.plan(model)
         self.board = RunBoard(run.folder) if extras.tensorboard else None
         self.probe = Probe(data, max(2, *model.sizes[1:])) if extras.pictures_every >= 0 else None
 
-    def start(self) -> None:
+    def start(self) -> dict[str, Measured]:
         """Do it all, but for what was done before the run was broken off.
 
-        What breaks it off now is raised; the manifest then says ``broken off``, or ``diverged``.
+        What breaks it off now is raised; the manifest then says ``broken off``, ``diverged`` or
+        ``pruned``.
+
+        Returns:
+            The figures on the validation images.
         """
         self._note_begin()
         data = self.data
@@ -154,11 +175,14 @@ class Experiment:
             self._draw(results)
             data.check_unchanged()
         except BaseException as error:
-            diverged = isinstance(error, DivergedError)
+            status = "diverged" if isinstance(error, DivergedError) else "broken off"
+            status = "pruned" if isinstance(error, PrunedError) else status
             with suppress(OSError):  # a full disk takes no manifest: ``running`` will do, too
-                self.run.update_manifest(status="diverged" if diverged else "broken off")
+                self.run.update_manifest(status=status)
+            self.trackers.end("failed", {}, self.run.folder)
             raise
         self._note_end(results, test, val)
+        return val
 
     def _who_chooses(self, n: int, n_val: int) -> str:
         """How many labels are known, and how many more have a say in which epoch goes on."""
@@ -252,7 +276,8 @@ class Experiment:
         return callbacks
 
     def _loggers(self, phase: str) -> list[Logger]:
-        return [RunLogger(self.run.phase_folder(phase))] if self.extras.tensorboard else []
+        ours = [RunLogger(self.run.phase_folder(phase))] if self.extras.tensorboard else []
+        return [*ours, *self.trackers.of_phase(self.journal.steps)]
 
     def _scene(self, probe: Probe, module: TrainingModule, title: str) -> Scene:
         """What the pictures of a phase look at; the stages below it that were trained are part."""
@@ -266,18 +291,33 @@ class Experiment:
     def _evaluate(self) -> tuple[dict[str, Measured], dict[str, Measured]]:
         """Figures on the test images, and on the validation images."""
         quiet: dict[str, Any] = {"callbacks": [], "enable_progress_bar": False, "profiler": None}
-        val = figures_on_validation(self._trainer(logger=False, **quiet), self.model, self.data)
-        trainer = self._trainer(logger=[], **quiet)
-        # The other processes compare nothing: they do not fit it.
-        main = trainer.is_global_zero and self.model.objective.reconstructs
-        pca = self.probe.pca if main and self.probe is not None else None
-        test = figures_on_test(trainer, self.model, self.data, pca=pca)
-        self._write_tables()
+        trainer = self._trainer(logger=False, **quiet)
+        val = figures_on_validation(trainer, self.model, self.data)
+        test: dict[str, Measured] = {}
+        if self.extras.test:
+            trainer = self._trainer(logger=False, **quiet)
+            # The other processes compare nothing: they do not fit it.
+            main = trainer.is_global_zero and self.model.objective.reconstructs
+            pca = self.probe.pca if main and self.probe is not None else None
+            if main and pca is None and denoises(self.model, self.data):  # it is kept
+                pca = fit_pca(to_compare(self.data.train_dataloader()), self.model.sizes[-1])
+            test = figures_on_test(trainer, self.model, self.data, pca=pca)
+            self._write_tables()
+            if main and self.extras.checkpoints:
+                self._write_reference(trainer.strategy.root_device, pca)
         if self.extras.checkpoints and not self.checkpoint.exists():
             # Without fine-tuning nobody has yet. Once the checkpoint is there, both are.
             self.journal.write_weights("finetune", self.model)
             trainer.save_checkpoint(self.checkpoint)
         return test, val
+
+    def _write_reference(self, device: torch.device, pca: PCA | None) -> None:
+        """What new samples are judged by, where the run reconstructs."""
+        with placed(self.model, device):
+            errors = sample_errors(self.model.net, self.data.val_dataloader().whole())
+        write_errors(self.run.folder, errors)
+        if pca is not None and denoises(self.model, self.data):
+            write_pca(self.run.folder, pca, self.model.sizes[-1])
 
     @rank_zero_only
     def _write_tables(self) -> None:
@@ -323,10 +363,11 @@ class Experiment:
     ) -> None:
         phases = [(r.phase.name, r.phase.title, r.phase.epochs_before) for r in results]
         size = min(self.model.sizes[-1], len(probe.pca.components))
-        sse = pca_sse(probe.pca, self.data.val_dataloader().whole(), size)
+        val, errors = self.data.val_dataloader().whole(), errors_of(self.model)
+        sse = pca_sse(probe.pca, val, size, errors)
         metrics, pca = self.run.folder / METRICS, (f"PCA-{size}\nof the pixels", sse)
         numbers = losses.numbers(read_metrics(metrics), phases, self.data.description, pca)
-        image = render(losses.draw(numbers))
+        image = render(losses.draw(numbers), self.model.words)
         write(self.run.folder, "losses", numbers, image)
         for board in boards:
             show(board, "path/losses", image)
@@ -349,7 +390,11 @@ class Experiment:
         if self.board is not None:
             config = (self.run.folder / "config.yaml").read_text(encoding="utf-8")
             names = [(phase.name, phase.title) for phase in self.phases]
-            self.board.begin(config, names, self.model.objective)
+            self.board.begin(config, names, self.model.objective, self.model.words)
+        if self.trackers.all:
+            settings = self.run.manifest.get("settings", {})
+            noted = self.trackers.begin(settings, self.run.folder / "config.yaml")
+            self.run.update_manifest(trackers=noted)
 
     @rank_zero_only
     def _write_preparation(self) -> None:
@@ -386,16 +431,17 @@ class Experiment:
                 "test": summary.rounded({key: each.value for key, each in test.items()}),
                 "seconds": summary.rounded(seconds),
                 "health": {r.phase.name: summary.rounded(r.health) for r in results},
-                "table": summary.rows(shown, seconds),
+                "table": summary.rows(shown, seconds, self.model.words),
             },
         )
         heading = summary.heading(self.data.description, self._network, self.seed)
-        table = summary.table(heading, shown, seconds)
+        table = summary.table(heading, shown, seconds, self.model.words)
+        tags = {f"test/{key}": each.value for key, each in test.items()}
+        tags |= {f"val/{key}": each.value for key, each in val.items()}
         if self.board is not None:
-            tags = {f"test/{key}": each.value for key, each in test.items()}
-            tags |= {f"val/{key}": each.value for key, each in val.items()}
             self.board.end(self.run.manifest.get("settings", {}), tags, table)
         self.run.update_manifest(status="finished")
+        self.trackers.end("success", tags, self.run.folder)
         print()
         print(table)
         print(summary.closing_lines(self.run.folder, self.checkpoint), flush=True)

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+
+def program() -> str:
+    """How this program is called, for commands to be typed next.
+
+    ``python cli.py`` where that was run, as in a clone; else ``sae``, which an installation brings.
+    """
+    return "python cli.py" if Path(sys.argv[0]).name == "cli.py" else "sae"
 
 
 def chain(sizes: Sequence[int]) -> str:
@@ -31,6 +41,12 @@ def megabytes(n_bytes: float) -> str:
             return f"{n_bytes:.0f} {unit}" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
         n_bytes /= 1000
     raise AssertionError
+
+
+def of_samples(words: str) -> str:
+    """Words on images, for samples that are none: ``SSE per sample``, ``MSE per value``."""
+    words = re.sub(r"\bimage(s?)\b", r"sample\1", words)
+    return re.sub(r"\bpixel(s?)\b", r"value\1", words)
 
 
 def cell(words: str) -> str:

@@ -12,10 +12,13 @@ import torch
 import yaml
 from helpers import ROOT, SHORT, read, refusal, refused_fit, write_mnist
 
+from sae import kinds
 from sae.cli.command import main
+from sae.cli.verbs.verb import ROOM, Verb
 
 DIGITS = str(ROOT / "configs" / "digits.yaml")
 SALT = "{kind: salt_and_pepper, level: 0.1}"
+VERBS = ", ".join(["fit", "validate", "test", "predict", *kinds.names(ROOM, Verb)])
 NUMBER_OF_NO_FLOAT = "9" * 400
 # Option, its wrong value, and what the sentence says of it.
 VALUES = [
@@ -30,7 +33,7 @@ VALUES = [
     ("finetune.epochs", "many", "found 'many'"),
     ("finetune.lr", NUMBER_OF_NO_FLOAT, "found '999"),
     ("finetune.sparsity", "5", "write {rho: 0.05, weight: 1}"),
-    ("data", "Fashion", "write ArrayDataModule, DigitsDataModule, MNISTDataModule, or"),
+    ("data", "Fashion", "write ArrayDataModule, DigitsDataModule, EMNIST"),
     ("data.batch_siz", "3", "does not exist; perhaps data.batch_size is meant"),
     ("data.val_size", "9999", "found 9999"),
     ("config", "nowhere.yaml", "nowhere.yaml"),
@@ -81,8 +84,8 @@ def test_words_that_do_not_fit(words, start, capsys):
 @pytest.mark.parametrize(
     ("words", "start"),
     [
-        ([], "command: expected one of fit, validate, test, predict, report, sample, found none; "),
-        (["fly"], "command: expected one of fit, validate, test, predict, report, sample, found "),
+        ([], f"command: expected one of {VERBS}, found none; "),
+        (["fly"], f"command: expected one of {VERBS}, found 'fly'; run for example `python cli.py"),
         (["fit"], "data: expected a value, found none; "),
         (["report"], "run: expected a value, found none; "),
     ],

@@ -116,7 +116,7 @@ NO_STAGES = st.sampled_from([
     [{}, {"stages": []}], [{}, {"": 1}], math.nan, "folder", "nowhere.yaml", [[], []],
 ]) | st.sampled_from(list(RECIPE)).flatmap(in_a_stage)  # fmt: skip
 NO_SIZES = st.sampled_from(
-    [[], [784], {}, {"a": 1}, "big", 5, 0.5, math.nan, None, [[784, 5]], [784, {}], True, "784, 5"]
+    [[], [784], {}, {"a": 1}, "big", 5, 0.5, math.nan, [[784, 5]], [784, {}], True, "784, 5"]
     + [[784, x] for x in (0, -1, 0.5, "z", None, math.nan, math.inf, 10**7, 10**30, [], "\0")]
     + [[x, 5] for x in (0, -784, "784z", None, math.inf, 10**30)]
     + [[784, 10**6, 10**6], [784, 10**6, 10**6, 10]]

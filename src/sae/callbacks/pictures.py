@@ -115,7 +115,7 @@ def draw(
             numbers = picture.numbers(scene)
             if numbers is None:
                 continue
-            image = render(picture.draw(numbers))
+            image = render(picture.draw(numbers), scene.module.words)
             if folder is not None:
                 write(folder, picture.name, numbers, image)
                 if (table := picture.table(numbers, scene)) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lightning import Callback, LightningModule, Trainer
 
 from sae.callbacks.pictures import tensorboards
+from sae.run.trackers import is_tracker
 from sae.training.module import TrainingModule
 
 TAG = "path/val/image_sse"
@@ -31,6 +32,10 @@ class WholePath(Callback):
         value = trainer.callback_metrics.get(f"{pl_module.phase}/val/image_sse")
         if value is None or trainer.sanity_checking:
             return
+        trackers = [logger for logger in trainer.loggers if is_tracker(logger)]
+        for tracker in trackers:  # which count the steps of the whole run
+            tracker.log_metrics({TAG: float(value)}, trainer.global_step - 1)
         for board in tensorboards(trainer.loggers):
             epoch = self.epochs_before + trainer.current_epoch + 1
-            board.log_metrics({TAG: float(value)}, epoch)
+            if board not in trackers:
+                board.log_metrics({TAG: float(value)}, epoch)

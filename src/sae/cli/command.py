@@ -18,6 +18,7 @@ from jsonargparse import Namespace
 from lightning import Trainer
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -26,6 +27,7 @@ from sae.callbacks.codes_csv import CodesCSV
 from sae.cli import faults
 from sae.cli.config_text import written
 from sae.cli.options import VERBS, OptionsCLI, as_list, trainer_error
+from sae.cli.ready_made import with_ready_made
 from sae.cli.usage import OneSentenceParser
 from sae.cli.utf8 import print_whatever_comes, restart_in_utf8
 from sae.cli.verbs.verb import is_verb, usages
@@ -39,7 +41,8 @@ from sae.run import resume, summary
 from sae.run.checkpoints import WholeFileIO, check_is_file, check_same_data, load_checkpoint
 from sae.run.folder import Run, new_version, surroundings
 from sae.run.nodes import leave
-from sae.text import shown_path, typed_path
+from sae.run.trackers import taken_up
+from sae.text import program, shown_path, typed_path
 from sae.training.evaluate import figures_on_test, figures_on_validation
 from sae.training.stacked import StackedAutoencoder
 from sae.training.steps import imports_set_aside
@@ -55,13 +58,14 @@ class SAECLI(OptionsCLI):
 
     def _fit(self, model: StackedAutoencoder) -> None:
         data = self._load_data()
+        self._say_sizes()
         self._resolve_data(data)
         run: Run | None = None
         try:
             with faults.signals_interrupt():
                 run = Run.claim(self.trainer, lambda: self._open_run(data))
                 with self._all_processes_end():
-                    self._experiment(model, data, run).start()
+                    self.figures = self._experiment(model, data, run).start()
         except faults.Interrupted as error:
             self._say_how_to_go_on(run)
             sys.exit(128 + error.signum)
@@ -139,13 +143,13 @@ class SAECLI(OptionsCLI):
     def _say_how_to_go_on(self, run: Run | None) -> None:
         line = "broken off"
         if run is not None and _can_go_on(run):
-            line += f"; go on with: python cli.py fit --resume {typed_path(run.folder)}"
+            line += f"; go on with: {program()} fit --resume {typed_path(run.folder)}"
         print(f"\n{line}", file=sys.stderr, flush=True)
 
-    def _experiment(self, model: StackedAutoencoder, data: ImageDataModule, run: Run) -> Experiment:
+    def _extras(self, run: Run) -> Extras:
         options = self._option("trainer")
         dry = bool(options.fast_dev_run)
-        extras = Extras(
+        return Extras(
             pictures_every=self._option("pictures_every"),
             pictures=self.pictures,
             # A bar among the user's callbacks takes the place of ours: a Trainer has but one.
@@ -156,7 +160,10 @@ class SAECLI(OptionsCLI):
             projector=self._option("projector"),
             step_losses_every=options.log_every_n_steps or 0,
             cache=self._option("pretrain").cache,
+            trackers=[] if dry else self._trackers(run),
         )
+
+    def _experiment(self, model: StackedAutoencoder, data: ImageDataModule, run: Run) -> Experiment:
         return Experiment(
             model,
             data,
@@ -165,27 +172,36 @@ class SAECLI(OptionsCLI):
             self.seed,
             run,
             self._run_trainer,
-            extras,
+            self._extras(run),
             self.head,
             self.start,
         )
 
     def _resolve_data(self, data: ImageDataModule) -> None:
-        """Have the config name the data really used: $SAE_DATA may point elsewhere tomorrow."""
+        """Have the config name the data really used: $SAE_DATA may point elsewhere tomorrow.
+
+        And the output unit that suits them.
+        """
         named = self.config.fit.data
         init_args = named.get("init_args", Namespace()).as_dict()
         class_path, init_args = data.resolved(named.class_path, init_args)
         self.config.fit.data = Namespace(class_path=class_path, init_args=Namespace(init_args))
+        self.config.fit.model.output = self.model.hparams["output"]
 
     def _run_trainer(self, logger: Any, **kwargs: Any) -> Trainer:
-        """A Trainer of a run: whatever loggers the config names log beside ours."""
+        """A Trainer of a run."""
         plugins = as_list(self._option("trainer").plugins)
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             plugins = [*plugins, WholeFileIO()]
-        named = self._option("trainer").logger
-        if logger is not False and named not in (None, True, False):
-            logger = [*logger, *as_list(named)]
         return self.instantiate_trainer(logger=logger, plugins=plugins, **kwargs)
+
+    def _trackers(self, run: Run) -> list[Logger]:
+        """The loggers that the config names, those of a run that goes on where they were."""
+        named = self._option("trainer").logger
+        if named in (None, True, False):
+            return []
+        described = as_list(self.config.fit.trainer.logger)
+        return taken_up(as_list(named), described, run.manifest.get("trackers", []))
 
     def _run_name(self) -> str:
         name = self._option("name")
@@ -250,7 +266,7 @@ class SAECLI(OptionsCLI):
     def _print_figures(self, data: ImageDataModule, figures: Mapping[str, Measured]) -> None:
         network = self.model.objective.path(self.model.sizes)
         heading = summary.heading(data.description, network, self.seed)
-        print(summary.table(heading, figures), flush=True)
+        print(summary.table(heading, figures, words=self.model.words), flush=True)
 
 
 def _with_config_of_run(words: list[str]) -> list[str]:
@@ -281,12 +297,12 @@ def _metric_error(error: Exception) -> InputError:
 def _parser_kwargs() -> dict[str, Any]:
     kwargs: dict[str, Any] = {
         "description": "Stacked autoencoders: pretrain layer by layer, stack, fine-tune.",
-        "usage": "python cli.py {fit,validate,test,predict} --config CONFIG [--OPTION VALUE ...]\n"
-        + "".join(f"       python cli.py {each}\n" for each in usages()).rstrip(),
+        "usage": f"{program()} {{{','.join(VERBS)}}} --config CONFIG [--OPTION VALUE ...]\n"
+        + "".join(f"       {program()} {each}\n" for each in usages()).rstrip(),
     }
     for verb, description in VERBS.items():
         checkpoint = "" if verb == "fit" else " --ckpt_path CHECKPOINT"
-        usage = f"python cli.py {verb} --config CONFIG{checkpoint} [--OPTION VALUE ...]"
+        usage = f"{program()} {verb} --config CONFIG{checkpoint} [--OPTION VALUE ...]"
         kwargs[verb] = {"description": description, "usage": usage}
     return kwargs
 
@@ -318,6 +334,28 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
+def command_line(words: Sequence[str], kind: type[SAECLI] = SAECLI, **kwargs: Any) -> SAECLI:
+    """Parse a verb of Lightning's with its options, and do it.
+
+    Args:
+        words: The verb and its options.
+        kind: What does it.
+        kwargs: Arguments of its own.
+    """
+    return kind(
+        StackedAutoencoder,
+        ImageDataModule,
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+        save_config_callback=None,
+        seed_everything_default=0,
+        parser_class=OneSentenceParser,
+        parser_kwargs=_parser_kwargs(),
+        args=_with_config_of_run(list(words)),
+        **kwargs,
+    )
+
+
 @fast_products()
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line.
@@ -330,22 +368,12 @@ def main(args: Sequence[str] | None = None) -> None:
     print_whatever_comes()
     _quiet()
     kinds.look_here()  # for data, callbacks and whatever else the parser imports
-    words = list(sys.argv[1:] if args is None else args)
+    words = with_ready_made(sys.argv[1:] if args is None else args)
     try:
         if words and is_verb(words[0]):
             run_verb(words[0], words[1:])
             return
-        SAECLI(
-            StackedAutoencoder,
-            ImageDataModule,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            save_config_callback=None,
-            seed_everything_default=0,
-            parser_class=OneSentenceParser,
-            parser_kwargs=_parser_kwargs(),
-            args=_with_config_of_run(words),
-        )
+        command_line(words)
     except KeyboardInterrupt:
         print("\nbroken off; nothing was changed", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

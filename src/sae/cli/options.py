@@ -7,7 +7,6 @@ file holds an experiment.
 from __future__ import annotations
 
 import copy
-import inspect
 import re
 import sys
 from collections.abc import Sequence
@@ -19,14 +18,17 @@ from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sae import kinds
+from sae.cli.data_options import add_data_options, check_arguments, make_data, set_up
 from sae.cli.usage import check_words
 from sae.cli.verbs.verb import ROOM, Verb, parser_of
 from sae.data import ImageDataModule
 from sae.data.rows import are_pixels
 from sae.errors import InputError, check_choice, check_integer, error_prefix, show
+from sae.nets import sizes
 from sae.pictures.gallery import with_own
 from sae.run.start import StartingWeights, read_start
 from sae.terms.corruption import Corruption
@@ -113,7 +115,7 @@ class OptionsCLI(LightningCLI):
         parser.add_class_arguments(PretrainRecipe, "pretrain", instantiate=False)
         parser.add_class_arguments(Recipe, "head", instantiate=False)
         parser.add_class_arguments(Recipe, "finetune", instantiate=False)
-        parser.add_lightning_class_args(self._datamodule_class, "data", subclass_mode=True)
+        add_data_options(parser)
         parser.add_lightning_class_args(self.trainer_class, "trainer")
         # A summary would come once a phase, and the data are checked before.
         defaults = {"enable_model_summary": False, "num_sanity_val_steps": 0}
@@ -191,6 +193,8 @@ class OptionsCLI(LightningCLI):
         self._launchers: list[Any] = []  # of processes, by the Trainers
         check_trainer_options(self._get(self.config, "trainer"))
         self._wrong: Exception | None = None
+        self._early_data: ImageDataModule | None = None
+        self._settle_sizes()
         try:
             super().instantiate_classes()
         except Exception as error:
@@ -205,6 +209,27 @@ class OptionsCLI(LightningCLI):
         self._check_projector()
         self._read_recipes()
         self._check_callbacks()
+
+    def _settle_sizes(self) -> None:
+        """Have the data tell the sizes that the model leaves to them; the config has them then."""
+        self._chosen: list[int] | None = None
+        model = self._get(self.config, "model")
+        if not sizes.are_open(model):
+            return
+        self._early_data = data = make_data(self._get(self.config, "data"))
+        set_up(data)
+        with error_prefix("model"):
+            settled = sizes.settled(model, data.n_features, data.image_shape)
+        if not isinstance(model.sizes, list):
+            self._chosen = settled.get("sizes")
+        model.update(Namespace(settled))
+
+    @rank_zero_only
+    def _say_sizes(self) -> None:
+        """Which sizes were chosen, where the user has left them all out."""
+        if self._chosen is not None:
+            path = "→".join(map(str, self._chosen))
+            print(f"model: sizes {path}, chosen: {sizes.RULE}", flush=True)
 
     def _check_callbacks(self) -> None:
         check_trainer(self.trainer)
@@ -224,9 +249,11 @@ class OptionsCLI(LightningCLI):
 
     def _instantiator(self, key: str) -> Any:
         def make(kind: type, /, *args: Any, **kwargs: Any) -> Any:
+            if key == "data" and self._early_data is not None:
+                return self._early_data
             try:
                 with error_prefix(key):
-                    _check_arguments(kind, *args, **kwargs)
+                    check_arguments(kind, *args, **kwargs)
                     return kind(*args, **kwargs)
             except Exception as error:
                 self._wrong = error
@@ -288,10 +315,9 @@ class OptionsCLI(LightningCLI):
     def _load_data(self) -> ImageDataModule:
         """The data, read and split, and known to fit the model."""
         data = self.datamodule
-        data.prepare_data()
-        with error_prefix("data"):
-            data.setup()
+        set_up(data)
         self._check_size(data)
+        self.model.suit(data.preparation)
         recipes = {"pretrain": self.stages[0], "finetune": self.finetune}
         check_augments(recipes, data.n_features, data.image_shape)
         if self.model.objective.needs_labels:
@@ -360,15 +386,6 @@ def _missing_package(message: str) -> InputError | None:
     package, path = module.group(1), re.search(r"class_path '[\w.]*?(\w+)'", message)
     expected = f"the package {package}" + (f", which {path.group(1)} needs" if path else "")
     return InputError("trainer", expected, "none", f"run: pip install '{package}'")
-
-
-def _check_arguments(kind: type, /, *args: Any, **kwargs: Any) -> None:
-    """Refuse what a class does not take; jsonargparse lets ``dict_kwargs`` pass."""
-    try:
-        inspect.signature(kind).bind(*args, **kwargs)
-    except TypeError as error:
-        expected, found = f"options of {kind.__name__}", f"others ({error})"
-        raise InputError("dict_kwargs", expected, found, "write them below init_args") from None
 
 
 def _as_mapping(_: type, /, **kwargs: Any) -> dict[str, Any]:

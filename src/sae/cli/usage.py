@@ -18,9 +18,11 @@ from typing import Any, NoReturn
 import jsonargparse
 from lightning.pytorch.cli import LightningArgumentParser
 
+import sae.data
 from sae.cli import strict_yaml
 from sae.data import ImageDataModule
 from sae.errors import InputError, exit_with, show
+from sae.text import program
 
 # LightningCLI would fetch a config from the web: one that looks like an address is a slip here.
 jsonargparse.set_parsing_settings(config_read_mode_fsspec_enabled=False)
@@ -37,7 +39,8 @@ TYPES = {
     "dict": "a mapping",
     "str": "a text",
 }
-_OURS = [c.__name__ for c in ImageDataModule.__subclasses__() if c.__module__.startswith("sae.")]
+_OURS = [name for name in dir(sae.data) if name.endswith("DataModule")]
+_OURS.remove(ImageDataModule.__name__)
 # The last part of a key -> what to write there.
 _EXAMPLES = {
     "data": f"write {', '.join(sorted(_OURS))}, or the import path of your own",
@@ -49,17 +52,17 @@ _EVERY_DAY = [
     (
         r"invalid choice: '(?P<found>.*)' \(choose|\"subcommand\" to be one of",
         "one of VERBS",
-        "run for example `python cli.py fit --config configs/stacked.yaml`",
+        "run for example `PROGRAM fit --config stacked.yaml`",
     ),
     (
         r"arguments are required: (?P<names>.+)|^expected one argument",
         "a value",
-        "set it, or see --help; the files in configs/ have all that fit needs",
+        "set it, or see --help; ready-made configs such as stacked.yaml have all that fit needs",
     ),
     (
         r"(?:File does not exist|Path is not a file|File is not readable): '(?P<found>.+)'",
         "a file that can be read",
-        "mend the path; the ready-made ones lie in configs/",
+        "mend the path; a ready-made one needs its name alone, such as stacked.yaml",
     ),
 ]
 _UNKNOWN = r"^unrecognized arguments: -*([^\s=]+)|[Oo]ption '(.+?)'(?: is not accepted|$)"
@@ -112,6 +115,7 @@ def one_sentence(message: str, options: Iterable[str] = ()) -> str:
             names = re.sub(r"\b(fit|validate|test|predict)\.", "", groups.get("names") or "")
             at_fault = ".".join(filter(None, [key, names])) or "command"
             found = show(groups["found"]) if groups.get("found") else "none"
+            remedy = remedy.replace("PROGRAM", program())
             return str(InputError(at_fault, expected.replace("VERBS", _verbs()), found, remedy))
     if match := re.search(_UNKNOWN, reasons[0]):
         return str(_unknown(message, key, match[1] or match[2], options))

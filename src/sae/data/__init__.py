@@ -3,13 +3,21 @@
 from sae.data.arrays import ArrayDataModule
 from sae.data.base import ImageDataModule
 from sae.data.digits import DigitsDataModule
+from sae.data.image_folder import ImageFolderDataModule
 from sae.data.loader import TensorLoader
 from sae.data.mnist import MNISTDataModule
+from sae.data.mnist_like import EMNISTDataModule, FashionMNISTDataModule, KMNISTDataModule
+from sae.data.tables import TableDataModule
 
 __all__ = [
     "ArrayDataModule",
     "DigitsDataModule",
+    "EMNISTDataModule",
+    "FashionMNISTDataModule",
     "ImageDataModule",
+    "ImageFolderDataModule",
+    "KMNISTDataModule",
     "MNISTDataModule",
+    "TableDataModule",
     "TensorLoader",
 ]

@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sae.data import digits
 from sae.data.base import ImageDataModule, Samples
-from sae.data.idx import find_folder, present, read_idx
+from sae.data.idx import MNIST, IdxSet, find_folder, present, read_idx
 from sae.errors import InputError, check_choice, show
 
 # Seconds after which the web counts as absent, and after which a silent download is given up.
@@ -51,6 +51,7 @@ class MNISTDataModule(ImageDataModule):
     name = "MNIST"
     description = "MNIST (60,000 + 10,000 images of 28x28)"
     image_shape = (28, 28)
+    files: IdxSet = MNIST
 
     def __init__(
         self,
@@ -76,22 +77,38 @@ class MNISTDataModule(ImageDataModule):
 
     def load(self) -> tuple[Samples, Samples]:
         """Read MNIST, having downloaded it if need be; or else the fallback."""
-        folder, reason = find_folder(self.root), ""
+        folder, reason = find_folder(self.root, self.files), ""
         if folder is None:
-            folder, reason = _download(self.root)
+            folder, reason = self.download()
         if folder is not None:
-            return _read(folder, "train"), _read(folder, "t10k")
-        there = present(self.root)
+            self.folder = folder
+            return self._read(folder, 0), self._read(folder, 1)
+        there = present(self.root, self.files)
         if there or self.fallback is None:
             raise InputError(
                 "root",
-                f"MNIST in {str(self.root)!r}",
+                f"{self.name} in {str(self.root)!r}",
                 f"{'only ' + ', '.join(there) if there else 'no such files'}, and {reason}",
-                "(1) copy the four .gz archives into a folder and name it with --data.root or "
-                "$SAE_DATA, or (2) connect to the web and run again, or (3) add --data.fallback "
-                "digits to use the digits bundled with scikit-learn (in a folder without MNIST)",
+                self.remedy(),
             )
         return self._fall_back(reason)
+
+    def download(self) -> tuple[Path | None, str]:
+        """Fetch what is missing: the folder; or else None, and in a few words why not."""
+        return _download(self.root, self.files.name)
+
+    def remedy(self) -> str:
+        """What to do where the files are missing."""
+        return (
+            "(1) copy the four .gz archives into a folder and name it with --data.root or "
+            "$SAE_DATA, or (2) connect to the web and run again, or (3) add --data.fallback "
+            "digits to use the digits bundled with scikit-learn (in a folder without MNIST)"
+        )
+
+    def _read(self, folder: Path, part: int) -> Samples:
+        """Images and labels to train on (0), or to test on (1)."""
+        images, labels = (read_idx(folder, s, self.files) for s in self.files.stems[2 * part :][:2])
+        return Samples(images.flatten(1), labels.long())
 
     def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The folder that was read, wherever $SAE_DATA points to later; or the fallback's own."""
@@ -113,29 +130,31 @@ class MNISTDataModule(ImageDataModule):
         return train, test
 
 
-def _read(folder: Path, part: str) -> Samples:
-    images = read_idx(folder, f"{part}-images-idx3-ubyte")
-    return Samples(images.flatten(1), read_idx(folder, f"{part}-labels-idx1-ubyte").long())
+def _download(root: Path, name: str = "MNIST") -> tuple[Path | None, str]:
+    """Fetch what is missing into ``root/MNIST/raw``; or else say in a few words why not.
 
-
-def _download(root: Path) -> tuple[Path | None, str]:
-    """Fetch what is missing into ``root/MNIST/raw``; or else say in a few words why not."""
-    from torchvision.datasets import MNIST
+    Args:
+        root: Folder of all sets.
+        name: Of the set, as torchvision has it.
+    """
+    from torchvision import datasets
     from torchvision.datasets.utils import download_url
 
-    mirror = next((url for url in MNIST.mirrors if _reachable(url + MNIST.resources[0][0])), None)
+    known = getattr(datasets, name)
+    mirror = next((url for url in known.mirrors if _reachable(url + known.resources[0][0])), None)
     if mirror is None:
         return None, "no web to download them from"
-    folder = root / "MNIST" / "raw"
+    folder = root / name / "raw"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Aside first, then renamed: a download that breaks off leaves no half file behind.
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as aside, _socket_timeout():
-            for name, md5 in MNIST.resources:
-                if (folder / name).exists() or (folder / name.removesuffix(".gz")).exists():
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as aside, socket_timeout():
+            for archive, md5 in known.resources:
+                unpacked = archive.removesuffix(".gz")
+                if (folder / archive).exists() or (folder / unpacked).exists():
                     continue
-                download_url(mirror + name, aside, filename=name, md5=md5)
-                os.replace(Path(aside) / name, folder / name)
+                download_url(mirror + archive, aside, filename=archive, md5=md5)
+                os.replace(Path(aside) / archive, folder / archive)
     except (OSError, RuntimeError) as error:
         return None, f"the download failed ({' '.join(str(error).split())})"
     return folder, ""
@@ -160,7 +179,8 @@ def _reachable(url: str) -> bool:
 
 
 @contextmanager
-def _socket_timeout() -> Iterator[None]:
+def socket_timeout() -> Iterator[None]:
+    """Give up a download that is silent for STALL_TIMEOUT."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(STALL_TIMEOUT)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from pathlib import Path
 from tokenize import TokenError
 from zipfile import BadZipFile
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from sae.errors import InputError, show
 
 DTYPES = ("uint8", "uint16", "bool", "float16", "float32", "float64")
+# Where each column is scaled by itself, whole numbers of any size are welcome.
+NUMBERS = (*DTYPES, *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+TABLES = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
 # What whole numbers are divided by; 1 leaves the others as they are.
 DIVISORS = {"uint8": 255, "uint16": 65535}
 
@@ -23,6 +27,9 @@ def npy_files(path: Path) -> list[Path]:
     Raises:
         InputError: There are none.
     """
+    if path.suffix.lower() in TABLES:
+        remedy = "read it with --data TableDataModule"
+        raise InputError(str(path), "a .npy file", "a table", remedy)
     files = sorted(path.glob("*.np[yz]")) if path.is_dir() else [path] * path.is_file()
     if not files:
         found = "a folder without any" if path.is_dir() else "none"
@@ -93,15 +100,20 @@ def _unreadable(path: Path, reason: str) -> InputError:
     return InputError(str(path), expected, found, remedy)
 
 
-def check_array(path: Path, array: NDArray) -> None:
+def check_array(path: Path, array: NDArray, dtypes: Sequence[str] = DTYPES) -> None:
     """Refuse what cannot be read row by row as it lies there.
+
+    Args:
+        path: Where it lies.
+        array: What lies there.
+        dtypes: Which types of values are taken.
 
     Raises:
         InputError: It is empty, no table of numbers, or lies in another order.
     """
     found = f"{array.dtype} of {array.shape}"
-    if array.ndim < 2 or array.size == 0 or array.dtype.name not in DTYPES:
-        expected = f"an array (n, …) of {', '.join(DTYPES)}, not empty"
+    if array.ndim < 2 or array.size == 0 or array.dtype.name not in dtypes:
+        expected = f"an array (n, …) of {', '.join(dtypes)}, not empty"
         raise InputError(str(path), expected, found, _conversion(path, array))
     if not (array.flags.c_contiguous and array.dtype.isnative):
         expected = "rows one after another, in this machine's order of bytes"
@@ -120,17 +132,18 @@ def _conversion(path: Path, array: NDArray) -> str:
     return f"they go from {low} to {high}: scale them to [0, 1] with {scaling(path, x)}"
 
 
-def scaling(path: Path, x: str, before: str = "") -> str:
+def scaling(path: Path, x: str, before: str = "", key: str | None = None) -> str:
     """Code that saves what is made of the array ``x`` of a file in another one, to name instead.
 
     Args:
         path: The file.
         x: What is made of ``x``.
         before: Statements ahead of it.
+        key: Which array of an ``.npz`` file; None where it holds one.
     """
     load = f"numpy.load({str(path)!r})"
     if path.suffix == ".npz":
         with np.load(path) as archive:
-            load += f"[{archive.files[0]!r}]"
+            load += f"[{key or archive.files[0]!r}]"
     other = str(path.with_name(f"{path.stem}_scaled.npy"))
     return f"x = {load}; {before}numpy.save({other!r}, ({x}).astype('float32'))"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from sae import kinds
 from sae.errors import InputError, show
 from sae.files import write_atomically
+from sae.nets.columns import Columns
 
 FILE = "preparation.safetensors"
 
@@ -36,9 +37,18 @@ class Preparation(nn.Module, ABC):
 
     Attributes:
         columns: Names of the raw columns; None where they have none.
+        bounded: Whether inputs lie in [0, 1], as far as it knows.
+        words: What words on images become: for samples that are none, others.
     """
 
     columns: tuple[str, ...] | None = None
+    bounded: bool = True
+    words: Callable[[str], str] = staticmethod(str)
+
+    @property
+    def outputs(self) -> Columns | None:
+        """What the decoder ends in, where features differ in kind; None where they do not."""
+        return None
 
     @property
     @abstractmethod

@@ -222,7 +222,7 @@ class _Sums:
         from_origin = x - self.origin
         self.x += from_origin.sum(dim=0).cpu()
         self.square += from_origin.square().sum().item()
-        error = (x_hat - x).square()
+        error = self.net.errors(x_hat, x)
         self.error += error.sum().item()
         if has_ends(self.code_range):
             at = place(h, self.code_range)

@@ -112,17 +112,29 @@ def _of_samples(x: Tensor, mean: Tensor, k: int) -> tuple[Tensor, Tensor, float]
     return variances, components.t().contiguous(), total
 
 
-def pca_sse(pca: PCA, images: Iterable[Tensor], n_components: int) -> float:
+def pca_sse(
+    pca: PCA,
+    images: Iterable[Tensor],
+    n_components: int,
+    errors: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> float:
     """SSE per image of images rebuilt from their first principal components.
 
     Args:
         pca: Of the training images.
         images: Those to rebuild, in batches (m, features).
         n_components: Size of the code; cut to the components there are.
+        errors: Squared errors of a reconstruction and its target, both (m, features), where some
+            values do not count.
     """
     n, sse = 0, 0.0
     for x in (batch.numpy() for batch in images):
-        n, sse = n + len(x), sse + float(np.square(x - pca.rebuild(x, n_components)).sum())
+        x_hat = pca.rebuild(x, n_components)
+        if errors is None:
+            error = float(np.square(x - x_hat).sum())
+        else:
+            error = float(errors(torch.from_numpy(x_hat), torch.from_numpy(x)).double().sum())
+        n, sse = n + len(x), sse + error
     return sse / n
 
 

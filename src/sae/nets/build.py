@@ -20,13 +20,13 @@ OUTPUTS = ("sigmoid", "linear")
 
 
 def build_stack(
-    sizes: Sequence[int] | None = None,
+    sizes: Sequence[int | str] | None = None,
     activation: str | Sequence[str] = "sigmoid",
     linear_code: bool = False,
     output: str = "sigmoid",
     loss: str = "mse",
     tied: bool = False,
-    input_shape: Sequence[int] | None = None,
+    input_shape: Sequence[int] | str | None = None,
     layers: Sequence[Mapping[str, Any]] | None = None,
 ) -> Stack:
     """A stack with new weights; the arguments are those of :class:`StackedAutoencoder`."""
@@ -49,31 +49,32 @@ def build_stack(
 
 
 def _dense(
-    sizes: Sequence[int] | None,
+    sizes: Sequence[int | str] | None,
     activation: str | Sequence[str],
     linear_code: bool,
     tied: bool,
     ends: Mapping[str, str],
 ) -> Stack:
-    if not isinstance(sizes, Sequence) or len(sizes) < 2:
+    if not isinstance(sizes, Sequence) or isinstance(sizes, str) or len(sizes) < 2:
         remedy = "give the input size, then the units of each layer, such as [784, 256, 128]"
         raise InputError("sizes", "a list of two sizes or more", show(sizes), remedy)
     for k, size in enumerate(sizes):
         check_integer(f"sizes[{k}]", size, 1, "give the number of units", high=MOST_UNITS)
-    n_weights = sum(below * above for below, above in pairwise(sizes))
+    units_of = [int(size) for size in sizes]
+    n_weights = sum(below * above for below, above in pairwise(units_of))
     if n_weights > MOST_WEIGHTS:  # checked before memory runs out
         expected = f"layers of at most {MOST_WEIGHTS:,} weights together"
         raise InputError("sizes", expected, f"{n_weights:,}", "give fewer units")
     units = _units(activation, len(sizes) - 1, linear_code)
     stack: list[Layer] = []
-    for (n_in, n_code), unit in zip(pairwise(sizes), units, strict=True):
+    for (n_in, n_code), unit in zip(pairwise(units_of), units, strict=True):
         stack.append(Dense(n_in, n_code, unit, **_above(stack, ends), tied=tied))
     return Stack(stack)
 
 
 def _of_kinds(
     layers: Sequence[Mapping[str, Any]],
-    input_shape: Sequence[int] | None,
+    input_shape: Sequence[int] | str | None,
     activation: str | Sequence[str],
     linear_code: bool,
     tied: bool,
@@ -83,13 +84,13 @@ def _of_kinds(
     if not isinstance(layers, Sequence) or isinstance(layers, str) or not layers:
         remedy = "write a mapping for each, such as {kind: dense, units: 128}"
         raise InputError("layers", "a list of layers", show(layers), remedy)
-    if not isinstance(input_shape, Sequence) or not input_shape:
+    if not isinstance(input_shape, Sequence) or isinstance(input_shape, str) or not input_shape:
         remedy = "give that of an image, such as [28, 28], or the number of features, such as [784]"
         raise InputError("input_shape", "a list of sizes", show(input_shape), remedy)
     for k, size in enumerate(input_shape):
         check_integer(f"input_shape[{k}]", size, 1, "give a number of pixels", high=MOST_UNITS)
     units = _units(activation, len(layers), linear_code)
-    shape, stack = tuple(input_shape), list[Layer]()
+    shape, stack = tuple(int(size) for size in input_shape), list[Layer]()
     for k, (settings, unit) in enumerate(zip(layers, units, strict=True)):
         key = f"layers[{k}]"
         settings = _with_defaults(settings, {"activation": unit, "tied": tied}, key)

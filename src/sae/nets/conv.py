@@ -196,7 +196,7 @@ class Conv(Layer):
 
 def _images(x: Tensor, shape: Sequence[int]) -> Tensor:
     """Rows (batch, height · width · channels) as (batch, channels, height, width), not copied."""
-    return x.reshape(len(x), *shape).permute(0, 3, 1, 2)
+    return x.reshape(-1, *shape).permute(0, 3, 1, 2)
 
 
 def _rows(images: Tensor) -> Tensor:

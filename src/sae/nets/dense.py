@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sae.errors import InputError, check_bool, check_choice, check_integer
-from sae.nets.activations import ACTIVATIONS, inverse_activation, start_gain
+from sae.nets.activations import ACTIVATIONS, start_gain
 from sae.nets.layer import Layer
 
 # Multiples of what libraries multiply at once.
@@ -87,7 +87,7 @@ class Dense(Layer):
         Args:
             mean: Of the inputs, (n_in,), in the range of the output unit.
         """
-        self.decoder_bias.copy_(inverse_activation(self.output, mean))
+        self.decoder_bias.copy_(self.logits_of(mean))
 
     @torch.no_grad()
     def fit_start(self, x: Tensor, mean: Tensor) -> None:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from sae.errors import check_integer
-from sae.nets.activations import ACTIVATIONS, RANGES
+from sae.nets.activations import ACTIVATIONS, RANGES, inverse_activation
+from sae.nets.columns import Columns
 from sae.nets.losses import cross_entropy, sigmoid_squared_error, squared_error
 from sae.place import Place, Share
 
@@ -53,6 +54,7 @@ class Autoencoder(nn.Module, ABC):
         loss: ``"mse"`` or ``"bce"``; bce needs a sigmoid output unit.
         has_prior: Whether it is trained so that its codes are distributed as N(0, I): codes drawn
             from that give new samples.
+        columns: What the features of its inputs are, where they differ: those of a table.
     """
 
     in_shape: tuple[int, ...]
@@ -61,6 +63,7 @@ class Autoencoder(nn.Module, ABC):
     output: str
     loss: str
     has_prior: bool = False
+    columns: Columns | None = None
 
     @property
     def n_in(self) -> int:
@@ -90,7 +93,10 @@ class Autoencoder(nn.Module, ABC):
 
     def decode(self, h: Tensor) -> Tensor:
         """The reconstruction of a code: (batch, n_code) -> (batch, n_in)."""
-        return ACTIVATIONS[self.output](self.decode_logits(h))
+        logits = self.decode_logits(h)
+        if self.columns is not None:
+            return self.columns.output(logits, self.output)
+        return ACTIVATIONS[self.output](logits)
 
     def forward(self, x: Tensor) -> Tensor:
         """``decode(encode(x))``: (batch, n_in) -> (batch, n_in)."""
@@ -113,11 +119,31 @@ class Autoencoder(nn.Module, ABC):
     def reconstruction_loss(self, h: Tensor, x: Tensor) -> Tensor:
         """Loss of the reconstruction of ``h`` against the clean ``x``: per image, a scalar."""
         logits = self.decode_logits(h)
+        if self.columns is not None:
+            return self.columns.loss(logits, x, self.output, self.loss)
         if self.loss == "bce":
             return cross_entropy(logits, x)
         if self.output == "sigmoid":
             return sigmoid_squared_error(logits, x)
         return squared_error(ACTIVATIONS[self.output](logits), x)
+
+    def squared_error(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Sum of (x^ - x)² over the features, mean over the batch; without what is missing."""
+        if self.columns is not None:
+            return self.columns.errors(x_hat, x).sum(dim=1).mean()
+        return squared_error(x_hat, x)
+
+    def errors(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """(x^ - x)², (batch, features): 0 for what is missing."""
+        if self.columns is not None:
+            return self.columns.errors(x_hat, x)
+        return (x_hat - x).square()
+
+    def logits_of(self, mean: Tensor) -> Tensor:
+        """What before the output unit gives these values: (n_in,)."""
+        if self.columns is not None:
+            return self.columns.start(mean, self.output)
+        return inverse_activation(self.output, mean)
 
     def multiply_adds(self) -> int:
         """Products of a weight and an input, per sample, forward: how long a step takes."""

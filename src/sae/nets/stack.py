@@ -16,6 +16,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from sae.nets.activations import PIXELS
+from sae.nets.columns import Columns
 from sae.nets.layer import Autoencoder, Code, Layer
 from sae.place import Place
 
@@ -60,6 +61,11 @@ class Stack(Autoencoder):
     def code_range(self) -> tuple[float, float]:
         """Least and greatest value of the code; that of pixels where there is no layer."""
         return self[-1].code_range if len(self) else PIXELS
+
+    @property
+    def columns(self) -> Columns | None:  # type: ignore[override]  # it is its first layer's
+        """What the features of the inputs are, where they differ."""
+        return self[0].columns if len(self) else None
 
     @property
     def sizes(self) -> list[int]:

@@ -64,6 +64,9 @@ class Elbo(Reconstruct):
             where = ", ".join(str(k + 1) for k in random)
             found = f"random codes in layer {where} of {len(layers)}" if random else "none"
             raise InputError("objective", "one variational layer, at the top", found, remedy)
+        if net.columns is not None:
+            found, remedy = "categories, or values that are missing", "choose another objective"
+            raise InputError("objective", "pixels, each from 0 to 1", found, remedy)
         if net.loss != "bce":
             remedy = "choose --model.loss bce"
             raise InputError("objective", "a network with loss bce", repr(net.loss), remedy)

@@ -7,7 +7,6 @@ from torch import Tensor
 from sae.batch import Batch
 from sae.figure import Figure, Figures
 from sae.nets.layer import Autoencoder
-from sae.nets.losses import squared_error
 from sae.nets.stack import Stack
 from sae.objectives.objective import Objective
 from sae.place import Place
@@ -63,13 +62,13 @@ class Reconstruct(Objective):
 
         With ``bce``, the cross-entropy, where the network is trained on that.
         """
-        if losses is not None and net.loss == "mse" and not self.pixels:
+        if losses is not None and net.loss == "mse" and not self.pixels and not net.columns:
             sse = losses["loss"]
         else:
-            sse = squared_error(net.decode(h), batch.x)
+            sse = net.squared_error(net.decode(h), batch.x)
         image_sse = sse
         if batch.images is not None:
-            image_sse = squared_error(self.below.decode(net.decode(h)), batch.images)
+            image_sse = self.below.squared_error(self.below.decode(net.decode(h)), batch.images)
         found = {"sse": sse, "image_sse": image_sse}
         if net.loss == "bce" and not self.pixels:
             own = net.reconstruction_loss(h, batch.x) if losses is None else losses["loss"]
@@ -79,8 +78,8 @@ class Reconstruct(Objective):
     def restored(self, net: Autoencoder, x_tilde: Tensor, batch: Batch) -> dict[str, Tensor]:
         """SSE of the corrupted samples themselves, and of what is made of them."""
         return {
-            "corrupted_sse": squared_error(x_tilde, batch.x),
-            "denoised_sse": squared_error(net(x_tilde), batch.x),
+            "corrupted_sse": net.squared_error(x_tilde, batch.x),
+            "denoised_sse": net.squared_error(net(x_tilde), batch.x),
         }
 
     def finish(self, net: Autoencoder, means: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -100,8 +99,10 @@ class Reconstruct(Objective):
     def unit(self, net: Autoencoder) -> str:
         """SSE or nats."""
         loss = self.below.loss if self.pixels else net.loss
+        if net.columns is not None and net.columns.groups and loss == "mse":
+            return "SSE and nats per image"
         return f"{'nats' if loss == 'bce' else 'SSE'} per image"
 
     def predict(self, net: Autoencoder, batch: Batch) -> dict[str, Tensor]:
         """``sse``, the squared error of each sample."""
-        return {"sse": (net(batch.x) - batch.x).square().sum(dim=1)}
+        return {"sse": net.errors(net(batch.x), batch.x).sum(dim=1)}

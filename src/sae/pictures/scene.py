@@ -186,7 +186,7 @@ class Scene:
 
     def compared(self, name: str, pixels: Tensor) -> Rebuilt:
         """Pixels (n, pixels) for the images of the probe, beside the probe."""
-        sse = (pixels - self.probe.images).square().sum(dim=1).mean().item()
+        sse = self.path.errors(pixels, self.probe.images).sum(dim=1).mean().item()
         return Rebuilt(name, self.probe.as_images(pixels[self.probe.rows].float()), sse)
 
     @cached_property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox, TransformedBbox
 from numpy.typing import NDArray
 from torchvision.utils import make_grid
@@ -217,8 +218,16 @@ class PNG:
     width: int
 
 
-def render(figure: Figure) -> PNG:
-    """Draw a figure. It belongs to no pyplot: nothing is left open."""
+def render(figure: Figure, words: Callable[[str], str] = str) -> PNG:
+    """Draw a figure. It belongs to no pyplot: nothing is left open.
+
+    Args:
+        figure: What to draw.
+        words: What its words on images become, for samples that are none.
+    """
+    if words is not str:
+        for text in figure.findobj(Text):
+            text.set_text(words(text.get_text()))
     canvas = FigureCanvasAgg(figure)
     with rc_context({"text.hinting": "none"}):  # text takes most of the time, hinted even more
         canvas.draw()

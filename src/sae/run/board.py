@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,11 @@ class RunBoard:
 
     @rank_zero_only
     def begin(
-        self, config: str, phases: Sequence[tuple[str, str]], objective: Objective | None = None
+        self,
+        config: str,
+        phases: Sequence[tuple[str, str]],
+        objective: Objective | None = None,
+        words: Callable[[str], str] = str,
     ) -> None:
         """Show the config, and an order for the curves.
 
@@ -63,12 +67,16 @@ class RunBoard:
             config: The resolved config.
             phases: Name and title of each phase, in order.
             objective: What the last ones train for; to rebuild the input where left out.
+            words: What words on images become, for samples that are none.
         """
         for path in (*self.folder.glob("events.out.tfevents.*"), self.folder / PROJECTOR):
             path.unlink(missing_ok=True)
         board = self.logger.experiment
         board.add_text("config", _verbatim(config))
-        board.add_custom_scalars(_layout(phases, objective))
+        layout = _layout(phases, objective)
+        board.add_custom_scalars(
+            {part: {words(k): v for k, v in charts.items()} for part, charts in layout.items()}
+        )
         board.flush()
 
     @rank_zero_only

@@ -37,10 +37,17 @@ class RunJournal(Journal):
         run: The run.
         keeps_weights: Whether phases leave weights behind; a run without cannot go on.
         tell: Told in a line what became of a phase.
+        after: Told the result of each phase, when all of it is written down.
     """
 
-    def __init__(self, run: Run, keeps_weights: bool, tell: Callable[[str], None]) -> None:
-        self.run, self.keeps_weights, self.tell = run, keeps_weights, tell
+    def __init__(
+        self,
+        run: Run,
+        keeps_weights: bool,
+        tell: Callable[[str], None],
+        after: Callable[[PhaseResult], None] | None = None,
+    ) -> None:
+        self.run, self.keeps_weights, self.tell, self.after = run, keeps_weights, tell, after
         self._noted = {entry["name"]: entry for entry in run.manifest.get("phases", [])}
         self._holding: list[dict[str, Any]] = []
         self._upstream = ""
@@ -64,7 +71,7 @@ class RunJournal(Journal):
         self._holding.append(entry)
         self.tell(f"{phase.title}: done before ({entry['epochs']} epochs)")
         path = entry["checkpoint"]
-        return PhaseResult(
+        result = PhaseResult(
             phase=phase,
             seconds=entry["seconds"],
             epochs=entry["epochs"],
@@ -72,7 +79,16 @@ class RunJournal(Journal):
             checkpoint=None if path is None else str(self.run.folder / path),
             health=entry["health"],
             warnings=entry["warnings"],
+            steps=entry.get("steps", 0),
         )
+        if self.after is not None:
+            self.after(result)
+        return result
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimiser in all phases that are done."""
+        return sum(entry.get("steps", 0) for entry in self._holding)
 
     def begin(self, phase: Phase) -> Start:
         """Where a phase that is to be trained goes on from; its files are cut back to there."""
@@ -100,6 +116,7 @@ class RunJournal(Journal):
             "title": result.phase.title,
             "status": "done",
             "epochs": result.epochs,
+            "steps": result.steps,
             "seconds": round(result.seconds, 3),
             "loss": result.loss,
             "judged_by": judged_by,
@@ -118,6 +135,8 @@ class RunJournal(Journal):
         self.tell(result.line(unit, judged_by))
         for sentence in result.warnings:
             self.tell(f"warning: {sentence}")
+        if self.after is not None:
+            self.after(result)
 
     # What a checkpoint holds beside the Trainer's own
 

@@ -13,6 +13,7 @@ import jinja2
 from sae.errors import InputError
 from sae.files import write_atomically
 from sae.pictures.gallery import captions
+from sae.text import of_samples
 
 NAME = "report.html"
 # Figure of a phase's health -> heading, and how the number reads.
@@ -69,7 +70,7 @@ def _content(
         raise ValueError("a phase that is no folder of the run")
     if "finetune" not in names and (folder / "finetune").is_dir():
         phases.append({"name": "finetune", "title": "the stack"})
-    return {
+    content: dict[str, Any] = {
         "name": f"{folder.resolve().parent.name}/{folder.resolve().name}",
         "status": manifest["status"],
         "data": manifest["data"]["description"],
@@ -80,6 +81,12 @@ def _content(
         "config": _read_text(folder / "config.yaml"),
         "surroundings": manifest["surroundings"],
     }
+    words = of_samples if manifest["data"].get("samples") == "rows" else str
+    content["samples"] = words("images")
+    for pictures in (content["path"], *(phase["pictures"] for phase in content["phases"])):
+        for picture in pictures:
+            picture["caption"] = words(picture["caption"])
+    return content
 
 
 def _rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:

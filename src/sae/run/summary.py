@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from sae.figure import Measured
-from sae.text import shown_path, typed_path
+from sae.text import program, shown_path, typed_path
 
 
 def heading(data: str, network: str, seed: int) -> str:
@@ -16,10 +16,13 @@ def heading(data: str, network: str, seed: int) -> str:
 
 
 def rows(
-    figures: Mapping[str, Measured], seconds: Mapping[str, float] | None = None
+    figures: Mapping[str, Measured],
+    seconds: Mapping[str, float] | None = None,
+    words: Callable[[str], str] = str,
 ) -> list[tuple[str, str]]:
     """What a figure is, and the figure as it reads; arguments as in :func:`table`."""
-    found = [measured.line() for measured in figures.values()]
+    lines = [measured.line() for measured in figures.values()]
+    found = [(words(label), value) for label, value in lines]
     if seconds is not None:
         times = [f"{name} {value:.1f}" for name, value in seconds.items() if name != "total"]
         found.append(("seconds", f"{seconds['total']:.1f} ({', '.join(times)})"))
@@ -27,7 +30,10 @@ def rows(
 
 
 def table(
-    heading: str, figures: Mapping[str, Measured], seconds: Mapping[str, float] | None = None
+    heading: str,
+    figures: Mapping[str, Measured],
+    seconds: Mapping[str, float] | None = None,
+    words: Callable[[str], str] = str,
 ) -> str:
     """The figures, a line each.
 
@@ -35,8 +41,9 @@ def table(
         heading: The line above them.
         figures: Any, by name, in the order in which they are shown.
         seconds: Wall time of each phase and ``total``; None leaves the line out.
+        words: What words on images become, for samples that are none.
     """
-    found = rows(figures, seconds)
+    found = rows(figures, seconds, words)
     width = max((len(label) for label, _ in found), default=0)
     lines = [f"  {label:<{width}}   {value}" for label, value in found]
     rule = "-" * max(len(heading), *(len(line) for line in lines), 0)
@@ -49,8 +56,8 @@ def closing_lines(folder: Path, checkpoint: Path) -> str:
     lines = [f"see it:     tensorboard --logdir {typed_path(folder.parents[1])} --host localhost"]
     if checkpoint.exists():
         path = typed_path(checkpoint)
-        lines.append(f"test again: python cli.py test --config {config} --ckpt_path {path}")
-    lines.append(f"on a page:  python cli.py report --run {typed_path(folder)}")
+        lines.append(f"test again: {program()} test --config {config} --ckpt_path {path}")
+    lines.append(f"on a page:  {program()} report --run {typed_path(folder)}")
     return "\n".join([*lines, f"run: {shown_path(folder)}"])
 
 

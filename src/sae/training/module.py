@@ -138,6 +138,7 @@ class TrainingModule(LightningModule):
             value of training samples that lie elsewhere. None until they are known.
         image_shape: Height and width of an image, and 3 where it has colours; None where nobody
             has told.
+        words: What words on images become, for samples that are none.
         tables: What the last pass over validation or test samples gave that is no single number.
     """
 
@@ -159,6 +160,7 @@ class TrainingModule(LightningModule):
         self.objective = objective if objective is not None else Reconstruct()
         self.pixel_range: tuple[float, float] | None = None
         self.image_shape: tuple[int, ...] | None = None
+        self.words: Callable[[str], str] = str
         self.tables: dict[str, Tensor] = {}
         self._every_n_epochs: int | None = None
         # Where the inputs are codes: their images, in the same batches.
@@ -182,7 +184,8 @@ class TrainingModule(LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """``decode(encode(x))``: (batch, features) -> (batch, features)."""
-        return self.net(x)
+        rebuilt: Tensor = self.net(x)
+        return rebuilt
 
     # Places, shares, noise
 
@@ -281,7 +284,7 @@ class TrainingModule(LightningModule):
             loss = self.training_loss(single, step)
             optimizer.zero_grad()
             with torch.autocast(self.device.type, enabled=False):  # it is for the forward pass
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             if isinstance(schedule, LRScheduler):
                 schedule.step()
@@ -634,7 +637,8 @@ class TrainingModule(LightningModule):
         unit = self.objective.unit(self.net)
         if len(self.below) > 0 and not self.rebuilds_pixels and self.objective.reconstructs:
             unit = unit.replace("per image", "per code")
-        return " + ".join(dict.fromkeys([unit, *(term.called for term in self.terms)]))
+        unit = " + ".join(dict.fromkeys([unit, *(term.called for term in self.terms)]))
+        return self.words(unit)
 
     @property
     def judged_by(self) -> tuple[str, str]:

@@ -52,6 +52,7 @@ class PhaseResult:
         checkpoint: File of the weights that went on, or None where the Trainer keeps none.
         health: Figures of :class:`~sae.look.health.Health` on the validation inputs.
         warnings: What is wrong with it, in plain words.
+        steps: Steps of its optimiser.
     """
 
     phase: Phase
@@ -61,6 +62,7 @@ class PhaseResult:
     checkpoint: str | None
     health: Mapping[str, float | None]
     warnings: Sequence[str]
+    steps: int = 0
 
     def line(self, unit: str, judged_by: str = "loss") -> str:
         """The same in a line."""

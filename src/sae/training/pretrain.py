@@ -283,6 +283,7 @@ class GreedyPretrainer:
         for k, recipe in enumerate(self.stages):
             stage = Stage(model.stack, k, recipe, self.seed, val)
             stage.pixel_range, stage.image_shape = model.pixel_range, model.image_shape
+            stage.words = model.words
             if stage.phase in phases:
                 its = partial(self._inputs_of_stage, inputs, stage, train)
                 results.append(self._train(phases[stage.phase], stage, model, its))
@@ -365,6 +366,7 @@ class GreedyPretrainer:
                 net, seen = _to_check(module, model.stack, val)
                 health = check(net, phase.recipe, seen, module.objective.reconstructs)
         best = _best_weights(trainer)
+        warnings = [] if health is None else health.warnings(phase.subject)
         result = PhaseResult(
             phase=phase,
             seconds=seconds,
@@ -372,7 +374,8 @@ class GreedyPretrainer:
             loss=_loss_that_goes_on(trainer, best, phase, module.objective.monitor),
             checkpoint=None if best is None else best.best_model_path,
             health={} if health is None else health.as_dict(),
-            warnings=[] if health is None else health.warnings(phase.subject),
+            warnings=[model.words(line) for line in warnings],
+            steps=trainer.global_step,
         )
         self.journal.note(result, module, model)
         return result

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from sae import kinds
+from sae.data.prepare import Preparation
 from sae.errors import InputError
 from sae.nets.build import build_stack
 from sae.nets.stack import Stack
@@ -21,15 +22,19 @@ class StackedAutoencoder(TrainingModule):
     that encoder gives; the first one ends in ``output``.
 
     Args:
-        sizes: Units from the input to the code: [784, 256, 128] is 784→256→128→256→784.
+        sizes: Units from the input to the code: [784, 256, 128] is 784→256→128→256→784. On the
+            command line the first may be auto, the features of the data; with auto in place of
+            the list, or none, the others are chosen, too (784, 256, 64).
         activation: Of all encoder layers, or a list with one for each: sigmoid, tanh, relu,
             leaky_relu, gelu, silu, identity.
         linear_code: No activation on the last encoder layer.
-        output: Output unit on pixels: sigmoid for inputs in [0, 1], linear for any.
+        output: Output unit on pixels: sigmoid for inputs in [0, 1], linear for any; null is
+            sigmoid, but linear for tables whose numbers are scaled to other ranges.
         loss: mse (squared error per image) or bce (cross-entropy per image, from logits; needs a
             sigmoid output). Stages whose output unit is no sigmoid use mse.
         tied: The decoders use the encoders' weights, transposed.
-        input_shape: In place of sizes, with layers: the shape of an input, such as [28, 28].
+        input_shape: In place of sizes, with layers: the shape of an input, such as [28, 28]. On
+            the command line auto, or none, is that of the data.
         layers: In place of sizes, layers of any kind, the lowest first: {kind: dense, units: 128},
             or class_path and init_args of your own. What one does not say, the settings above do.
         objective: What it is fine-tuned for, a mapping or a name, such as classify; null to
@@ -41,22 +46,46 @@ class StackedAutoencoder(TrainingModule):
 
     def __init__(
         self,
-        sizes: list[int] | None = None,
+        sizes: list[int | Literal["auto"]] | Literal["auto"] | None = None,
         activation: str | list[str] = "sigmoid",
         linear_code: bool = False,
-        output: str = "sigmoid",
+        output: str | None = None,
         loss: str = "mse",
         tied: bool = False,
-        input_shape: list[int] | None = None,
+        input_shape: list[int] | Literal["auto"] | None = None,
         layers: list[kinds.Settings] | None = None,
         objective: kinds.Settings | None = None,
     ) -> None:
+        chosen = output is not None
+        output = "sigmoid" if output is None else output
         stack = build_stack(sizes, activation, linear_code, output, loss, tied, input_shape, layers)
         aim: Objective = Reconstruct()
         if objective is not None:
             aim = kinds.build(objective, "sae.objectives", Objective, "objective")
         super().__init__(stack, Stack(), Recipe(), "finetune", seed=0, objective=aim)
         self.save_hyperparameters(ignore=["objective"] if aim is objective else None)
+        self.hparams["output"] = output
+        self._output_is_chosen = chosen
+
+    def suit(self, preparation: Preparation) -> None:
+        """End in what the samples are made of: categories, and numbers of any range.
+
+        Args:
+            preparation: That of the samples, fitted.
+
+        Raises:
+            InputError: The loss does not suit them.
+        """
+        first = self.stack[0]
+        first.columns = preparation.outputs
+        self.words = preparation.words
+        if preparation.bounded or self._output_is_chosen:
+            return
+        if self.hparams["loss"] == "bce":
+            remedy = "choose --model.loss mse, or another --data.preparation"
+            raise InputError("model.loss", "mse for numbers outside [0, 1]", "'bce'", remedy)
+        self.hparams["output"] = "linear"
+        first.output = self.stack.output = "identity"
 
     @property
     def stack(self) -> Stack:

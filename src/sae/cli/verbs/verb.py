@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from sae import kinds
 from sae.cli.usage import OneSentenceParser, check_words
+from sae.text import program
 
 ROOM = "sae.cli.verbs"
 
@@ -54,7 +55,7 @@ def usages() -> list[str]:
 def parser_of(name: str) -> OneSentenceParser:
     """The options of a verb."""
     verb = _verb(name)
-    usage = f"python cli.py {name} {verb.example}".rstrip()
+    usage = f"{program()} {name} {verb.example}".rstrip()
     parser = OneSentenceParser(usage=usage, description=verb.help)
     verb.add_options(parser)
     return parser

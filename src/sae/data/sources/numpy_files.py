@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sae.data.npy import check_array, map_npy, npy_files
+from sae.data.npy import NUMBERS, check_array, map_npy, npy_files
 from sae.data.source import Source
 from sae.errors import InputError
 
@@ -34,7 +34,7 @@ class NpySource(Source):
         self._arrays = [map_npy(each, key) for each in paths]
         first = self._arrays[0]
         for each, array in zip(paths, self._arrays, strict=True):
-            check_array(each, array)
+            check_array(each, array, NUMBERS)
             if (array.shape[1:], array.dtype) != (first.shape[1:], first.dtype):
                 expected = f"{first.dtype} of {first.shape[1:]}, as in {paths[0].name}"
                 found = f"{array.dtype} of {array.shape[1:]}"

@@ -1,0 +1,42 @@
+"""The ready-made configs, by their names alone: ``--config stacked.yaml``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import sae
+from sae.text import shown_path
+
+_OPTIONS = ("--config", "-c")
+
+
+def folder() -> Path:
+    """Where they lie: in the installed package, or in the clone that it is run from."""
+    package = Path(sae.__file__).resolve().parent
+    packaged = package / "configs"
+    return packaged if packaged.is_dir() else package.parents[1] / "configs"
+
+
+def with_ready_made(words: Sequence[str]) -> list[str]:
+    """A command line in which a bare name of a ready-made config is its path; said on stderr.
+
+    A file of that name in the current folder comes first.
+
+    Args:
+        words: Of the command line.
+    """
+    found = list(words)
+    for k, word in enumerate(words):
+        option, equals, name = word.partition("=")
+        if option not in _OPTIONS:
+            continue
+        where = k if equals else k + 1
+        name = name if equals else next(iter(words[where:]), "")
+        path = folder() / name
+        if not name or Path(name).name != name or Path(name).exists() or not path.is_file():
+            continue
+        found[where] = f"{option}={path}" if equals else str(path)
+        print(f"config: {shown_path(path)}", file=sys.stderr, flush=True)
+    return found

@@ -1,0 +1,448 @@
+"""The preparation of a table: numbers scaled column by column, categories as one feature a value.
+
+It is fitted on training samples alone. Numbers come first among the features, in the order of the
+table; then, for each column of categories, a feature for each value that training samples have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from sae.data.loader import chunk_rows
+from sae.data.prepare import Preparation
+from sae.data.rows import Rows, take
+from sae.errors import InputError, check_choice, show
+from sae.nets.columns import Columns, marked
+from sae.seeding import derive_generator
+from sae.text import of_samples
+
+SCALINGS = ("auto", "minmax", "standard", "robust", "none")
+MISSINGS = ("error", "mask", "mean")
+CATEGORIES = "categories"
+NUMBER, CATEGORY, CONSTANT = "number", "category", "constant"
+# Rows that quantiles are taken of.
+QUANTILE_ROWS = 100_000
+# Columns in [0, 1] are left as they are where they fill that much of it.
+LEAST_WIDTH = 0.5
+# Of fewer values no tail is told from the rest.
+LEAST_VALUES = 20
+# Heavy tails: the few values beyond these quantiles make the standard deviation so much larger.
+TAILS, MOST_TAILS = (0.01, 0.99), 3.0
+# Between the quartiles of a normal distribution lie so many standard deviations.
+QUARTILES_APART = 1.3489795003921634
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table.
+
+    Attributes:
+        name: What it is called.
+        kind: ``number``, ``category``, or ``constant``: it does not vary, and is left out.
+        scaling: Of numbers: ``minmax``, ``standard``, ``robust`` or ``none``.
+        values: Of categories: what 0, 1, … stand for.
+    """
+
+    name: str
+    kind: str = NUMBER
+    scaling: str = "none"
+    values: Sequence[Any] = ()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its values are texts."""
+        return any(isinstance(value, str) for value in self.values)
+
+
+class TablePreparation(Preparation):
+    """See the module. Made by :meth:`fit`, or read with a run.
+
+    A value that is missing is marked (:mod:`sae.nets.columns`), or takes the mean of its column, of
+    categories the most frequent one. So is a category that no training sample has.
+
+    Args:
+        columns: Of the table, in order: as :class:`Column`, or as a mapping of its attributes.
+        missing: ``error``, ``mask`` or ``mean``.
+        passed_over: Names of other columns that the file may hold: labels, ids, what was ignored.
+        named: Whether the columns have names, or stand for those of an array.
+        bounded: Whether all numbers of training samples are left as they are, in [0, 1].
+    """
+
+    words = staticmethod(of_samples)
+    shift: Tensor  # of the raw columns, (raw columns,)
+    scale: Tensor  # likewise; 1 of categories
+    fill: Tensor  # the mean, the most frequent category, or the only value
+
+    def __init__(
+        self,
+        columns: Sequence[Column | Mapping[str, Any]],
+        missing: str = "error",
+        passed_over: Sequence[str] = (),
+        named: bool = True,
+        bounded: bool = False,
+    ) -> None:
+        super().__init__()
+        check_choice("missing", missing, MISSINGS)
+        self.table = [each if isinstance(each, Column) else Column(**each) for each in columns]
+        self.missing, self.passed_over, self.named = missing, tuple(passed_over), named
+        self.columns = tuple(column.name for column in self.table) if named else None
+        self.bounded = bounded
+        n = len(self.table)
+        self.register_buffer("shift", torch.zeros(n))
+        self.register_buffer("scale", torch.ones(n))
+        self.register_buffer("fill", torch.zeros(n))
+        self._numbers = [k for k, each in enumerate(self.table) if each.kind == NUMBER]
+        self._categories = [k for k, each in enumerate(self.table) if each.kind == CATEGORY]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """See :class:`~sae.data.prepare.Preparation`."""
+        return {
+            "columns": [{**asdict(each), "values": list(each.values)} for each in self.table],
+            "missing": self.missing,
+            "passed_over": list(self.passed_over),
+            "named": self.named,
+            "bounded": self.bounded,
+        }
+
+    @property
+    def outputs(self) -> Columns | None:
+        """What the decoder ends in."""
+        groups = [len(self.table[k].values) for k in self._categories]
+        if not groups and self.missing != "mask":
+            return None
+        return Columns(len(self._numbers), tuple(groups))
+
+    @property
+    def feature_names(self) -> list[str]:
+        """What each feature is called: a column, or a column and one of its values."""
+        numbers = [self.table[k].name for k in self._numbers]
+        columns = [self.table[k] for k in self._categories]
+        return numbers + [f"{each.name}={value}" for each in columns for value in each.values]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See :class:`~sae.data.prepare.Preparation`; what is missing is not a number."""
+        x = x.float()
+        if self.missing == "mean":
+            x = torch.where(x.isnan(), self.fill, x)
+        numbers = ((x - self.shift) / self.scale)[:, self._numbers]
+        absent = numbers.isnan()
+        parts = [marked(numbers.nan_to_num(nan=0.0), absent) if self.missing == "mask" else numbers]
+        for k in self._categories:
+            code = x[:, k : k + 1]
+            n = len(self.table[k].values)
+            one = (code == torch.arange(n, device=x.device, dtype=x.dtype)).to(x.dtype)
+            known = (code >= 0) & (code < n)  # of what is not a number neither holds
+            parts.append(marked(one, (~known).expand_as(one)))
+        return torch.cat(parts, dim=1)
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """See :class:`~sae.data.prepare.Preparation`."""
+        n, numbers = len(self._numbers), self._numbers
+        parts = [x[:, :n].float() * self.scale[numbers] + self.shift[numbers]]
+        for k in self._categories:
+            last = n + len(self.table[k].values)
+            parts.append(x[:, n:last].argmax(dim=1, keepdim=True).float())
+            n = last
+        constants = [k for k, each in enumerate(self.table) if each.kind == CONSTANT]
+        parts.append(self.fill[constants].expand(len(x), -1))
+        order = [*numbers, *self._categories, *constants]
+        return torch.cat(parts, dim=1)[:, np.argsort(order).tolist()]
+
+    # Values
+
+    def to_raw(self, values: ArrayLike, columns: Sequence[str] | None = None) -> Tensor:
+        """See :class:`~sae.data.prepare.Preparation`.
+
+        Raises:
+            InputError: Columns differ from those that were trained on, or a value is not what its
+                column holds.
+        """
+        names = getattr(values, "columns", columns) if columns is None else columns
+        array = np.asarray(values, object if self._has_texts else None)
+        array = array.reshape(len(array), -1)
+        if names is not None and self.named:
+            array = array[:, self.order_of([str(name) for name in names])]
+        elif array.shape[1] != len(self.table):
+            remedy = "give those that were trained on, in their order"
+            expected = f"{len(self.table)} columns"
+            raise InputError("data", expected, str(array.shape[1]), remedy)
+        raw = np.empty(array.shape, np.float32)
+        for k, column in enumerate(self.table):
+            raw[:, k] = self._column(column, array[:, k])
+        return torch.from_numpy(raw)
+
+    @property
+    def _has_texts(self) -> bool:
+        return any(each.is_text for each in self.table)
+
+    def order_of(self, names: Sequence[str], of: str = "data") -> list[int]:
+        """Where each of the columns lies among those of a file.
+
+        Args:
+            names: Of the columns of the file.
+            of: What is at fault otherwise: the file.
+
+        Raises:
+            InputError: Some are missing, or there are others.
+        """
+        wanted = [each.name for each in self.table]
+        lacking = [name for name in wanted if name not in names]
+        if lacking:
+            found = f"none called {', '.join(map(show, lacking[:3]))}"
+            found += f" (and {len(lacking) - 3} more)" if len(lacking) > 3 else ""
+            remedy = f"its columns are {', '.join(names[:8])}" + ", …" * (len(names) > 8)
+            raise InputError(of, "the columns that were trained on", found, remedy)
+        known = {*wanted, *self.passed_over}
+        others = [name for name in names if name not in known]
+        if others:
+            found = f"{', '.join(map(show, others[:3]))}, too"
+            raise InputError(of, "the columns that were trained on", found, "take them out")
+        return [list(names).index(name) for name in wanted]
+
+    def _column(self, column: Column, values: NDArray) -> NDArray:
+        """Values of one column as numbers."""
+        if column.kind == NUMBER or not column.values:
+            numbers = _as_numbers(values, column.name)
+        elif column.is_text:
+            index = {value: k for k, value in enumerate(column.values)}
+            numbers = np.array(
+                [np.nan if _absent(each) else index.get(str(each), -1) for each in values]
+            )
+        else:
+            found = _as_numbers(values, column.name)
+            known = np.array(column.values, float)
+            place = np.searchsorted(known, found).clip(max=len(known) - 1)
+            numbers = np.where(known[place] == found, place, -1.0)
+            numbers[np.isnan(found)] = np.nan
+        gaps = np.flatnonzero(np.isnan(numbers))
+        if self.missing == "error" and len(gaps) and column.kind != CONSTANT:
+            found_ = f"{len(gaps):,} missing in column {column.name}, first in row {gaps[0]}"
+            remedy = "fill them in, or train with --data.missing mask or mean"
+            raise InputError("data", "a value in each row", found_, remedy)
+        return numbers
+
+    def from_raw(self, raw: Tensor) -> NDArray:
+        """See :class:`~sae.data.prepare.Preparation`."""
+        array = raw.detach().cpu().numpy()
+        coded = [k for k, each in enumerate(self.table) if each.values]
+        if not coded:
+            return array
+        found: NDArray = array.astype(object)
+        for k in coded:
+            values = self.table[k].values
+            index = array[:, k]
+            found[:, k] = [
+                values[int(each)] if each >= 0 else None  # nor where it is not a number
+                for each in index
+            ]
+        return found
+
+    def unknown(self, raw: Tensor) -> dict[str, int]:
+        """How many values are categories that no training sample has, by column; if any.
+
+        Args:
+            raw: (n, raw columns).
+        """
+        counts = {self.table[k].name: int((raw[:, k] < 0).sum()) for k in self._categories}
+        return {name: count for name, count in counts.items() if count}
+
+    # Fitting
+
+    @classmethod
+    def fit(
+        cls,
+        raw: Tensor | Rows,
+        columns: Sequence[Column],
+        missing: str = "error",
+        passed_over: Sequence[str] = (),
+        named: bool = True,
+    ) -> tuple[TablePreparation, dict[int, Tensor]]:
+        """Fit to training samples.
+
+        Args:
+            raw: They, (n, raw columns): not a number where one is missing.
+            columns: Of the table: numbers with the scaling asked for, ``auto`` among them, and
+                categories with all values that occur anywhere.
+            missing: What is done about missing values.
+            passed_over: See the class.
+            named: See the class.
+
+        Returns:
+            The preparation; and for each column of categories the new number of each of its values,
+            -1 of one that no training sample has.
+        """
+        seen = _Seen(raw, columns)
+        decided = [seen.decide(k) for k in range(len(columns))]
+        renumbered: dict[int, Tensor] = {}
+        for k, column in enumerate(columns):
+            if column.kind == CATEGORY:
+                renumbered[k] = seen.renumbered(k)
+        self = cls(decided, missing, passed_over, named, seen.bounded(decided))
+        for k, column in enumerate(decided):
+            self.shift[k], self.scale[k] = seen.scaling(k, column)
+            self.fill[k] = seen.typical(k, column)
+        return self, renumbered
+
+
+class _Seen:
+    """What training samples are like, column by column."""
+
+    def __init__(self, raw: Tensor | Rows, columns: Sequence[Column]) -> None:
+        self.columns = columns
+        self.counts = {
+            k: np.zeros(len(each.values), np.int64)
+            for k, each in enumerate(columns)
+            if each.kind == CATEGORY
+        }
+        n = raw.shape[1]
+        self.n, self.mean, squares = np.zeros(n), np.zeros(n), np.zeros(n)
+        self.low, self.high = np.full(n, np.inf), np.full(n, -np.inf)
+        for chunk in chunks_of(raw):
+            x = chunk.double().numpy()
+            # scikit-learn's scalers spoil a column of which one chunk holds no value at all.
+            self.low = np.fmin(self.low, np.fmin.reduce(x, axis=0))
+            self.high = np.fmax(self.high, np.fmax.reduce(x, axis=0))
+            squares += self._merge(x)
+            for k, counts in self.counts.items():
+                code = x[:, k]
+                code = code[~np.isnan(code)].astype(np.int64)
+                counts += np.bincount(code, minlength=len(counts))
+        self.std = np.sqrt(squares / np.maximum(self.n, 1))
+        some = take(raw, _spread_out(len(raw))).double().numpy()
+        self.some = np.sort(some, axis=0)  # what is missing comes last
+        numbers = [k for k, each in enumerate(columns) if each.kind == NUMBER and self.varies(k)]
+        self.as_they_are = all(
+            self.low[k] >= 0 and self.high[k] <= 1 and self.high[k] - self.low[k] >= LEAST_WIDTH
+            for k in numbers
+        )
+
+    def _merge(self, x: NDArray) -> NDArray:
+        """Take the means of more rows; give what they add to the sums of squared deviations.
+
+        Chan, Golub & LeVeque (1983), "Algorithms for computing the sample variance", equation 2.1.
+
+        Args:
+            x: (rows, columns).
+        """
+        there = ~np.isnan(x)
+        n = there.sum(axis=0)
+        mean = np.where(there, x, 0).sum(axis=0) / np.maximum(n, 1)
+        squares = np.square(np.where(there, x - mean, 0)).sum(axis=0)
+        total, apart = self.n + n, mean - self.mean
+        added = squares + np.square(apart) * self.n * n / np.maximum(total, 1)
+        self.mean = self.mean + apart * n / np.maximum(total, 1)
+        self.n = total
+        return np.asarray(added)
+
+    def varies(self, k: int) -> bool:
+        """Whether a column holds more than one value."""
+        if k in self.counts:
+            return int((self.counts[k] > 0).sum()) > 1
+        return bool(self.high[k] > self.low[k])
+
+    def decide(self, k: int) -> Column:
+        """The column as it will be prepared."""
+        column = self.columns[k]
+        if column.kind == CATEGORY:
+            values = [v for v, n in zip(column.values, self.counts[k], strict=True) if n]
+            return replace(column, kind=CATEGORY if len(values) > 1 else CONSTANT, values=values)
+        if not self.varies(k):
+            return replace(column, kind=CONSTANT, scaling="none")
+        if column.scaling != "auto":
+            return column
+        return replace(column, scaling=self._auto(k))
+
+    def _auto(self, k: int) -> str:
+        if self.as_they_are:
+            return "none"
+        values = self._values(k)
+        if len(values) < LEAST_VALUES:
+            return "standard"
+        low, first, third, high = np.quantile(values, [TAILS[0], 0.25, 0.75, TAILS[1]])
+        inner = values[(values >= low) & (values <= high)]
+        heavy = third > first and self.std[k] > MOST_TAILS * inner.std() > 0
+        return "robust" if heavy else "standard"
+
+    def _values(self, k: int) -> NDArray:
+        values = self.some[:, k]
+        return values[~np.isnan(values)]
+
+    def scaling(self, k: int, column: Column) -> tuple[float, float]:
+        """What is taken off, and what is divided by."""
+        if column.kind != NUMBER or column.scaling == "none":
+            return 0.0, 1.0
+        if column.scaling == "minmax":
+            return float(self.low[k]), float(self.high[k] - self.low[k])
+        if column.scaling == "robust":
+            first, middle, third = np.quantile(self._values(k), [0.25, 0.5, 0.75])
+            apart = (third - first) / QUARTILES_APART
+            return float(middle), float(apart if apart > 0 else self.std[k])
+        return float(self.mean[k]), float(self.std[k])
+
+    def typical(self, k: int, column: Column) -> float:
+        """The mean, the only value, or the most frequent category, as it is renumbered."""
+        if self.columns[k].kind == CATEGORY:
+            return float(self.renumbered(k)[int(self.counts[k].argmax())])
+        if column.kind != CONSTANT:
+            return float(self.mean[k])
+        return float(self.low[k]) if self.n[k] else math.nan
+
+    def bounded(self, decided: Sequence[Column]) -> bool:
+        """Whether all numbers are left as they are, and lie in [0, 1]."""
+        return all(
+            column.scaling == "none" and self.low[k] >= 0 and self.high[k] <= 1
+            for k, column in enumerate(decided)
+            if column.kind == NUMBER
+        )
+
+    def renumbered(self, k: int) -> Tensor:
+        """The new number of each category; -1 of those that no training sample has."""
+        present = torch.from_numpy(self.counts[k] > 0)
+        return torch.where(present, present.long().cumsum(0) - 1, -1).float()
+
+
+def chunks_of(raw: Tensor | Rows) -> Iterator[Tensor]:
+    """All rows in order, some at a time."""
+    step = chunk_rows(raw.shape[1])
+    for first in range(0, len(raw), step):
+        yield take(raw, slice(first, min(first + step, len(raw))))
+
+
+def _spread_out(n: int) -> Tensor:
+    """Which rows quantiles are taken of: all, or some drawn at random but always the same."""
+    if n <= QUANTILE_ROWS:
+        return torch.arange(n)
+    order = torch.randperm(n, generator=derive_generator(0, "quantiles"))
+    return order[:QUANTILE_ROWS].sort().values
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value != value  # what is not a number differs from itself
+
+
+def _as_numbers(values: NDArray, name: str) -> NDArray:
+    """Numbers of a column, float64; not a number where one is missing."""
+    try:
+        numbers = np.asarray(values, float)
+    except (TypeError, ValueError):
+        numbers = np.empty(len(values))
+        for row, value in enumerate(values):
+            try:
+                numbers[row] = np.nan if _absent(value) else float(value)
+            except (TypeError, ValueError):
+                found = f"{show(str(value))} in column {name}, row {row}"
+                raise InputError("data", "numbers", found, "mend it or leave it empty") from None
+    endless = np.flatnonzero(np.isinf(numbers))
+    if len(endless):
+        found = f"{numbers[endless[0]]} in column {name}, row {endless[0]}"
+        raise InputError("data", "finite numbers", found, "mend it or leave it empty")
+    return numbers

@@ -1,0 +1,571 @@
+"""Your own table: CSV, TSV, Parquet, Arrow, or an array whose columns differ in meaning."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sae.data.base import ImageDataModule, Samples
+from sae.data.labels import numbered
+from sae.data.loader import Survey
+from sae.data.prepare import Preparation
+from sae.data.remarks import remarks
+from sae.data.rows import FileRows, Rows, take
+from sae.data.source import Source, open_source
+from sae.data.sources.csv_files import CsvSource
+from sae.data.table_preparation import (
+    CATEGORIES,
+    CATEGORY,
+    CONSTANT,
+    MISSINGS,
+    NUMBER,
+    SCALINGS,
+    Column,
+    TablePreparation,
+    chunks_of,
+)
+from sae.data.table_source import TableSource, check_column, codes_of, distinct, numbers_of
+from sae.errors import InputError, check_choice, show
+from sae.files import write_npy
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Larger tables are not held in memory: their numbers are written to a file aside.
+IN_MEMORY = 2**28
+# Rows that are read together.
+CHUNK_ROWS = 2**16
+_DONE = {
+    "none": "left as they are",
+    "minmax": "scaled to [0, 1]",
+    "standard": "standardised",
+    "robust": "scaled by their quartiles",
+}
+# A column of texts with more values than this, most of them different, holds no categories.
+MOST_CATEGORIES = 100
+TEST_SHARE = 0.1
+
+
+class TableDataModule(ImageDataModule):
+    """A table: a row is a sample, a column is a number or a category.
+
+    The format is told by the end of the name: .csv, .tsv, .parquet, .arrow, .feather; .npy and .npz
+    of (n, columns), whose columns are called 0, 1, …. Numbers are scaled as ``preparation`` says,
+    fitted to training samples; columns of texts are categories, each value an input of its own.
+
+    Args:
+        train: File to train on, validation among it.
+        test: File to test on; null sets aside as many rows of ``train`` as for validation.
+        label: Column with the class of each row: whole numbers or texts. No input.
+        id: Column that says what each row is called. No input.
+        columns: Which columns are inputs; null for all others.
+        ignore: Columns that are no inputs.
+        preparation: auto, minmax, standard, robust or none; or a mapping of column names to one of
+            these or to categories, which has numbers taken as categories. auto leaves numbers as
+            they are where all lie in [0, 1] and fill it, else takes robust for columns with a few
+            values far out, and standard for the others.
+        missing: error; mask: missing values count as 0 among the inputs and not at all in the loss;
+            mean: they become the mean of their column, of categories the most frequent one.
+        key: Which array of an .npz file; null where it holds one.
+        delimiter: Between the values of a .csv; null finds it.
+        encoding: Of the letters of a .csv; null is UTF-8.
+        batch_size: Samples in a batch, over all processes together; 1 or more.
+        val_size: Rows taken out of ``train`` for validation; null for a tenth.
+        split_seed: Seed of that choice, and of which labels are known.
+        labels: How many labels of training samples are known; null for all. See
+            :class:`~sae.data.base.ImageDataModule`.
+        labels_per_class: The same, for each class.
+
+    Raises:
+        InputError: A file is missing or damaged, holds no such table, or options do not fit it.
+    """
+
+    def __init__(
+        self,
+        train: str,
+        test: str | None = None,
+        label: str | None = None,
+        id: str | None = None,
+        columns: list[str] | None = None,
+        ignore: list[str] | None = None,
+        preparation: str | dict[str, str] = "auto",
+        missing: str = "error",
+        key: str | None = None,
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        batch_size: int = 64,
+        val_size: int | None = None,
+        split_seed: int = 0,
+        labels: int | None = None,
+        labels_per_class: int | None = None,
+    ) -> None:
+        size = 1 if val_size is None else val_size
+        super().__init__(batch_size, size, split_seed, labels, labels_per_class)
+        check_choice("missing", missing, MISSINGS)
+        kinds = preparation if isinstance(preparation, Mapping) else {"": preparation}
+        for name, kind in kinds.items():
+            choices = [*SCALINGS, CATEGORIES] if name else SCALINGS
+            check_choice(f"preparation.{name}" if name else "preparation", kind, choices)
+        if columns is not None and ignore is not None:
+            raise InputError("ignore", "columns or ignore", "both", "leave out either")
+        self.paths = {"train": train, "test": test}
+        self.label, self.id, self._columns, self._ignore = label, id, columns, ignore
+        self._kinds, self._missing = kinds, missing
+        self._reading = {"key": key, "delimiter": delimiter, "encoding": encoding}
+        self._val_size = val_size
+        self._said: list[str] = []
+        self._aside: tempfile.TemporaryDirectory[str] | None = None
+        self.name = Path(os.path.expanduser(train)).stem or "table"
+
+    # Reading
+
+    def load(self) -> tuple[Samples, Samples]:
+        """Read the rows, as numbers, categories by their place among those of both files."""
+        source = self._open("train")
+        self._stamps = [_stamp(source.path)]
+        types = _types(source)
+        self._all = list(types)
+        names = self._inputs(types, str(source.path))
+        sources = [source]
+        if self.paths["test"] is not None:
+            sources.append(self._open("test"))
+            self._stamps.append(_stamp(sources[1].path))
+            self._check_alike(types, sources[1], names)
+        self.table = self._table(names, types, sources)
+        parts = [self._read(each) for each in sources]
+        ys, self.class_names = self._classes([y for _, y in parts], [len(x) for x, _ in parts])
+        train = Samples(parts[0][0], ys[0])
+        n = len(train)
+        if self._val_size is None:
+            self.val_size = max(1, round(TEST_SHARE * n))
+        if len(parts) > 1:
+            test = Samples(parts[1][0], ys[1])
+        else:
+            train, test = self._set_aside(train)
+        self.description = f"{self.name} ({len(train):,} + {len(test):,} rows of "
+        self.description += f"{len(names)} column{'s' * (len(names) != 1)})"
+        return train, test
+
+    def _open(self, part: str) -> Source:
+        path = self.paths[part]
+        assert path is not None
+        options = {name: value for name, value in self._reading.items() if value is not None}
+        if isinstance(self.id, str) and Path(path).suffix.lower() not in (".npy", ".npz"):
+            options["id"] = self.id
+        source = open_source(path, **options)
+        if source.columns is None and len(source.sample_shape) != 1:
+            found = f"samples of {'x'.join(map(str, source.sample_shape))}"
+            remedy = "read arrays of images with ArrayDataModule"
+            raise InputError(str(source.path), "rows of columns", found, remedy)
+        return source
+
+    def _inputs(self, types: Mapping[str, str], path: str) -> list[str]:
+        """The columns that are inputs, in the order of the file."""
+        asked = {"label": [self.label] if self.label else [], "columns": self._columns or []}
+        asked["ignore"] = self._ignore or []
+        asked["preparation"] = [name for name in self._kinds if name]
+        for key, names in asked.items():
+            for name in names:
+                check_column(name, types, key, path)
+        others = {self.label, self.id, *asked["ignore"]}
+        names = [name for name in types if name not in others]
+        if self._columns is not None:
+            names = [name for name in names if name in self._columns]
+        if not names:
+            raise InputError(path, "columns that are inputs", "none", "leave some in")
+        return names
+
+    def _check_alike(self, types: Mapping[str, str], test: Source, names: list[str]) -> None:
+        """Refuse a test file whose columns differ."""
+        found, path = _types(test), str(test.path)
+        needed = [*names, *([self.label] if self.label and self.label in found else [])]
+        for name in needed:
+            if name not in found:
+                remedy = f"its columns are {', '.join(list(found)[:8])}"
+                raise InputError(path, f"a column {show(name)}, as in train", "none", remedy)
+            if found[name] != types[name]:
+                expected = f"{types[name]}s in column {name}, as in train"
+                raise InputError(path, expected, f"{found[name]}s", "store both alike")
+        others = [name for name in found if name not in types]
+        if others:
+            expected = "the columns of train"
+            raise InputError(path, expected, f"{show(others[0])}, too", "take it out of the file")
+
+    def _table(
+        self, names: list[str], types: Mapping[str, str], sources: Sequence[Source]
+    ) -> list[Column]:
+        """What each column is to become; of categories all values that occur."""
+        columns = []
+        for name in names:
+            kind = self._kinds.get(name, self._kinds.get("", "auto"))
+            if types[name] not in (NUMBER, "text"):
+                remedy = f'leave it out: --data.ignore "[{name}]"'
+                found = f"{types[name]} in column {name}"
+                raise InputError(str(sources[0].path), "numbers or texts", found, remedy)
+            categories = types[name] == "text" or kind == CATEGORIES
+            one = Column(name, CATEGORY) if categories else Column(name, NUMBER, kind)
+            columns.append(one)
+        insisted = [name for name, kind in self._kinds.items() if kind == CATEGORIES]
+        for source in sources:
+            if isinstance(source, CsvSource):
+                texts = [each.name for each in columns if each.kind == CATEGORY]
+                source.check_numbers([name for name in texts if name not in insisted])
+        coded = [each.name for each in columns if each.kind == CATEGORY]
+        values: dict[str, set[Any]] = {name: set() for name in coded}
+        if coded:
+            for source in sources:
+                for frame in _frames(source, coded):
+                    for name in coded:
+                        values[name].update(distinct(frame.column(name)))
+        n = sources[0].n
+        for name in coded:
+            if len(values[name]) > max(2, min(MOST_CATEGORIES, n / 2)) and name not in insisted:
+                found = f"{len(values[name]):,} in column {name}, among {n:,} rows"
+                remedy = (
+                    f'leave it out with --data.ignore "[{name}]", or insist with '
+                    f"--data.preparation '{{{name}: categories}}'"
+                )
+                raise InputError(str(sources[0].path), "few categories", found, remedy)
+        return [
+            Column(each.name, CATEGORY, "none", sorted(values[each.name]))
+            if each.kind == CATEGORY
+            else each
+            for each in columns
+        ]
+
+    def _read(self, source: Source) -> tuple[Tensor | Rows, NDArray | None]:
+        """The raw form of all rows, and their labels as they are stored."""
+        names = [each.name for each in self.table]
+        label = self.label if self.label in _types(source) else None
+        wanted = names if label is None else [*names, label]
+        check, labels = _Gaps(source, names), list[NDArray]()
+
+        def parts() -> Iterator[Tensor]:
+            for frame in _frames(source, wanted):
+                raw = np.empty((len(frame), len(names)), np.float32)
+                with np.errstate(over="ignore"):  # it is found to be infinite below
+                    for k, each in enumerate(self.table):
+                        column = frame.column(each.name)
+                        coded = each.kind == CATEGORY
+                        raw[:, k] = codes_of(column, each.values) if coded else numbers_of(column)
+                check.look_at(raw)
+                if label is not None:
+                    labels.append(self._labels(frame.column(label), source, check.n))
+                yield torch.from_numpy(raw)
+
+        shape = (source.n, len(names))
+        if 4 * shape[0] * shape[1] <= IN_MEMORY:
+            x: Tensor | Rows = torch.cat(list(parts()))
+        else:
+            x = self._written(source, shape, parts())
+        self._said += check.report(self._missing)
+        return x, np.concatenate(labels) if labels else None
+
+    def _written(self, source: Source, shape: tuple[int, int], parts: Iterator[Tensor]) -> FileRows:
+        """The same in a file aside, which goes when this object does."""
+        if self._aside is None:
+            self._aside = tempfile.TemporaryDirectory(prefix="sae-table-")
+        path = Path(self._aside.name) / f"{len(os.listdir(self._aside.name))}.npy"
+        try:
+            write_npy(path, shape, parts)
+        except OSError as error:
+            expected = (
+                f"room for {4 * shape[0] * shape[1] / 2**20:,.0f} MiB in {path.parent.parent}"
+            )
+            remedy = "make some, or set TMPDIR to a larger disk"
+            raise InputError(str(source.path), expected, str(error.strerror), remedy) from None
+        return FileRows([path])
+
+    def _labels(self, column: pa.ChunkedArray, source: Source, end: int) -> NDArray:
+        """Labels of some rows: texts, or whole numbers."""
+        import pyarrow.compute as pc
+
+        first, expected = end - len(column), f"a class in each row of column {self.label}"
+        if column.null_count:
+            row = int(np.flatnonzero(pc.is_null(column).to_numpy(zero_copy_only=False))[0])
+            remedy = "fill it in, or leave the row out"
+            found = f"none in {_place(source, first + row)}"
+            raise InputError(str(source.path), expected, found, remedy)
+        if _types(source)[str(self.label)] == "text":
+            return np.array([str(each) for each in column.to_pylist()], np.str_)
+        numbers = numbers_of(column)
+        odd = np.flatnonzero(numbers != np.floor(numbers))  # NaN among them
+        if len(odd) or not np.isfinite(numbers).all():
+            row = int(odd[0]) if len(odd) else int(np.flatnonzero(~np.isfinite(numbers))[0])
+            found = f"{numbers[row]:g} in {_place(source, first + row)}"
+            remedy = "name another column, or leave label out"
+            raise InputError(
+                str(source.path), f"{expected}, a whole number or a text", found, remedy
+            )
+        return numbers.astype(np.int64)
+
+    def _classes(
+        self, labels: list[NDArray | None], sizes: Sequence[int]
+    ) -> tuple[list[Tensor | None], list[str]]:
+        """Labels as 0, 1, …, and what these are called."""
+        labels = [*labels, *[None] * (2 - len(labels))]
+        given = [part for part in labels if part is not None]
+        if given and given[0].dtype.kind == "i":
+            classes = np.unique(np.concatenate(given))
+            if not np.array_equal(classes, np.arange(len(classes))):
+                ids = [None if y is None else np.searchsorted(classes, y) for y in labels]
+                self._check_classes(len(classes), sizes[0])
+                tensors = [None if y is None else torch.from_numpy(y) for y in ids]
+                return tensors, [str(each) for each in classes.tolist()]
+        ys, names = numbered(labels, "test")
+        if given:
+            self._check_classes(len(np.unique(np.concatenate(given))), sizes[0])
+        return ys, names
+
+    def _check_classes(self, n_classes: int, n: int) -> None:
+        if n_classes > n / 2:
+            found = f"{n_classes:,} classes in column {self.label}, among {n:,} rows"
+            remedy = "name the column that holds classes, or leave label out"
+            raise InputError("label", "classes of several rows each", found, remedy)
+
+    def _set_aside(self, samples: Samples) -> tuple[Samples, Samples]:
+        """Take the test samples out of the others."""
+        n = self.val_size
+        if 2 * n >= len(samples) - 1:
+            expected = f"rows to train on beside {n} for validation and {n} to test"
+            remedy = "give more rows, a smaller --data.val_size, or others with test"
+            raise InputError("val_size", expected, f"{len(samples)} in all", remedy)
+        generator = torch.Generator().manual_seed(self.split_seed + 1)
+        index = torch.randperm(len(samples), generator=generator)[:n]
+        return samples.without(index), samples[index]
+
+    # Preparation
+
+    def prepared(self) -> Preparation:
+        """Fit the preparation to the training samples; prepare all."""
+        source = self.paths["train"]
+        assert source is not None
+        named = Path(source).suffix.lower() not in (".npy", ".npz") and not Path(source).is_dir()
+        inputs = {each.name for each in self.table}
+        others = [self.label, self.id, *(self._ignore or [])]
+        if self._columns is not None:
+            others += [name for name in self._all if name not in inputs]
+        passed = list(dict.fromkeys(name for name in others if name is not None))
+        raw = self.train.x
+        found, renumbered = TablePreparation.fit(raw, self.table, self._missing, passed, named)
+        if not found.feature_names:
+            remedy = "give columns that vary"
+            raise InputError("train", "columns that vary", "none", remedy)
+        self._say_what_is_done(found)
+        parts = {"training": self.train, "validation": self.val, "test": self.test}
+        for of, samples in parts.items():
+            new = PreparedRows(samples.x, found, renumbered)
+            if of != "training" and renumbered:
+                self._count_unknown(of, new)
+            parts[of] = Samples(new.in_memory(), samples.y)
+        self.train, self.val, self.test = parts.values()
+        if self.labelled is not None:
+            x = PreparedRows(self.labelled.x, found, renumbered).in_memory()
+            self.labelled = Samples(x, self.labelled.y)
+        self.image_shape = (1, len(found.feature_names))
+        return found
+
+    def _say_what_is_done(self, found: TablePreparation) -> None:
+        """One line for what became of the columns, and one for those left out."""
+        kinds: dict[str, list[str]] = {}
+        for each in found.table:
+            if each.kind == NUMBER:
+                kinds.setdefault(each.scaling, []).append(each.name)
+        words = [f"{len(of)} {_DONE[kind]}{_which(of, kinds)}" for kind, of in kinds.items()]
+        line = f"data: columns of numbers: {', '.join(words) or 'none'}"
+        groups = [each for each in found.table if each.kind == CATEGORY]
+        if groups:
+            counts = " + ".join(str(len(each.values)) for each in groups)
+            line += f"; {len(groups)} of categories ({counts} values)"
+        self._said.append(f"{line}; {len(found.feature_names)} inputs in all")
+        constant = [each for each in found.table if each.kind == CONSTANT]
+        if constant:
+            names = ", ".join(each.name for each in constant[:5]) + ", …" * (len(constant) > 5)
+            left = "is left out: it does" if len(constant) == 1 else "are left out: they do"
+            self._said.append(f"data: {names} {left} not vary among training samples")
+
+    def _count_unknown(self, of: str, rows: PreparedRows) -> None:
+        counts: dict[str, int] = {}
+        for raw in chunks_of(rows.raw):
+            for name, n in rows.preparation.unknown(rows.renumber(raw)).items():
+                counts[name] = counts.get(name, 0) + n
+        for name, n in counts.items():
+            values = f"{n:,} {of} sample{'s have' if n > 1 else ' has'} a value"
+            self._said.append(
+                f"warning: data: {values} in column {name} that no training sample has; it counts "
+                "as missing"
+            )
+
+    def remarks(self, seen: Survey) -> list[str]:
+        """What was done to the columns, and what the others have to say."""
+        other = "choose another preparation (standard), or name the column in ignore"
+        return [*self._said, *remarks(seen, lambda x, before: other)]
+
+    def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The files that were read, from wherever the next command is run."""
+        found = {
+            part: str(Path(os.path.expanduser(path)).resolve())
+            for part, path in self.paths.items()
+            if path
+        }
+        return class_path, {**init_args, **found}
+
+    def summary(self) -> dict[str, Any]:
+        """See :class:`~sae.data.base.ImageDataModule`."""
+        return {**super().summary(), "samples": "rows"}
+
+    def check_unchanged(self) -> None:
+        """Compare size and time of each file with those it had."""
+        for path, stamp in self._stamps:
+            with contextlib.suppress(OSError):
+                if _stamp(path)[1] == stamp:
+                    continue
+            expected = "the file that it was when the run began"
+            remedy = "leave the data alone while they are trained on, and start a new run"
+            raise InputError(str(path), expected, "another one", remedy)
+
+
+class PreparedRows(Rows):
+    """Inputs of the network, prepared when they are asked for.
+
+    Args:
+        raw: (n, raw columns), categories numbered as they were read.
+        preparation: Fitted.
+        renumbered: What each number of a category becomes, by raw column.
+    """
+
+    def __init__(
+        self, raw: Tensor | Rows, preparation: TablePreparation, renumbered: Mapping[int, Tensor]
+    ) -> None:
+        self.raw, self.preparation, self._renumbered = raw, preparation, renumbered
+        self.shape = (len(raw), len(preparation.feature_names))
+        self.block = getattr(raw, "block", None)
+
+    @torch.no_grad()
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        return self.preparation(self.renumber(take(self.raw, index)))
+
+    def renumber(self, raw: Tensor) -> Tensor:
+        """The raw form that the preparation takes.
+
+        Args:
+            raw: (rows, raw columns).
+        """
+        if not self._renumbered:
+            return raw
+        raw = raw.clone()
+        for k, new in self._renumbered.items():
+            code = raw[:, k]
+            raw[:, k] = torch.where(code.isnan(), code, new[code.nan_to_num(nan=0.0).long()])
+        return raw
+
+    def in_memory(self) -> Tensor | Rows:
+        """All of it at once, where it is no larger than a table that is held in memory."""
+        fits = 4 * self.shape[0] * self.shape[1] <= IN_MEMORY and isinstance(self.raw, Tensor)
+        return self[slice(0, len(self))] if fits else self
+
+    def will_need(self, start: int, stop: int) -> None:
+        """Pass it on."""
+        if isinstance(self.raw, Rows):
+            self.raw.will_need(start, stop)
+
+
+class _Gaps:
+    """Where values are missing, or infinite, in a file that is read part by part."""
+
+    def __init__(self, source: Source, names: Sequence[str]) -> None:
+        self.source, self.names, self.n = source, names, 0
+        self.count = np.zeros(len(names), np.int64)
+        self.first = np.full(len(names), -1)
+
+    def look_at(self, raw: NDArray) -> None:
+        """Take the next rows.
+
+        Raises:
+            InputError: A value is infinite, or too large for single precision.
+        """
+        if np.isinf(raw).any():
+            row, column = map(int, np.argwhere(np.isinf(raw))[0])
+            place = _place(self.source, self.n + row)
+            found = f"{raw[row, column]} in column {self.names[column]}, {place}"
+            remedy = "mend it, leave it empty, or name the column in ignore"
+            raise InputError(str(self.source.path), "finite numbers", found, remedy)
+        missing = np.isnan(raw)
+        if missing.any():
+            self.count += missing.sum(axis=0)
+            new = (self.first < 0) & missing.any(axis=0)
+            self.first[new] = self.n + missing.argmax(axis=0)[new]
+        self.n += len(raw)
+
+    def report(self, missing: str) -> list[str]:
+        """A line on what is missing, and what becomes of it.
+
+        Args:
+            missing: What is to be done.
+
+        Raises:
+            InputError: Some are missing, and that is an error; or a column is empty.
+        """
+        columns = np.flatnonzero(self.count).tolist()
+        if not columns:
+            return []
+        path = str(self.source.path)
+        empty = [self.names[k] for k in columns if self.count[k] == self.n]
+        if empty:
+            found = f"none in column {', '.join(empty[:5])}" + ", …" * (len(empty) > 5)
+            remedy = f'leave it out: --data.ignore "[{", ".join(empty)}]"'
+            raise InputError(path, "values in each column", found, remedy)
+        firsts = [_place(self.source, int(self.first[k])) for k in columns[:8]]
+        each = [
+            f"{self.count[k]:,} in column {self.names[k]}, first in {first}"
+            for k, first in zip(columns, firsts, strict=False)
+        ]
+        total = f"{self.count.sum():,} missing: {'; '.join(each)}" + "; …" * (len(columns) > 8)
+        if missing != "error":
+            done = "left out of the loss" if missing == "mask" else "taken to be typical"
+            return [f"data: {total}: {done}"]
+        remedy = "fill them in, or add --data.missing mask, or mean"
+        raise InputError(path, "a value in each row", total, remedy)
+
+
+def _types(source: Source) -> dict[str, str]:
+    """What each column holds; those of an array are called 0, 1, …."""
+    if isinstance(source, TableSource):
+        return source.types
+    return {str(k): NUMBER for k in range(int(np.prod(source.sample_shape)))}
+
+
+def _frames(source: Source, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Some columns of all rows, part by part."""
+    if isinstance(source, TableSource):
+        yield from source.frames(CHUNK_ROWS, columns)
+        return
+    import pyarrow as pa
+
+    for chunk in source.chunks(CHUNK_ROWS):
+        yield pa.table({name: np.ascontiguousarray(chunk[:, int(name)]) for name in columns})
+
+
+def _place(source: Source, row: int) -> str:
+    return source.place(row) if isinstance(source, TableSource) else f"row {row}"
+
+
+def _stamp(path: Path) -> tuple[Path, tuple[int, int]]:
+    stat = path.stat()
+    return path, (stat.st_size, stat.st_mtime_ns)
+
+
+def _which(names: Sequence[str], kinds: Mapping[str, Sequence[str]]) -> str:
+    """The names of some columns, where they are few and not all."""
+    if len(kinds) == 1:
+        return ""
+    return f" ({', '.join(names)})" if len(names) <= 4 else f" ({names[0]}, …)"

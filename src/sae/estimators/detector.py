@@ -1,0 +1,110 @@
+"""A detector of outliers: samples that an autoencoder cannot rebuild."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import OutlierMixin
+from sklearn.utils.validation import validate_data
+
+from sae.errors import check_number
+from sae.estimators.base import TYPES, BaseAutoencoder
+from sae.estimators.scaling import scaled
+
+
+class AutoencoderDetector(OutlierMixin, BaseAutoencoder):
+    """Tell samples that are unlike those it was trained on: they are rebuilt badly.
+
+    Args:
+        {arguments}
+        contamination: Part of the training samples that are taken for outliers, in (0, 0.5]: it
+            says how bad a reconstruction may be.
+
+    Attributes:
+        offset_: Score below which a sample is an outlier.
+        stack_: The trained network, a :class:`~sae.nets.stack.Stack`, on the CPU.
+        scaler_: What brings samples to one scale, one of scikit-learn's.
+        n_iter_: Epochs trained, over all trainings.
+        n_features_in_: Features of a sample.
+        feature_names_in_: Their names, where ``fit`` was given a table with names.
+
+    Example:
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_wine
+        >>> from sae.estimators import AutoencoderDetector
+        >>> X, y = load_wine(return_X_y=True)
+        >>> detector = AutoencoderDetector(epochs=20, random_state=0).fit(X[y == 0])
+        >>> ours, others = detector.score_samples(X[y == 0]), detector.score_samples(X[y != 0])
+        >>> bool(np.median(ours) > np.median(others))
+        True
+        >>> int((detector.predict(X[y == 0]) == -1).sum())  # a tenth of 59
+        6
+    """
+
+    def __init__(
+        self,
+        sizes: Any = None,
+        *,
+        activation: str = "silu",
+        scaler: str = "auto",
+        noise: float = 0.0,
+        sparsity: float | None = None,
+        pretrain_epochs: int = 25,
+        epochs: int = 100,
+        lr: float = 0.005,
+        batch_size: int | str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        device: str = "auto",
+        contamination: float = 0.1,
+    ) -> None:
+        super().__init__(
+            sizes,
+            activation=activation,
+            scaler=scaler,
+            noise=noise,
+            sparsity=sparsity,
+            pretrain_epochs=pretrain_epochs,
+            epochs=epochs,
+            lr=lr,
+            batch_size=batch_size,
+            random_state=random_state,
+            verbose=verbose,
+            device=device,
+        )
+        self.contamination = contamination
+
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
+        """Train on samples, most of which are none of the outliers.
+
+        Args:
+            X: Samples, (n, features).
+            y: Not looked at.
+        """
+        remedy = "give the part of the samples that may be outliers, such as 0.1"
+        check_number("contamination", self.contamination, 0.0, 0.5, remedy, low_open=True)
+        samples = validate_data(self, X, dtype=TYPES)
+        self._learn(samples)
+        scores = self._scores(scaled(self.scaler_, samples))
+        self.offset_ = float(np.percentile(scores, 100 * self.contamination))
+        return self
+
+    def score_samples(self, X: ArrayLike) -> NDArray:
+        """How well samples are rebuilt: (n, features) -> (n,), the lower the less like the others.
+
+        It is the mean squared error of a feature on the common scale, with a minus.
+        """
+        return self._scores(self._taken(X))
+
+    def decision_function(self, X: ArrayLike) -> NDArray:
+        """The same less ``offset_``: negative for outliers, (n,)."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: ArrayLike) -> NDArray:
+        """1 for samples like those of ``fit``, -1 for outliers: (n, features) -> (n,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def _scores(self, x: NDArray) -> NDArray:
+        return -np.square(self._rebuilt(x) - x).mean(axis=1)

@@ -1,0 +1,38 @@
+"""A folder for a hub of models: weights as safetensors, a config, and a model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sae.data.prepare import FILE, write_preparation
+from sae.export.card import card
+from sae.export.formats.format import Export, Format
+from sae.export.part import part_of
+from sae.export.trained import read_trained
+from sae.run import hub
+
+
+class Hub(Format):
+    """``README.md``, ``config.json`` and the weights: ``sae.load_run`` reads the folder again."""
+
+    suffix = ""
+    whole = True
+
+    def write(self, export: Export, path: Path) -> None:
+        """See :class:`Format`."""
+        run = export.run
+        path.mkdir()
+        (path / hub.WEIGHTS).write_bytes(hub.weights_path(run.folder).read_bytes())
+        write_preparation(path / FILE, run.preparation)
+        versions = export.about["versions"]
+        config = hub.config_json(run.manifest, run.config, run.summary, versions)
+        (path / hub.CONFIG).write_text(config, encoding="utf-8")
+        (path / hub.CARD).write_text(card(export), encoding="utf-8")
+
+    @torch.no_grad()
+    def outputs(self, export: Export, path: Path, inputs: Tensor) -> list[Tensor]:
+        """Of the run that is read from the folder."""
+        return list(part_of(read_trained(path), export.what)(inputs))

@@ -1,0 +1,113 @@
+"""Whether a file gives what the run gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sae.errors import InputError
+from sae.export.part import Part
+
+# Of a difference, as a part of the largest value of that output on all samples. Sums of a thousand
+# products in another order differ by about a hundredth of it.
+TOLERANCE = 1e-4
+# Where rounding decides, such as which unit is the k-th largest, two right programs may differ. The
+# samples where it does are found by inputs that are moved by about so much.
+NUDGE, NUDGES = 3e-6, 8
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far a file is off.
+
+    Attributes:
+        difference: The largest of any number of any output.
+        relative: The same as a part of the largest value of that output.
+        undecided: Samples that rounding decides; they are left out.
+    """
+
+    difference: float
+    relative: float
+    undecided: int
+
+    def line(self, samples: str) -> str:
+        """It in words.
+
+        Args:
+            samples: On which it was measured.
+        """
+        out = f"; {self.undecided} that rounding decides left out" if self.undecided else ""
+        return (
+            f"parity: largest difference {self.difference:.2g}, {self.relative:.1e} of the "
+            f"largest value (at most {TOLERANCE:.0e}), on {samples}{out}"
+        )
+
+
+@torch.no_grad()
+def compare(part: Part, inputs: Tensor, found: Sequence[Tensor], key: str = "format") -> Parity:
+    """Compare the outputs of a file with those of the run itself.
+
+    Args:
+        part: The run's own.
+        inputs: What both were given, (n, size).
+        found: The outputs of the file.
+        key: The option that chose the file's format, for messages.
+
+    Raises:
+        InputError: They differ by more than :data:`TOLERANCE` of the largest value.
+    """
+    wanted = part(inputs)
+    shapes = [tuple(y.shape) for y in wanted], [tuple(y.shape) for y in found]
+    if shapes[0] != shapes[1]:
+        raise _differs(key, f"outputs of the shapes {shapes[0]}", f"{shapes[1]}")
+    undecided = torch.zeros(len(inputs), dtype=torch.bool)
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(NUDGES):
+        signs = torch.randint(0, 2, inputs.shape, generator=draw) * 2 - 1
+        moved = part(inputs * (1 + NUDGE * signs))
+        for y, near in zip(wanted, moved, strict=True):
+            if y.is_floating_point():
+                undecided |= _off(y, near) > TOLERANCE * _largest(y)
+    decided = ~undecided
+    if not decided.any():
+        raise _differs(key, "a network whose outputs can be compared", "one that rounding decides")
+    difference = relative = 0.0
+    for y, other in zip(wanted, found, strict=True):
+        if not y.is_floating_point():
+            continue
+        off, largest = float(_off(y, other)[decided].max()), _largest(y)
+        if not off <= TOLERANCE * largest:  # not a number is not
+            expected = f"outputs within {TOLERANCE:g} of the largest value, {largest:.3g}"
+            raise _differs(key, expected, f"a difference of {off:.3g}")
+        difference, relative = max(difference, off), max(relative, off / max(largest, 1e-30))
+    _check_predicted(part, found, key)
+    return Parity(difference, relative, int(undecided.sum()))
+
+
+def _off(y: Tensor, other: Tensor) -> Tensor:
+    """The largest difference of each sample, (n,)."""
+    return (y.double() - other.double()).abs().flatten(1).amax(dim=1)
+
+
+def _largest(y: Tensor) -> float:
+    return float(y.abs().max())
+
+
+def _check_predicted(part: Part, found: Sequence[Tensor], key: str) -> None:
+    """The predicted class is one of the highest probability."""
+    outputs = {field.name: y for field, y in zip(part.gives, found, strict=True)}
+    if "predicted" in outputs:
+        probability = outputs["probability"]
+        own = probability.gather(1, outputs["predicted"][:, None].long())[:, 0]
+        if not torch.equal(own, probability.amax(dim=1)):
+            raise _differs(key, "the most probable class", "another")
+
+
+def _differs(key: str, expected: str, found: str) -> InputError:
+    return InputError(key, expected, f"{found} in the file that was made; it is not kept", REMEDY)
+
+
+REMEDY = "choose another format, and report this"

@@ -1,0 +1,52 @@
+"""Samples on which an export is compared with the run: real ones, where they are found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sae import kinds
+from sae.data.base import ImageDataModule
+from sae.export.trained import Trained
+
+MOST = 256
+SEED = 0
+
+
+@torch.no_grad()
+def samples_of(run: Trained) -> tuple[Tensor, str]:
+    """Samples in the user's units: (n, columns), and in words which they are.
+
+    They are the first validation samples of the data that the run trained on. Where these are not
+    found any more, or are no longer the same, they are drawn in the range of the network's inputs.
+    """
+    data, why = _data_of(run)
+    if data is not None:
+        x = next(iter(data.val_dataloader().whole()))[:MOST].cpu()
+        words = f"the first {len(x)} validation samples of {data.name}"
+    else:
+        draw = torch.Generator().manual_seed(SEED)
+        shape = (MOST, run.stack.n_in)
+        if run.stack.output == "sigmoid":
+            x, how = torch.rand(shape, generator=draw), "evenly in its range"
+        else:
+            x, how = torch.randn(shape, generator=draw), "from N(0, 1) as its prepared inputs"
+        words = f"{MOST} samples drawn {how}, because {why}"
+    return run.preparation.inverse(x), words
+
+
+def _data_of(run: Trained) -> tuple[ImageDataModule | None, str]:
+    """The data of a run, set up; or None, and why they are not used."""
+    named: Any = run.config.get("data")
+    if named is None:
+        return None, "a folder for a hub names no data"
+    try:
+        kind = kinds.find(named["class_path"], "sae.data", ImageDataModule, "data")
+        data = kind(**named.get("init_args") or {})
+        data.setup()
+        same = data.fingerprint() == run.manifest["data"]["sha256"]
+    except Exception as error:  # whatever keeps anybody's class from reading them
+        return None, f"the data of the run cannot be read ({' '.join(str(error).split())[:200]})"
+    return (data, "") if same else (None, "the data of the run have changed")

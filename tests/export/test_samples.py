@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from exported import made
+from helpers import tiny_data
+
+from sae.export.samples import MOST, samples_of
+
+DATA = {"class_path": "helpers.TinyDataModule", "init_args": {"n": 96}}
+
+
+def with_data(named, fingerprint="?"):
+    run = made()
+    about = {**run.manifest["data"], "sha256": fingerprint}
+    manifest = {**run.manifest, "data": about}
+    return dataclasses.replace(run, config={**run.config, "data": named}, manifest=manifest)
+
+
+def test_they_are_validation_samples_in_the_users_units():
+    data = tiny_data()
+    x, words = samples_of(with_data(DATA, data.fingerprint()))
+    torch.testing.assert_close(x, data.val.x.float())
+    assert words == "the first 16 validation samples of tiny"
+
+
+@pytest.mark.parametrize(
+    ("named", "why"),
+    [
+        (DATA, "the data of the run have changed"),
+        (None, "a folder for a hub names no data"),
+        ({"class_path": "helpers.Nothing"}, "the data of the run cannot be read"),
+        ({"class_path": "helpers.TinyDataModule", "init_args": {"val_size": 999}}, "val_size"),
+    ],
+)
+def test_else_they_are_drawn_and_it_is_said_why(named, why):
+    x, words = samples_of(with_data(named))
+    assert x.shape == (MOST, 12)
+    assert 0 <= x.min() < 10
+    assert 245 < x.max() <= 255
+    assert words.startswith("256 samples drawn evenly in its range, because")
+    assert why in words
+
+
+def test_of_a_linear_output_they_are_drawn_from_a_gaussian():
+    run = made(output="linear")
+    x, words = samples_of(run)
+    assert (x / 255).std() == pytest.approx(1, abs=0.05)
+    assert "from N(0, 1)" in words
