@@ -149,7 +149,7 @@ class TrainedRun:
             InputError: The run is no classifier, or the samples do not fit it.
         """
         most = np.argmax(self.apply("classes", self._array(X)), axis=1)
-        return np.array(self.class_names)[most] if self.class_names else most
+        return np.asarray(np.array(self.class_names)[most] if self.class_names else most)
 
     def predict_proba(self, X: Data) -> Data:
         """The probability of each class: (n, classes).
@@ -269,7 +269,7 @@ class TrainedRun:
         # Of its own memory: torch warns of what it must not write to.
         part = np.require(part, requirements="W")
         try:
-            x = self.preparation(self.preparation.to_raw(part, self.columns))
+            x: Tensor = self.preparation(self.preparation.to_raw(part, self.columns))
         except InputError as error:
             found = _shifted(error.found, first_row)
             raise InputError("samples", error.expected, found, error.remedy) from None
