@@ -54,7 +54,7 @@ def test_lightning_is_silent_and_others_are_not(caplog):
 
 
 def test_ctrl_c_is_what_it_was(monkeypatch):
-    """Lightning would end the process, and have it ignore the key from then on."""
+    """Lightning would end the process, and has the key ignored meanwhile."""
 
     def interrupted(self, batch, batch_idx):
         raise KeyboardInterrupt

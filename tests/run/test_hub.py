@@ -20,7 +20,11 @@ def folder() -> Path:
     path = Path("hub")
     path.mkdir()
     model, summary = {"sizes": [12, 3]}, {"network": "12→3→12", "seconds": {}}
-    config = {"model": model, "data": {"root": "/home/me"}, "finetune": {"lr": 1, **NOISE}}
+    config = {
+        "model": model,
+        "data": {"init_args": {"train": "/home/me/x.csv", "id": "name"}},
+        "finetune": {"lr": 1, **NOISE},
+    }
     text = hub.config_json({**MANIFEST, "data": DATA}, config, summary, {})
     assert "/home/me" not in text
     (path / hub.CONFIG).write_text(text)
@@ -33,8 +37,11 @@ def test_it_has_what_is_about_the_model_and_nothing_of_the_machine(folder):
         "name": "run",
         "data": {"name": "tiny", "image_shape": [4, 3]},
     }
-    config = {"model": {"sizes": [12, 3]}, "finetune": {"corruption": {"kind": "masking"}}}
-    assert hub.mapping(folder, "config.yaml") == config
+    assert hub.mapping(folder, "config.yaml") == {
+        "model": {"sizes": [12, 3]},
+        "finetune": {"corruption": {"kind": "masking"}},
+        "data": {"init_args": {"id": "name"}},
+    }
     assert hub.mapping(folder, "summary.json") == {"network": "12→3→12"}
 
 

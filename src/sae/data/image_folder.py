@@ -220,7 +220,7 @@ class ImageFolderDataModule(ImageDataModule):
         kept: list[int] = []
         wrong: list[tuple[Path, str]] = []
 
-        def read(path: Path) -> NDArray | str:
+        def read(path: Path) -> NDArray[Any] | str:
             try:
                 return read_image(path, self.look)
             except DamagedError as error:

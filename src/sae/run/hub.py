@@ -18,7 +18,7 @@ from sae.errors import InputError, show
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 LIBRARY = "sae"
 # Of the manifest and the summary, what is about the model.
-_MANIFEST = ("status", "name", "classes")
+_MANIFEST = ("status", "name")
 _OF_DATA = (
     *("name", "description", "image_shape", "class_names", "columns", "labels"),
     *("train", "val", "test"),
@@ -55,6 +55,7 @@ def config_json(
         "library_name": LIBRARY,
         "versions": versions,
         "model": config["model"],
+        "id": ((config.get("data") or {}).get("init_args") or {}).get("id"),
         "corruption": (config.get("finetune") or {}).get("corruption"),
         "manifest": {**{key: manifest[key] for key in _MANIFEST if key in manifest}, "data": data},
         "summary": {key: summary[key] for key in _SUMMARY if key in summary},
@@ -81,5 +82,9 @@ def mapping(folder: Path, name: str) -> dict[str, Any]:
         remedy = "download or export it again"
         expected = f"a {CONFIG} that sae has written in {show(str(folder))}"
         raise InputError("run", expected, "something else, or a damaged one", remedy) from None
-    config = {"model": model, "finetune": {"corruption": content.get("corruption")}}
+    config = {
+        "model": model,
+        "finetune": {"corruption": content.get("corruption")},
+        "data": {"init_args": {"id": content.get("id")}},
+    }
     return {"manifest.json": manifest, "config.yaml": config, "summary.json": summary}[name]

@@ -25,4 +25,4 @@ def test_codes_become_images(finished, capsys):
 def test_codes_of_another_size_are_refused(finished, capsys):
     np.save("codes.npy", np.zeros((3, 5), np.float32))
     words = ["--run", str(finished[0]), "--input", "codes.npy", "--output", "x.npy"]
-    assert "samples of 4 values" in refusal(capsys, "decode", *words)
+    assert "codes of 4 values" in refusal(capsys, "decode", *words)

@@ -72,7 +72,8 @@ class Denoise(OnFiles):
         return [restored]
 
     def _prepared(self, run: TrainedRun, values: NDArray) -> torch.Tensor:
-        return run.preparation(run.preparation.to_raw(np.asarray(values), run.columns))
+        values = np.require(values, requirements="W")  # torch warns of what it must not write to
+        return run.preparation(run.preparation.to_raw(values, run.columns))
 
     def end(self) -> None:
         """The figures."""
