@@ -323,3 +323,39 @@ def test_one_array_of_several_by_its_key(tmp_path):
     assert data.train.x.shape == (24, 6)
     with pytest.raises(InputError, match=r"found 'z'; name one of 'x', 'y'"):
         ArrayDataModule(str(tmp_path / "x.npz"), key="z", val_size=8).setup()
+
+
+@pytest.mark.parametrize(
+    ("shape", "shown"),
+    [
+        ((6, 5, 3), (6, 5, 3)),
+        ((1, 6, 5), (6, 5)),
+        ((6, 5, 1), (6, 5)),
+        ((6, 6, 4), (6, 24)),  # side by side, no square of all that
+        ((3, 3, 3), (3, 3, 3)),
+    ],
+)
+def test_the_shape_in_which_samples_are_drawn(shape, shown, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((20, *shape), np.uint8))
+    data = ArrayDataModule(str(tmp_path / "x.npy"), val_size=2)
+    data.setup()
+    assert data.image_shape == shown
+
+
+def test_images_with_their_colours_first_are_refused_with_a_line_that_mends_them(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (20, 3, 6, 5)).astype(np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    expected = (
+        r"expected colours last, \(n, 6, 5, 3\), found \(n, 3, 6, 5\); save (.*) and name that"
+    )
+    with pytest.raises(InputError, match=expected) as refused:
+        ArrayDataModule(str(tmp_path / "x.npy"), val_size=2).setup()
+    line = re.search(r"save (numpy.*) and name that", str(refused.value))[1]
+    exec(line, {"numpy": np})
+    data = ArrayDataModule(str(tmp_path / "x_last.npy"), val_size=2)
+    data.setup()
+    assert data.image_shape == (6, 5, 3)
+    assert data.files[0][0:1].view(6, 5, 3)[2, 1].tolist() == x[0, :, 2, 1].tolist()
+    named = ArrayDataModule(str(tmp_path / "x.npy"), val_size=2, image_shape=[18, 5])
+    named.setup()
+    assert named.image_shape == (18, 5)

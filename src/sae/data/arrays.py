@@ -160,7 +160,7 @@ class ArrayDataModule(ImageDataModule):
         return samples.without(index), samples[index]
 
     def _image_shape(self, features: int) -> tuple[int, ...]:
-        shape = self._asked_shape or self._shape_of_a_sample()
+        shape = list(self._asked_shape or self._shape_of_a_sample() or ()) or None
         if shape is None:
             side = math.isqrt(features)
             return (side, side) if side * side == features else (1, features)
@@ -173,9 +173,32 @@ class ArrayDataModule(ImageDataModule):
     def _shape_of_a_sample(self) -> list[int] | None:
         """Height and width, and 3 for colours, where the files tell."""
         shape = list(self._sample_shape)
-        if len(shape) == 3 and shape[2] == 1:
-            shape = shape[:2]
-        return shape if len(shape) == 2 or (len(shape) == 3 and shape[2] == 3) else None
+        if len(shape) == 3 and 1 in (shape[0], shape[2]):  # a lone grey
+            shape.remove(1)
+        if len(shape) != 3 or shape[2] == 3:
+            return shape if len(shape) > 1 else None
+        if shape[0] == 3 and min(shape) == 3 < max(shape):
+            self._refuse_colours_first()
+        # Whatever else lies at each place is shown side by side.
+        return [shape[0], shape[1] * shape[2]]
+
+    def _refuse_colours_first(self) -> None:
+        """Say how images are stored that have their colours last, as pictures take them."""
+        paths = self.files[0].paths
+        load, other = (
+            f"numpy.load({str(paths[0])!r})",
+            paths[0].with_name(f"{paths[0].stem}_last.npy"),
+        )
+        if self.key is not None:
+            load += f"[{self.key!r}]"
+        height, width = self._sample_shape[1:]
+        raise InputError(
+            str(paths[0]),
+            f"colours last, (n, {height}, {width}, 3)",
+            f"(n, 3, {height}, {width})",
+            f"save numpy.save({str(other)!r}, {load}.transpose(0, 2, 3, 1)) and name that"
+            + (", each file alike" if len(paths) > 1 else ""),
+        )
 
 
 _LABELS = ("train_labels", "test_labels")
