@@ -91,6 +91,7 @@ def main() -> None:
             part = x[first : first + 50_000]
             part[:] = rng.integers(0, 256, part.shape, np.uint8)
         x.flush()
+        del x, part  # else a child would begin with the memory that this process takes
         found: dict[str, list[dict[str, float]]] = {"bare": [], "ours": []}
         for name in ["bare", "ours"] * options.turns:
             command = [sys.executable, __file__, "--only", name, "--file", str(path)]
