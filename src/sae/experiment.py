@@ -161,7 +161,8 @@ class Experiment:
             if own is not None and data.labelled is not None:
                 self._tell(self._who_chooses(len(own.x), len(data.val)))
             if self.start_from is not None:
-                self._tell(self.start_from.line)
+                for line in self.start_from.lines(data.preparation):
+                    self._tell(line)
             if not self.model.objective.validation_chooses:
                 self._tell(
                     "fine-tune: the weights of the last epoch go on: the validation loss is that "

@@ -305,3 +305,21 @@ def test_salt_and_pepper_takes_the_samples_own_range_in_every_phase_and_verb(fil
     main(["test", "--config", str(folder / "config.yaml"), "--ckpt_path", str(checkpoint)])
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "orrupted" in line]
     assert f"{figures['corrupted_sse']:.2f}" in line
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.parquet", "X.CSV", "x.feather"])
+def test_a_table_is_told_where_it_is_read(tmp_path, name):
+    (tmp_path / name).write_text("a,b\n1,2\n")
+    data = ArrayDataModule(str(tmp_path / name))
+    with pytest.raises(InputError, match=r"found a table; read it with --data TableDataModule"):
+        data.setup()
+
+
+def test_one_array_of_several_by_its_key(tmp_path):
+    x = np.random.default_rng(0).random((40, 6))
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(40))
+    data = ArrayDataModule(str(tmp_path / "x.npz"), key="x", val_size=8)
+    data.setup()
+    assert data.train.x.shape == (24, 6)
+    with pytest.raises(InputError, match=r"found 'z'; name one of 'x', 'y'"):
+        ArrayDataModule(str(tmp_path / "x.npz"), key="z", val_size=8).setup()

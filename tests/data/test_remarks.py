@@ -42,7 +42,7 @@ def follow(line: str) -> None:
     exec(code[0], {"numpy": np})
 
 
-@pytest.mark.parametrize(("levels", "words"), [(1, r"1 \(a mask of 0 and 1\?\)"), (16, "16")])
+@pytest.mark.parametrize(("levels", "words"), [(2, "2"), (16, "16")])
 def test_pixels_far_below_255_are_pointed_out_with_code_that_mends_it(levels, words):
     x = (X * (levels + 0.99)).astype(np.uint8)
     (line,) = warned(x)
@@ -50,6 +50,27 @@ def test_pixels_far_below_255_are_pointed_out_with_code_that_mends_it(levels, wo
     follow(line)
     np.testing.assert_allclose(np.load("x_scaled.npy"), x / levels, atol=1e-7)
     assert warned("x_scaled.npy") == []
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_0_and_1_alone_are_taken_as_they_are(dtype):
+    x = (X > 0.5).astype(dtype)
+    assert warned(x) == []
+    data = ArrayDataModule("x.npy", val_size=50)
+    data.setup()
+    train = data.train_dataloader()
+    assert data.remarks(train.survey()) == [f"data: {x.dtype} of 0 and 1 alone, taken as they are"]
+    assert data.preparation.settings == {"divisor": 1}
+    loaders = (train, data.val_dataloader(), data.test_dataloader())
+    rows = torch.cat([part for each in loaders for part in each.whole()])
+    assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, x.astype(float).tolist()))
+
+
+def test_a_single_2_makes_them_bytes_like_others():
+    x = (X > 0.5).astype("u1")
+    x[-1, -1] = 2
+    (line,) = warned(x)
+    assert "uint8 is divided by 255" in line
 
 
 ORDINARY = {
@@ -94,7 +115,7 @@ def test_a_test_file_is_to_be_scaled_alike():
 
 
 def test_it_is_said_before_the_training(capsys):
-    np.save("x.npy", (X > 0.5).astype(np.uint8))
+    np.save("x.npy", (X * 16.99).astype(np.uint8))
     command = ["fit", "--model.sizes", "[36, 4]", "--data", "ArrayDataModule", "--data.val_size"]
     command += ["50", "--data.train", "x.npy", "--pretrain.epochs", "1", "--finetune.epochs", "0"]
     main([*command, "--pictures_every", "-1"])
@@ -135,7 +156,9 @@ def test_a_rate_too_high_for_so_many_inputs_is_named_with_one_that_helps():
 @pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.stem)
 def test_the_ready_made_rates_fit_their_data(config):
     options = yaml.safe_load(config.read_text(encoding="utf-8"))
-    rates = {f"{key}.lr": options[key]["lr"] for key in ("pretrain", "finetune")}
+    keys = [key for key in ("pretrain", "finetune") if "lr" in options.get(key, {})]
+    rates = {f"{key}.lr": options[key]["lr"] for key in keys}
+    assert rates
     data = DigitsDataModule()
     data.setup()
     assert list(too_fast(data.train_dataloader().survey(), rates)) == []

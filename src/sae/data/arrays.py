@@ -26,8 +26,9 @@ class ArrayDataModule(ImageDataModule):
 
     A file holds an array (n, features), (n, height, width), or (n, height, width, 3) in colour: of
     uint8, which is divided by 255, of uint16, divided by 65,535, or of floats, which are taken as
-    they are: in [0, 1] for a sigmoid output. A folder holds several such files, taken one after
-    another by their names. The only array of an ``.npz`` file is read into memory.
+    they are: in [0, 1] for a sigmoid output; so are whole numbers that are all 0 or 1. A folder
+    holds several such files, taken one after another by their names. An array of an ``.npz`` file
+    is read into memory.
 
     Args:
         train: File or folder to train on, validation among it.
@@ -37,6 +38,7 @@ class ArrayDataModule(ImageDataModule):
         test_labels: The same for ``test``.
         image_shape: Height and width in which pictures show a sample of (n, features), and 3 where
             it has colours; null shows a square where that is possible, else one row.
+        key: Which array of ``.npz`` files is meant; null where they hold one.
         batch_size: Samples in a batch, over all processes together; 1 or more.
         val_size: Samples taken out of ``train`` for validation.
         split_seed: Seed of that choice.
@@ -56,6 +58,7 @@ class ArrayDataModule(ImageDataModule):
         train_labels: str | None = None,
         test_labels: str | None = None,
         image_shape: list[int] | None = None,
+        key: str | None = None,
         batch_size: int = 256,
         val_size: int = 5000,
         split_seed: int = 0,
@@ -69,6 +72,7 @@ class ArrayDataModule(ImageDataModule):
         if test is None and test_labels is not None:
             remedy = "name the test samples, or leave their labels out"
             raise InputError("test_labels", "labels of test", "no test", remedy)
+        self.key = key
         self._asked_shape = image_shape
         self.name = Path(os.path.expanduser(train)).stem or "arrays"
 
@@ -87,6 +91,9 @@ class ArrayDataModule(ImageDataModule):
             kinds = ["floats" if x.dtype.kind == "f" else str(x.dtype) for x in self.files]
             if kinds[0] != kinds[1]:
                 raise InputError("test", f"{kinds[0]}, as train", kinds[1], "store both alike")
+        if rows.are_a_mask():
+            for each in self.files:
+                each.divisor = 1
         ys, self.class_names = numbered(labels, "test_labels")
         train = Samples(rows, ys[0])
         if len(self.files) > 1:
@@ -100,7 +107,7 @@ class ArrayDataModule(ImageDataModule):
 
     def prepared(self) -> Preparation:
         """Whole numbers are divided as they are read."""
-        return Pixels(DIVISORS.get(self.files[0].dtype.name, 1))
+        return Pixels(self.files[0].divisor)
 
     def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The files that were read, from wherever the next command is run."""
@@ -111,12 +118,18 @@ class ArrayDataModule(ImageDataModule):
     def remarks(self, seen: Survey) -> list[str]:
         """What whole numbers are divided by, and what the others have to say."""
         dtype = self.files[0].dtype.name
-        divided = [f"data: {dtype}, divided by {DIVISORS[dtype]:,}"] if dtype in DIVISORS else []
-        return divided + list(remarks(seen, self._rescaling, dtype))
+        if dtype not in DIVISORS:
+            return list(remarks(seen, self._rescaling, dtype))
+        if self.files[0].divisor == 1:
+            return [f"data: {dtype} of 0 and 1 alone, taken as they are"]
+        line = f"data: {dtype}, divided by {DIVISORS[dtype]:,}"
+        return [line, *remarks(seen, self._rescaling, dtype)]
 
     def _rescaling(self, x: str, before: str) -> str:
         paths = self.files[0].paths
-        code = scaling(paths[0], x, before) if len(paths) == 1 else f"{before}x = {x} for all files"
+        code = f"{before}x = {x} for all files"
+        if len(paths) == 1:
+            code = scaling(paths[0], x, before, self.key)
         same = ", with the m and s of train" if before else ""
         return code + (f"; the test samples alike{same}" if len(self.files) > 1 else "")
 
@@ -127,7 +140,7 @@ class ArrayDataModule(ImageDataModule):
     def _rows(self, part: str) -> FileRows:
         path = self.paths[part]
         assert path is not None
-        return FileRows(npy_files(_path(path)))
+        return FileRows(npy_files(_path(path)), self.key)
 
     def _read_labels(self, part: str, n: int) -> NDArray[Any] | None:
         path = self.labels[part]

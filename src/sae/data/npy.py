@@ -16,6 +16,7 @@ from sae.errors import InputError, show
 DTYPES = ("uint8", "uint16", "bool", "float16", "float32", "float64")
 # Where each column is scaled by itself, whole numbers of any size are welcome.
 NUMBERS = (*DTYPES, *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+TABLES = (".csv", ".tsv", ".parquet", ".arrow", ".feather")
 # What whole numbers are divided by; 1 leaves the others as they are.
 DIVISORS = {"uint8": 255, "uint16": 65535}
 
@@ -26,6 +27,9 @@ def npy_files(path: Path) -> list[Path]:
     Raises:
         InputError: There are none.
     """
+    if path.suffix.lower() in TABLES:
+        remedy = "read it with --data TableDataModule"
+        raise InputError(str(path), "a .npy file", "a table", remedy)
     files = sorted(path.glob("*.np[yz]")) if path.is_dir() else [path] * path.is_file()
     if not files:
         found = "a folder without any" if path.is_dir() else "none"
@@ -128,17 +132,18 @@ def _conversion(path: Path, array: NDArray) -> str:
     return f"they go from {low} to {high}: scale them to [0, 1] with {scaling(path, x)}"
 
 
-def scaling(path: Path, x: str, before: str = "") -> str:
+def scaling(path: Path, x: str, before: str = "", key: str | None = None) -> str:
     """Code that saves what is made of the array ``x`` of a file in another one, to name instead.
 
     Args:
         path: The file.
         x: What is made of ``x``.
         before: Statements ahead of it.
+        key: Which array of an ``.npz`` file; None where it holds one.
     """
     load = f"numpy.load({str(path)!r})"
     if path.suffix == ".npz":
         with np.load(path) as archive:
-            load += f"[{archive.files[0]!r}]"
+            load += f"[{key or archive.files[0]!r}]"
     other = str(path.with_name(f"{path.stem}_scaled.npy"))
     return f"x = {load}; {before}numpy.save({other!r}, ({x}).astype('float32'))"

@@ -85,8 +85,11 @@ class FileRows(Rows):
 
     Args:
         paths: The files: (n, …) each, of the same shape but for n, and of the same type.
+        key: Which array of an ``.npz`` file; None where it holds one.
 
     Attributes:
+        divisor: What whole numbers are divided by; 1 of others. Bytes are left to the loader,
+            which divides them by 255 batch by batch, unless this is 1.
         dtype: Type of the values as they are stored.
         sample_shape: Shape of one row as it is stored, before it is made flat.
         nbytes: Size of all rows.
@@ -95,11 +98,12 @@ class FileRows(Rows):
         InputError: A file is missing, damaged, or does not fit the others.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = list(paths)
-        arrays = [map_npy(path) for path in self.paths]
+    def __init__(self, paths: Sequence[Path], key: str | None = None) -> None:
+        self.paths, self.key = list(paths), key
+        arrays = [map_npy(path, key) for path in self.paths]
         self.sample_shape, self.dtype = arrays[0].shape[1:], arrays[0].dtype
         dtype = self.dtype
+        self.divisor = DIVISORS.get(dtype.name, 1)
         for path, array in zip(self.paths, arrays, strict=True):
             check_array(path, array)
             if (array.shape[1:], array.dtype) != (self.sample_shape, dtype):
@@ -127,10 +131,18 @@ class FileRows(Rows):
             rows = self._between(start, stop)
         else:
             rows = self._at(index)
-        if rows.dtype == torch.uint8:
+        if rows.dtype == torch.uint8 and self.divisor != 1:
             return rows
         rows = rows.float()
-        return rows.mul_(1 / DIVISORS["uint16"]) if self.dtype == np.uint16 else rows
+        return rows if self.divisor == 1 else rows.mul_(1 / self.divisor)
+
+    def are_a_mask(self) -> bool:
+        """Whether they are whole numbers, and none but 0 and 1: read until there is another."""
+        if self.dtype.name not in DIVISORS:
+            return False
+        step = max(1, BLOCK_BYTES // self._row_bytes)
+        parts = ((array, first) for array in self._arrays for first in range(0, len(array), step))
+        return all(array[first : first + step].max() <= 1 for array, first in parts)
 
     def _at(self, index: Tensor) -> Tensor:
         if len(self._parts) == 1:

@@ -75,7 +75,8 @@ class ArrowSource(TableSource):
 
         names = None if columns is None else list(columns)
         if self.path.suffix.lower() == ".parquet":
-            with pq.ParquetFile(self.path) as file:
+            # Read ahead, the whole file would lie in memory.
+            with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=2**16) as file:
                 for batch in file.iter_batches(rows, columns=names):
                     frame = pa.Table.from_batches([batch])
                     yield frame if names is None else frame.select(names)

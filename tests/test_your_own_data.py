@@ -1,0 +1,52 @@
+"""What ``docs/your_own_data.md`` shows runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from helpers import ROOT, refusal
+
+from sae.cli.command import main
+
+PAGE = (ROOT / "docs" / "your_own_data.md").read_text()
+(MAKES_DATA,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+COMMANDS = re.findall(r"^python cli\.py (.*)$", PAGE, re.M)
+SHORT = ["--pretrain.epochs", "1", "--finetune.epochs", "1", "--pictures_every", "-1"]
+
+
+@pytest.fixture
+def flowers():
+    exec(MAKES_DATA, {})
+
+
+def test_the_first_command_is_refused_as_the_page_has_it(flowers, capsys):
+    line = refusal(capsys, *shlex.split(COMMANDS[0]))
+    counts = re.search(r"stops: (\d+), (\d+) and (\d+) values", PAGE)
+    assert counts is not None
+    assert [int(n) for n in re.findall(r"(\d+) in column", line)] == [
+        int(n) for n in counts.groups()
+    ]
+
+
+def test_the_second_says_what_the_page_shows(flowers, capsys):
+    main([*shlex.split(COMMANDS[1]), *SHORT])
+    shown = re.search(r"^```text\n(.*?)^```$", PAGE, re.M | re.S)
+    assert shown is not None
+    assert capsys.readouterr().out.startswith(shown[1])
+
+
+def test_the_third_trains(flowers, capsys):
+    main([*shlex.split(COMMANDS[2]), *SHORT])
+    assert "SSE of their restorations" in capsys.readouterr().out
+
+
+def test_each_option_that_it_names_is_one():
+    import inspect
+
+    from sae.data import TableDataModule
+
+    named = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?`) \|", PAGE, re.M)))
+    assert len(named) >= 9
+    assert set(named) <= set(inspect.signature(TableDataModule).parameters)
