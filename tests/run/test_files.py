@@ -91,6 +91,15 @@ def test_codes_that_were_written_with_their_ids_are_read_again(name, monkeypatch
     assert everything(samples) == ([5, 6], [[1, 2, 3], [4, 5, 6]])
 
 
+def test_numbers_beside_texts_are_numbers(monkeypatch):
+    source = Rows([["p", 1.5, 2]], ["id", "h0", "h1"])
+    ((_, rows),) = opened(monkeypatch, source, plain()).chunks()
+    assert rows.dtype == np.float32
+    source = Rows([["p", 1.5, 2], ["q", "many", 2]], ["id", "h0", "h1"])
+    with pytest.raises(InputError, match=r"rows: expected numbers, found .*'many' in one of the"):
+        list(opened(monkeypatch, source, plain()).chunks())
+
+
 def test_the_sources_own_ids_go_first(monkeypatch):
     source = Rows([[1, 2], [3, 4], [5, 6]], None, ["u", "v", "w"])
     assert everything(opened(monkeypatch, source, plain()))[0] == ["u", "v", "w"]

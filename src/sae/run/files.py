@@ -62,6 +62,7 @@ class SampleFile:
         self.remarks: list[str] = getattr(self._source, "remarks", [])
         self.n = self._source.n
         there = self._source.columns
+        self._may_be_texts = run.columns is not None and not of_codes
         self._places: list[int] | None = None
         self._id_place: int | None = None
         if there is not None:
@@ -94,8 +95,20 @@ class SampleFile:
                 ids = np.asarray(named[first:last])
             elif self._id_place is not None:
                 ids = as_ids(chunk[:, self._id_place])
-            yield ids, chunk if self._places is None else chunk[:, self._places]
+            rows = chunk if self._places is None else chunk[:, self._places]
+            yield ids, rows if self._may_be_texts else self._numbers(rows, first)
             first = last
+
+    def _numbers(self, rows: NDArray[Any], first: int) -> NDArray[Any]:
+        """Rows that lay beside texts, such as ids, as numbers."""
+        if rows.dtype != object:
+            return rows
+        try:
+            return rows.astype(np.float32)
+        except (TypeError, ValueError) as error:
+            found = f"{' '.join(str(error).split())} in one of the rows from {first} on"
+            remedy = "take texts out, or write numbers for them"
+            raise InputError(str(self.path), "numbers", found, remedy) from None
 
 
 def as_ids(column: NDArray[Any]) -> NDArray[Any]:

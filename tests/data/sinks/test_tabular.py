@@ -28,6 +28,12 @@ def test_a_column_that_is_called_as_the_ids_gets_an_underscore():
     assert batch.schema.names == ["row", "row_"]
 
 
+def test_objects_that_are_floats_become_single_precision_again():
+    part = np.array([[float(np.float32(0.1)), "red", 1]], object)
+    batch = record_batch(Layout(["a", "b", "c"], 1), np.arange(1), [part])
+    assert [str(kind) for kind in batch.schema.types] == ["int64", "float", "string", "int64"]
+
+
 def test_without_pyarrow_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError, match="pip install pyarrow"):

@@ -38,6 +38,13 @@ def record_batch(layout: Layout, ids: NDArray[Any], parts: Sequence[NDArray[Any]
     columns = [pa.array(ids)]
     for part in parts:
         # Column by column they lie one after another, as Arrow has them.
-        columns += [pa.array(column) for column in np.ascontiguousarray(part.T)]
+        columns += [pa.array(_typed(column)) for column in np.ascontiguousarray(part.T)]
     names = [f"{name}_" if name == layout.id_name else name for name in layout.names]
     return pa.RecordBatch.from_arrays(columns, names=[layout.id_name, *names])
+
+
+def _typed(column: NDArray[Any]) -> NDArray[Any]:
+    """A column as it is typed: of objects that are floats, single precision, as all results are."""
+    if column.dtype == object and all(isinstance(value, (float, np.floating)) for value in column):
+        return column.astype(np.float32)
+    return column
