@@ -10,16 +10,17 @@ from setuptools.command.build_py import build_py
 
 
 class BuildWithConfigs(build_py):
-    """Copy ``configs/*.yaml`` to ``sae/configs`` of what is built."""
+    """Copy what is in ``configs`` to ``sae/configs`` of what is built."""
 
     def run(self) -> None:
         """Build, and copy; an editable install reads those of the clone."""
         super().run()
         if not self.editable_mode:
             folder = Path(self.build_lib) / "sae" / "configs"
-            self.mkpath(str(folder))
-            for path in sorted(Path("configs").glob("*.yaml")):
-                self.copy_file(str(path), str(folder / path.name))
+            for path in sorted(Path("configs").rglob("*.yaml")):
+                copy = folder / path.relative_to("configs")
+                self.mkpath(str(copy.parent))
+                self.copy_file(str(path), str(copy))
 
 
 setup(cmdclass={"build_py": BuildWithConfigs})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from helpers import randomised
 
 from sae.data.prepare import Pixels
+from sae.data.table_preparation import TablePreparation
 from sae.export.formats.format import Export
 from sae.export.part import part_of
 from sae.export.trained import Trained
@@ -48,3 +50,17 @@ def export_of(run: Trained, what: str = "autoencoder") -> Export:
 def pixels(n: int = 20, features: int = 12) -> torch.Tensor:
     draw = torch.Generator().manual_seed(3)
     return torch.randint(0, 256, (n, features), generator=draw).float()
+
+
+def made_of_a_table(missing: str = "mask") -> Trained:
+    """A run on a table: a number, a category of three values, a column that never varies."""
+    kinds = [
+        {"name": "size", "kind": "number", "scaling": "standard"},
+        {"name": "colour", "kind": "category", "values": ["red", "green", "blue"]},
+        {"name": "year", "kind": "constant"},
+    ]
+    preparation = TablePreparation(kinds, missing=missing)
+    preparation.shift[0], preparation.scale[0], preparation.fill[2] = 5.0, 2.0, 2026.0
+    run = made(input_shape=[4], layers=[{"kind": "dense", "units": 3}], output="linear")
+    run.stack[0].columns = preparation.outputs
+    return dataclasses.replace(run, preparation=preparation)

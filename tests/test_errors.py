@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import pytest
 
@@ -20,6 +21,12 @@ def test_a_sentence_has_what_was_expected_what_was_found_and_what_to_do():
     error = InputError("pretrain.epochs", "an integer", "'many'", "give epochs")
     assert str(error) == "pretrain.epochs: expected an integer, found 'many'; give epochs."
     assert error.exit_code == 2
+
+
+def test_a_sentence_passes_from_process_to_process():
+    for kind in (InputError, DivergedError):
+        error = pickle.loads(pickle.dumps(kind("lr", "a", "b", "c")))
+        assert (type(error), str(error), error.key) == (kind, "lr: expected a, found b; c.", "lr")
 
 
 def test_a_key_is_placed_below_its_group_and_a_file_keeps_its_name():

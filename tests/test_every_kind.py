@@ -30,6 +30,7 @@ from sae.nets.build import build_stack
 from sae.nets.layer import Layer
 from sae.objectives.objective import Objective
 from sae.run.checkpoints import load_checkpoint, read_weights
+from sae.run.model import load_run
 from sae.terms.term import Term
 from sae.training.evaluate import figures_on_validation
 from sae.training.module import TrainingModule
@@ -185,6 +186,22 @@ def test_all_parameters_change_in_training(runs):
     of_file = [name if name in before else name.removeprefix("net.") for name in names]
     assert of_file
     assert [name for name in of_file if torch.equal(before[name], after[name])] == []
+
+
+def test_a_finished_run_works_on_new_samples(runs):
+    """In the units of the data: it gives what the network gives of prepared samples."""
+    x, model, found = images().test.x, runs.model(runs.trained), load_run(runs.trained)
+    with torch.no_grad():
+        codes = model.encode(x / 255)
+        torch.testing.assert_close(found.encode(x), codes, rtol=1e-4, atol=1e-5)
+        if not model.objective.reconstructs:
+            assert set(found.predict(x)) <= set(images().class_names)
+            return
+        rebuilt = model.decode(codes)
+        torch.testing.assert_close(found.reconstruct(x), 255 * rebuilt, rtol=1e-4, atol=1e-2)
+        sse = (rebuilt - x / 255).square().sum(dim=1)
+        torch.testing.assert_close(found.score(x), sse, rtol=1e-3, atol=1e-4)
+    assert 0 < found.threshold() < float("inf")
 
 
 def test_the_trained_beats_the_untrained(runs):

@@ -73,9 +73,10 @@ def test_the_wheel_holds_all_that_is_read_at_run_time(built):
     source = ROOT / "src" / "sae"
     read = {path for path in source.rglob("*") if path.suffix not in (".py", ".pyc")}
     wanted = {f"sae/{path.relative_to(source)}" for path in read if path.is_file()}
-    wanted |= {f"sae/configs/{path.name}" for path in (ROOT / "configs").glob("*.yaml")}
+    configs = (ROOT / "configs").rglob("*.yaml")
+    wanted |= {f"sae/{path.relative_to(ROOT)}" for path in configs}
     wanted |= {f"sae/{path.relative_to(source)}" for path in source.rglob("*.py")}
-    assert {"sae/py.typed", "sae/export/card.md", "sae/configs/stacked.yaml"} <= wanted
+    assert {"sae/py.typed", "sae/export/card.md", "sae/configs/sweeps/digits.yaml"} <= wanted
     assert wanted - names == set()
     assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
 

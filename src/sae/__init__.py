@@ -10,6 +10,9 @@ Example::
     trainer = GreedyPretrainer([Recipe(epochs=5)] * 2, finetune=Recipe(epochs=5))
     trainer.fit(model, data.train_dataloader(), data.val_dataloader())
     code = model.encode(x)
+
+``sae.load_run("lightning_logs/stacked/version_0").encode(X)`` gives the codes of a finished run, of
+arrays, tensors or data frames in the units of its data.
 """
 
 # ruff: noqa: E402  # before torch is imported
@@ -22,6 +25,7 @@ from sae.data import (
     DigitsDataModule,
     EMNISTDataModule,
     FashionMNISTDataModule,
+    ImageFolderDataModule,
     KMNISTDataModule,
     MNISTDataModule,
     TableDataModule,
@@ -29,6 +33,7 @@ from sae.data import (
 from sae.errors import InputError
 from sae.nets.dense import Dense
 from sae.nets.stack import Stack
+from sae.run.model import load_run
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
 from sae.training.pretrain import GreedyPretrainer
@@ -44,6 +49,7 @@ __all__ = [
     "EMNISTDataModule",
     "FashionMNISTDataModule",
     "GreedyPretrainer",
+    "ImageFolderDataModule",
     "InputError",
     "KMNISTDataModule",
     "MNISTDataModule",
@@ -53,4 +59,5 @@ __all__ = [
     "StackedAutoencoder",
     "Stage",
     "TableDataModule",
+    "load_run",
 ]

@@ -29,6 +29,10 @@ class InputError(ValueError):
         self.key, self.expected, self.found, self.remedy = key, expected, found, remedy
         super().__init__(f"{key}: expected {expected}, found {found}; {remedy}.")
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str, str]]:
+        """Pass from one process to another: by itself an exception is made of its sentence."""
+        return type(self), (self.key, self.expected, self.found, self.remedy)
+
     def under(self, prefix: str) -> InputError:
         """The same error with its key placed below ``prefix``; a file keeps its own name."""
         if os.sep in self.key or self.key.endswith(FILES):

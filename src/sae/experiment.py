@@ -25,9 +25,12 @@ from sae.data import ImageDataModule
 from sae.data.prepare import FILE as PREPARATION
 from sae.data.prepare import write_preparation
 from sae.data.remarks import too_fast
+from sae.devices import placed
 from sae.errors import DivergedError
 from sae.figure import Measured
-from sae.look.pca import pca_sse
+from sae.look.knn import to_compare
+from sae.look.pca import PCA, fit_pca, pca_sse
+from sae.look.scores import sample_errors
 from sae.pictures import losses
 from sae.pictures.gallery import ours
 from sae.pictures.picture import Picture
@@ -37,10 +40,11 @@ from sae.run import summary
 from sae.run.board import RunBoard, RunLogger
 from sae.run.folder import Run, this_process
 from sae.run.journal import METRICS, RunJournal
+from sae.run.reference import write_errors, write_pca
 from sae.run.start import StartingWeights
 from sae.run.trackers import Trackers
 from sae.text import cell
-from sae.training.evaluate import errors_of, figures_on_test, figures_on_validation
+from sae.training.evaluate import denoises, errors_of, figures_on_test, figures_on_validation
 from sae.training.handover import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
 from sae.training.module import TrainingModule
 from sae.training.plan import Phase, PhaseResult
@@ -157,7 +161,8 @@ class Experiment:
             if own is not None and data.labelled is not None:
                 self._tell(self._who_chooses(len(own.x), len(data.val)))
             if self.start_from is not None:
-                self._tell(self.start_from.line)
+                for line in self.start_from.lines(data.preparation):
+                    self._tell(line)
             if not self.model.objective.validation_chooses:
                 self._tell(
                     "fine-tune: the weights of the last epoch go on: the validation loss is that "
@@ -294,13 +299,25 @@ class Experiment:
             # The other processes compare nothing: they do not fit it.
             main = trainer.is_global_zero and self.model.objective.reconstructs
             pca = self.probe.pca if main and self.probe is not None else None
+            if main and pca is None and denoises(self.model, self.data):  # it is kept
+                pca = fit_pca(to_compare(self.data.train_dataloader()), self.model.sizes[-1])
             test = figures_on_test(trainer, self.model, self.data, pca=pca)
             self._write_tables()
+            if main and self.extras.checkpoints:
+                self._write_reference(trainer.strategy.root_device, pca)
         if self.extras.checkpoints and not self.checkpoint.exists():
             # Without fine-tuning nobody has yet. Once the checkpoint is there, both are.
             self.journal.write_weights("finetune", self.model)
             trainer.save_checkpoint(self.checkpoint)
         return test, val
+
+    def _write_reference(self, device: torch.device, pca: PCA | None) -> None:
+        """What new samples are judged by, where the run reconstructs."""
+        with placed(self.model, device):
+            errors = sample_errors(self.model.net, self.data.val_dataloader().whole())
+        write_errors(self.run.folder, errors)
+        if pca is not None and denoises(self.model, self.data):
+            write_pca(self.run.folder, pca, self.model.sizes[-1])
 
     @rank_zero_only
     def _write_tables(self) -> None:

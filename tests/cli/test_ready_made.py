@@ -40,6 +40,7 @@ def test_a_bare_name_is_found_and_said(words, at, capsys):
     [
         ["fit", "--config", "nothing.yaml"],
         ["fit", "--config", "sub/digits.yaml"],
+        ["fit", "--config", "../README.md"],
         ["fit", "--config", ""],
         ["fit", "--config"],
         ["fit", "--name", "digits.yaml"],
@@ -49,6 +50,11 @@ def test_a_bare_name_is_found_and_said(words, at, capsys):
 def test_all_else_stays_as_it_is(words, capsys):
     assert with_ready_made(words) == words
     assert capsys.readouterr().err == ""
+
+
+def test_one_in_a_folder_of_theirs_is_found(capsys):
+    found = with_ready_made(["sweep", "--config", "sweeps/digits.yaml"])
+    assert found[2] == str(ROOT / "configs/sweeps/digits.yaml")
 
 
 def test_a_file_of_the_current_folder_comes_first():

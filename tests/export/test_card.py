@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import yaml
-from exported import export_of, made
+from exported import export_of, made, made_of_a_table
 
 from sae.export.card import card
 
@@ -40,3 +40,8 @@ def test_of_a_classifier_it_names_the_classes_and_promises_no_reconstruction():
 def test_a_class_that_is_not_ours_is_named():
     text = card(export_of(made([{"class_path": "plugins.layer.Deep"}])))
     assert "a class of its own in `plugins.layer`" in text
+
+
+def test_of_a_table_it_names_the_columns():
+    text = card(export_of(made_of_a_table()))
+    assert "- size\n- colour: red, green, blue\n- year\n" in text

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from exported import made
+from exported import made, made_of_a_table
 from helpers import tiny_data
 
 from sae.export.samples import MOST, samples_of
@@ -49,3 +49,12 @@ def test_of_a_linear_output_they_are_drawn_from_a_gaussian():
     x, words = samples_of(run)
     assert (x / 255).std() == pytest.approx(1, abs=0.05)
     assert "from N(0, 1)" in words
+
+
+def test_of_a_table_some_values_are_left_out_where_they_may_be():
+    x, words = samples_of(made_of_a_table())
+    assert words.endswith("a value left out of each second one")
+    assert x.isnan().sum(dim=1).tolist() == [0, 1] * (MOST // 2)
+    assert (x.isnan().sum(dim=0) > 0).all()
+    assert not samples_of(made_of_a_table("error"))[0].isnan().any()
+    assert set(x[::2, 1].tolist()) == {0.0, 1.0, 2.0}, "whole categories"

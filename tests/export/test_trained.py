@@ -32,13 +32,6 @@ def test_a_run_without_its_summary_is_refused(finished):
         read_trained(folder)
 
 
-def test_a_run_without_its_preparation_is_refused(finished):
-    folder = Path(shutil.copytree(finished[0], "run"))
-    (folder / "preparation.safetensors").unlink()
-    with pytest.raises(InputError, match="a preparation that a run wrote, found none"):
-        read_trained(folder)
-
-
 def test_rows_are_described_in_the_users_units():
     run = made()
     assert "from 0 to 255" in run.sample_words

@@ -12,13 +12,21 @@ from sae.run.model import read_run
 MANIFEST = {"status": "finished", "name": "run", "process": {"pid": 1}, "settings": {}}
 DATA = {"name": "tiny", "image_shape": [4, 3], "sha256": "?", "root": "/home/me"}
 
+NOISE = {"corruption": {"kind": "masking"}}
+
 
 @pytest.fixture
 def folder() -> Path:
     path = Path("hub")
     path.mkdir()
     model, summary = {"sizes": [12, 3]}, {"network": "12→3→12", "seconds": {}}
-    text = hub.config_json({**MANIFEST, "data": DATA}, {"model": model, "data": {}}, summary, {})
+    config = {
+        "model": model,
+        "data": {"init_args": {"train": "/home/me/x.csv", "id": "name"}},
+        "finetune": {"lr": 1, **NOISE},
+    }
+    text = hub.config_json({**MANIFEST, "data": DATA}, config, summary, {})
+    assert "/home/me" not in text
     (path / hub.CONFIG).write_text(text)
     return path
 
@@ -29,7 +37,11 @@ def test_it_has_what_is_about_the_model_and_nothing_of_the_machine(folder):
         "name": "run",
         "data": {"name": "tiny", "image_shape": [4, 3]},
     }
-    assert hub.mapping(folder, "config.yaml") == {"model": {"sizes": [12, 3]}}
+    assert hub.mapping(folder, "config.yaml") == {
+        "model": {"sizes": [12, 3]},
+        "finetune": {"corruption": {"kind": "masking"}},
+        "data": {"init_args": {"id": "name"}},
+    }
     assert hub.mapping(folder, "summary.json") == {"network": "12→3→12"}
 
 

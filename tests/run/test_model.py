@@ -6,12 +6,23 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+import yaml
+from helpers import ROOT
+from plugins.source import Blobs
 
+import sae
+from sae.cli.command import main
+from sae.data import DigitsDataModule
+from sae.data.prepare import FILE, Pixels, write_preparation
+from sae.data.table_preparation import Column, TablePreparation
 from sae.errors import InputError
+from sae.objectives.reconstruct import Reconstruct
 from sae.run.checkpoints import read_weights
-from sae.run.model import read_run
+from sae.run.model import TrainedRun, check_units, load_run, read_run
 
 
 @pytest.fixture
@@ -35,19 +46,6 @@ def test_it_gives_the_stack_with_its_weights(folder):
     assert all(torch.equal(found[name], weights[name]) for name in weights)
     assert not run.stack.training
     assert not any(parameter.requires_grad for parameter in run.stack.parameters())
-
-
-def test_weights_of_an_objective_are_left_aside(folder):
-    from sae.run import model
-
-    path = folder / "finetune" / "weights.safetensors"
-    weights = read_weights(path)
-    both = {f"net.{name}": tensor for name, tensor in weights.items()}
-    both["objective.head.weight"] = torch.zeros(3)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "read_weights", lambda _: both)
-        found = read_run(folder).stack.state_dict()
-    assert all(torch.equal(found[name], weights[name]) for name in weights)
 
 
 def test_an_unfinished_run_is_refused(folder):
@@ -90,3 +88,263 @@ def test_a_manifest_without_the_shape_is_refused(folder):
     change(folder, data={"name": "digits"})
     with pytest.raises(InputError, match="KeyError: 'image_shape'"):
         read_run(folder)
+
+
+# At work on samples
+
+
+@pytest.fixture(scope="module")
+def digits() -> np.ndarray:
+    """Test images, uint8, (n, 784)."""
+    data = DigitsDataModule()
+    data.setup()
+    return data.test.x.numpy()
+
+
+@pytest.fixture(scope="module")
+def run(finished) -> TrainedRun:
+    return load_run(str(finished[0]))
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory) -> Path:
+    """A finished run that tells four named classes apart."""
+    folder = tmp_path_factory.mktemp("classifier")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        words = ["fit", "--config", str(ROOT / "configs" / "classify.yaml"), "--name", "run"]
+        words += ["--data", "plugins.source.Blobs", "--model.sizes", "[64, 12, 6]"]
+        words += ["--pretrain.epochs", "1", "--finetune.epochs", "8", "--finetune.lr", "0.02"]
+        main([*words, "--pictures_every", "-1", "--trainer.logger", "false"])
+    return folder / "lightning_logs" / "run" / "version_0"
+
+
+def test_codes_are_those_of_the_network_on_prepared_samples(run, digits):
+    inputs = torch.from_numpy(digits).float().mul_(1 / 255)
+    np.testing.assert_allclose(run.encode(digits), run.stack.encode(inputs), atol=1e-6)
+    np.testing.assert_allclose(run.reconstruct(digits), 255 * run.stack(inputs).numpy(), atol=1e-3)
+    errors = (run.stack(inputs) - inputs).square()
+    np.testing.assert_allclose(run.score(digits, per_feature=True), errors, atol=1e-5)
+    np.testing.assert_allclose(run.score(digits), errors.sum(dim=1), rtol=1e-5)
+
+
+def test_a_code_decodes_to_the_reconstruction(run, digits):
+    np.testing.assert_allclose(
+        run.decode(run.encode(digits[:20])), run.reconstruct(digits[:20]), atol=1e-3
+    )
+
+
+def test_a_sample_has_the_same_code_in_any_company(run, digits, monkeypatch):
+    from sae.run import model
+
+    together = run.encode(digits)
+    assert np.array_equal(run.encode(digits[17:18]), together[17:18])
+    monkeypatch.setattr(model, "chunk_rows", lambda features: 1)  # less than a tile
+    assert np.array_equal(run.encode(digits), together)
+    assert np.array_equal(run.score(digits)[300:], run.score(digits[300:]))
+
+
+def test_images_and_tensors_come_back_in_the_shape_that_they_had(run, digits):
+    images = digits.reshape(-1, 28, 28)[:5]
+    flat = run.reconstruct(digits[:5])
+    assert flat.shape == (5, 784)
+    rebuilt = run.reconstruct(images)
+    assert (rebuilt.shape, rebuilt.dtype) == ((5, 28, 28), np.float32)
+    np.testing.assert_array_equal(rebuilt.reshape(5, -1), flat)
+    tensor = run.reconstruct(torch.from_numpy(images))
+    assert isinstance(tensor, torch.Tensor)
+    np.testing.assert_array_equal(tensor, rebuilt)
+    assert isinstance(run.score(torch.from_numpy(images)), torch.Tensor)
+    listed = digits[:2].astype(float).tolist()
+    np.testing.assert_array_equal(run.encode(listed), run.encode(digits[:2]))
+
+
+@pytest.fixture
+def table() -> TrainedRun:
+    """A network that gives back what it is given, for a table with a constant."""
+    columns = [
+        Column("height", scaling="minmax"),
+        Column("colour", "category", values=["blue", "red"]),
+        Column("size", "constant"),
+        Column("width", scaling="standard"),
+    ]
+    preparation = TablePreparation(columns, passed_over=["note"])
+    preparation.scale[0], preparation.shift[3], preparation.fill[2] = 10, 3, 7
+    stack = sae.Stack([sae.Dense(4, 4, activation="identity", output="identity")])
+    with torch.no_grad():
+        for parameter in stack.parameters():
+            parameter.copy_(torch.eye(4) if parameter.ndim == 2 else torch.zeros(4))
+    return TrainedRun(Path(), stack, preparation, Reconstruct(), (1, 4))
+
+
+def test_columns_of_a_data_frame_are_taken_by_name(table):
+    frame = pd.DataFrame(
+        {
+            "note": ["a", "b"],
+            "width": [4, 5],
+            "height": [20.0, 30],
+            "id": [1, 2],
+            "colour": ["red", "blue"],
+            "size": [7, 7],
+        },
+        index=["first", "second"],
+    )
+    codes = table.encode(frame)
+    assert list(codes.index) == ["first", "second"]
+    assert list(codes.columns) == ["h0", "h1", "h2", "h3"]
+    np.testing.assert_allclose(codes, [[2, 1, 0, 1], [3, 2, 1, 0]])
+    rebuilt = table.reconstruct(frame)
+    assert list(rebuilt.columns) == ["height", "colour", "size", "width"]
+    assert rebuilt.loc["second"].tolist() == [30, "blue", 7, 5]
+    assert [rebuilt[name].dtype.kind for name in ("height", "width")] == ["f", "f"]
+    scores = table.score(frame)
+    assert isinstance(scores, pd.Series)
+    assert scores.index.tolist() == ["first", "second"]
+    errors = table.score(frame, per_feature=True)
+    assert list(errors.columns) == ["height", "width", "colour=blue", "colour=red"]
+    np.testing.assert_array_equal(scores, 0)
+    np.testing.assert_allclose(table.decode(codes)["height"], [20, 30])
+
+
+def test_a_missing_column_is_named(table):
+    frame = pd.DataFrame({"width": [4], "Height": [20.0]})
+    with pytest.raises(InputError, match="found none called 'height', 'colour', 'size'; its"):
+        table.encode(frame)
+
+
+def test_rows_that_are_not_finite_are_counted_from_the_first(table):
+    values = np.array([[1, "red", 7, 2]] * 300 + [[np.nan, "red", 7, 2]], object)
+    with pytest.raises(InputError, match="found 1 missing in column height, first in row 300"):
+        table.encode(values)
+    with pytest.raises(InputError, match="first in row 5300"):
+        table.apply("encode", values, 5000)
+    with pytest.raises(InputError, match=r"found .* in column width, row 10;"):
+        table.apply("encode", np.array([[1, "red", 7, "wide"]], object), 10)
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ((3, 785), r"samples of shape \(n, 784\) or \(n, 28, 28\), found one of \(3, 785\)"),
+        ((28, 28), r"found one of \(28, 28\); add an axis: x\[None\]"),
+        ((784,), r"add an axis"),
+        ((0, 784), r"found one of \(0, 784\); give a row for each"),
+    ],
+)
+def test_samples_of_another_shape_are_refused(run, shape, says):
+    with pytest.raises(InputError, match=says):
+        run.encode(np.full(shape, 9, np.uint8))
+
+
+def test_codes_of_another_size_are_refused(run):
+    with pytest.raises(InputError, match=r"codes of shape \(n, 4\), found one of \(1, 5\)"):
+        run.decode(np.zeros((1, 5)))
+
+
+def test_words_are_no_samples(run):
+    with pytest.raises(InputError, match="samples: expected numbers, found <U1"):
+        run.encode(np.full((1, 784), "a"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "divisor", "says"),
+    [
+        (np.array([[0.0, 0.7]]), 255, r"values from 0 to 255, .*some in \[0, 0.7\]; multiply"),
+        (np.array([[0, 1]], np.uint8), 255, "multiply by 255"),
+        (np.array([[0, 9]], np.uint8), 65535, "expected uint16, .*found uint8"),
+        (np.array([[0, 9]], np.uint8), 1, "expected floats, .*found uint8; divide pixels by 255"),
+        (np.array([[0.0, 255.0]]), 255, None),
+        (np.array([[-0.1, 0.5]]), 255, None),
+        (np.zeros((1, 2)), 255, None),
+        (np.array([[0, 1]], np.uint8), 1, None),
+        (np.array([[0.0, 300.0]]), None, None),
+    ],
+)
+def test_samples_in_other_units_are_refused(rows, divisor, says):
+    if says is None:
+        check_units(rows, divisor)
+        return
+    with pytest.raises(InputError, match=says):
+        check_units(rows, divisor)
+
+
+def test_the_runs_own_preparation_is_used(folder, digits):
+    plain = load_run(folder).encode(digits[:5])
+    write_preparation(folder / FILE, Pixels(510))
+    halved = load_run(folder)
+    assert not np.allclose(halved.encode(digits[:5]), plain)
+    np.testing.assert_allclose(halved.decode(plain), 2 * load_run_without(folder).decode(plain))
+
+
+def load_run_without(folder: Path) -> TrainedRun:
+    """As an older version has left it, which kept no preparation."""
+    (folder / FILE).unlink()
+    return load_run(folder)
+
+
+def test_a_run_of_bytes_without_a_preparation_divides_them(folder, digits):
+    before = load_run(folder).encode(digits[:5])
+    np.testing.assert_array_equal(load_run_without(folder).encode(digits[:5]), before)
+
+
+def test_the_threshold_is_that_of_the_validation_samples(run, finished):
+    data = DigitsDataModule()
+    data.setup()
+    scores = run.score(data.val.x)
+    kept = np.load(finished[0] / "validation_errors.npy")
+    np.testing.assert_allclose(kept, scores, rtol=1e-4)
+    assert run.threshold(0.5) == pytest.approx(np.median(scores), rel=1e-4)
+    assert run.threshold() == pytest.approx(np.quantile(scores, 0.99), rel=1e-4)
+
+
+def test_weights_of_an_objective_are_its_own(classifier):
+    weights = read_weights(classifier / "finetune" / "weights.safetensors")
+    run = load_run(classifier)
+    of_net = {f"net.{name}": tensor for name, tensor in run.stack.state_dict().items()}
+    of_head = {f"objective.{k}": tensor for k, tensor in run.objective.state_dict().items()}
+    assert of_head
+    assert {**of_net, **of_head}.keys() == weights.keys()
+    assert all(torch.equal(tensor, weights[k]) for k, tensor in {**of_net, **of_head}.items())
+
+
+def test_a_classifier_names_classes_and_rebuilds_nothing(classifier):
+    run = load_run(classifier)
+    data = Blobs()
+    data.setup()
+    names = np.array(data.class_names)[data.test.y]
+    predicted = run.predict(data.test.x)
+    assert (predicted == names).mean() > 0.9
+    shares = run.predict_proba(data.test.x.numpy())
+    assert shares.shape == (100, 4)
+    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+    assert list(np.array(data.class_names)[shares.argmax(axis=1)]) == list(predicted)
+    assert run.encode(data.test.x).shape == (100, 6)
+    for does in (run.reconstruct, run.score, run.denoise, run.decode):
+        with pytest.raises(InputError, match="expected a run that reconstructs, found one whose"):
+            does(data.test.x)
+
+
+def test_what_a_run_was_not_trained_for_is_refused(run, digits):
+    with pytest.raises(InputError, match="expected a classifier"):
+        run.predict(digits)
+    with pytest.raises(InputError, match=r"trained to denoise, found one without finetune\.corr"):
+        run.denoise(digits)
+
+
+def test_a_denoising_run_denoises(folder, digits):
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert not config["finetune"].get("corruption")
+    config["finetune"]["corruption"] = {"kind": "masking", "level": 0.3}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    run = load_run(folder)
+    np.testing.assert_array_equal(run.denoise(digits[:3]), run.reconstruct(digits[:3]))
+
+
+def test_another_device(folder, digits):
+    with pytest.raises(InputError, match="device: expected one that is there, found 'cuda:99'"):
+        load_run(folder, "cuda:99")
+    assert load_run(folder, torch.device("cpu")).device.type == "cpu"
+
+
+def test_the_package_has_it(finished):
+    assert sae.load_run(finished[0]).stack.sizes == [784, 12, 4]

@@ -9,15 +9,17 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from helpers import ROOT, SHORT, read, refusal, tiny_model
 from killing import at_call, differences, outcome, run
 
 from sae.cli.command import main
+from sae.data.prepare import Pixels, Preparation
 from sae.errors import InputError
 from sae.nets.build import build_stack
 from sae.run.checkpoints import read_weights
-from sae.run.start import read_start
+from sae.run.start import _differ, read_start
 from sae.training.module import TrainingModule
 from sae.training.pretrain import GreedyPretrainer
 from sae.training.recipe import Recipe
@@ -105,6 +107,40 @@ def test_what_is_no_finished_run_is_refused_in_a_sentence(finished, capsys):
     line = refusal(capsys, *CONFIG, "--start_from", "begun")
     assert line.startswith("start_from: expected a finished run, found one that is broken off")
     assert not Path("lightning_logs").exists()
+
+
+class Scaled(Preparation):
+    """Samples times a number that is fitted, and moved by one that is set."""
+
+    def __init__(self, by: float = 1.0, offset: float = 0.0) -> None:
+        super().__init__()
+        self.offset = offset
+        self.register_buffer("by", torch.tensor([by]))
+
+    @property
+    def settings(self) -> dict[str, float]:
+        return {"offset": self.offset}
+
+    def forward(self, x):
+        return x * self.by + self.offset
+
+    def inverse(self, x):
+        return (x - self.offset) / self.by
+
+
+def test_other_inputs_are_said(finished):
+    start = read_start(finished[0], build_stack([784, 12, 4]))
+    assert len(start.lines(Pixels(255))) == len(start.lines(Pixels(1))) == 1
+    line, warning = start.lines(Scaled(2.0))
+    assert line.startswith("start: the weights of ")
+    assert warning.startswith("warning: the samples are prepared otherwise than in the run")
+
+
+def test_preparations_are_compared_by_what_they_do():
+    assert not _differ(Scaled(2.0), Scaled(2.0))
+    assert _differ(Scaled(2.0), Scaled(3.0))
+    assert _differ(Scaled(2.0), Scaled(2.0, offset=1))
+    assert _differ(Pixels(255), Scaled(2.0))
 
 
 def test_stages_and_a_start_contradict_each_other():

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from helpers import tiny_data, tiny_model
+import torch
+from helpers import place_of, tiny_data, tiny_model
 
 from sae.look.pca import fit_pca, pca_sse
-from sae.training.evaluate import compare
+from sae.terms.corruption import Corruption
+from sae.training import evaluate
+from sae.training.evaluate import compare, denoises, restoration
+from sae.training.recipe import Recipe
 
 
 def test_compare_uses_the_training_images_and_the_code_size():
@@ -15,3 +20,39 @@ def test_compare_uses_the_training_images_and_the_code_size():
     given = {name: found.value for name, found in compare(model, data, fit_pca(train, 12)).items()}
     assert given == pytest.approx(figures, rel=1e-4)
     assert 0 <= figures["knn_accuracy"] <= 100
+
+
+def denoiser(level: float = 0.3):
+    model = tiny_model().eval()
+    model.recipe = Recipe(corruption=Corruption("gaussian", level))
+    return model
+
+
+@pytest.mark.parametrize("most", [2000, 20])
+def test_restorations_are_judged_under_the_noise_of_the_test(most, monkeypatch):
+    monkeypatch.setattr(evaluate, "MOST_RESTORED", most)
+    data, model = tiny_data(batch_size=16), denoiser()
+    pca = fit_pca(data.train.x.numpy() / np.float32(255), 3)
+    found = restoration(model, data, pca)
+    n, errors = min(most, 24), []
+    for k, x in enumerate((data.test.x / 255).split(16)):
+        noisy = model.corrupt(x, place_of(model, x, "test", k, 0))
+        with torch.no_grad():
+            errors.append(torch.stack([noisy - x, model.net(noisy) - x]))
+    corrupted, restored = torch.cat(errors, dim=1)[:, :n].square().mean(dim=(1, 2)).tolist()
+    assert found["corrupted_psnr"].value == pytest.approx(-10 * np.log10(corrupted), rel=1e-4)
+    assert found["restored_psnr"].value == pytest.approx(-10 * np.log10(restored), rel=1e-4)
+    of = "test images" if most > 24 else "20 test images"
+    assert found["corrupted_psnr"].line()[0] == f"PSNR of corrupted {of}, dB"
+    assert {"median_psnr", "pca_psnr"} <= found.keys() <= compare(model, data, pca).keys()
+    assert not model.training
+
+
+def test_only_what_restores_images_is_judged_so():
+    data = tiny_data()
+    assert denoises(denoiser(), data)
+    assert not denoises(denoiser(0.0), data)
+    assert not denoises(tiny_model(), data)
+    data.image_shape = (1, 12)
+    assert not denoises(denoiser(), data)
+    assert "restored_psnr" not in compare(denoiser(), data)

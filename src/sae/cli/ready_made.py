@@ -1,4 +1,4 @@
-"""The ready-made configs, by their names alone: ``--config stacked.yaml``."""
+"""The ready-made configs, by name: ``--config stacked.yaml``, ``--config sweeps/digits.yaml``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def folder() -> Path:
 
 
 def with_ready_made(words: Sequence[str]) -> list[str]:
-    """A command line in which a bare name of a ready-made config is its path; said on stderr.
+    """A command line in which the name of a ready-made config is its path; said on stderr.
 
     A file of that name in the current folder comes first.
 
@@ -35,7 +35,7 @@ def with_ready_made(words: Sequence[str]) -> list[str]:
         where = k if equals else k + 1
         name = name if equals else next(iter(words[where:]), "")
         path = folder() / name
-        if not name or Path(name).name != name or Path(name).exists() or not path.is_file():
+        if Path(name).exists() or ".." in Path(name).parts or not path.is_file():
             continue
         found[where] = f"{option}={path}" if equals else str(path)
         print(f"config: {shown_path(path)}", file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from sae.data.arrays import ArrayDataModule
 from sae.data.base import ImageDataModule
 from sae.data.digits import DigitsDataModule
+from sae.data.image_folder import ImageFolderDataModule
 from sae.data.loader import TensorLoader
 from sae.data.mnist import MNISTDataModule
 from sae.data.mnist_like import EMNISTDataModule, FashionMNISTDataModule, KMNISTDataModule
@@ -14,6 +15,7 @@ __all__ = [
     "EMNISTDataModule",
     "FashionMNISTDataModule",
     "ImageDataModule",
+    "ImageFolderDataModule",
     "KMNISTDataModule",
     "MNISTDataModule",
     "TableDataModule",

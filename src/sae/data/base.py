@@ -7,7 +7,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning import LightningDataModule
@@ -91,6 +91,9 @@ class ImageDataModule(LightningDataModule):
             once it is set up.
     """
 
+    # Whether training samples in memory stay as they were, as those in files do; else the draw of
+    # the validation samples has put them into another order.
+    in_order: ClassVar[bool] = False
     name: str
     description: str
     image_shape: tuple[int, ...]
@@ -152,7 +155,7 @@ class ImageDataModule(LightningDataModule):
         generator = torch.Generator().manual_seed(self.split_seed)
         order = torch.randperm(len(train), generator=generator)
         self.val = train[order[: self.val_size]]
-        if isinstance(train.x, Rows):
+        if isinstance(train.x, Rows) or self.in_order:
             self.train = train.without(order[: self.val_size])
         else:
             self.train = train[order[self.val_size :]]
@@ -238,6 +241,10 @@ class ImageDataModule(LightningDataModule):
         """
         return list(remarks(seen, lambda x, before: f"{before}x = {x}"))
 
+    def details(self) -> list[str]:
+        """What its files hold beside what all datamodules know of themselves: see ``inspect``."""
+        return []
+
     def check_finite(self, seen: Survey) -> None:
         """Raise :class:`~sae.errors.InputError` where values are not finite and it is known where.
 
@@ -254,7 +261,11 @@ class ImageDataModule(LightningDataModule):
 
     def summary(self) -> dict[str, Any]:
         """What the data are, for the manifest of a run."""
-        known = {} if self.labelled is None else {"labels": len(self.labelled)}
+        known: dict[str, Any] = {}
+        if self.labelled is not None:
+            known["labels"] = len(self.labelled)
+        if len(self.class_names):
+            known["class_names"] = [str(name) for name in self.class_names]
         return {
             **known,
             "name": self.name,

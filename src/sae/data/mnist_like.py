@@ -35,6 +35,7 @@ class FashionMNISTDataModule(MNISTDataModule):
         labels: How many labels of training images are known; null for all. See
             :class:`~sae.data.base.ImageDataModule`.
         labels_per_class: The same, for each class.
+        label_seed: Seed of which labels are known; null takes split_seed.
 
     Raises:
         InputError: A damaged file, a missing folder, or no such files and no web.
@@ -51,9 +52,11 @@ class FashionMNISTDataModule(MNISTDataModule):
         split_seed: int = 0,
         labels: int | None = None,
         labels_per_class: int | None = None,
+        label_seed: int | None = None,
     ) -> None:
-        sizes = {"batch_size": batch_size, "val_size": val_size, "split_seed": split_seed}
-        super().__init__(root, None, **sizes, labels=labels, labels_per_class=labels_per_class)
+        super().__init__(
+            root, None, batch_size, val_size, split_seed, labels, labels_per_class, label_seed
+        )
 
     def load(self) -> tuple[Samples, Samples]:
         """Read the files, having downloaded them if need be."""
@@ -117,6 +120,7 @@ class KMNISTDataModule(FashionMNISTDataModule):
         labels: How many labels of training images are known; null for all. See
             :class:`~sae.data.base.ImageDataModule`.
         labels_per_class: The same, for each class.
+        label_seed: Seed of which labels are known; null takes split_seed.
 
     Raises:
         InputError: A damaged file, a missing folder, or no such files and no web.
@@ -143,6 +147,7 @@ class EMNISTDataModule(FashionMNISTDataModule):
         labels: How many labels of training images are known; null for all. See
             :class:`~sae.data.base.ImageDataModule`.
         labels_per_class: The same, for each class.
+        label_seed: Seed of which labels are known; null takes split_seed.
 
     Raises:
         InputError: A damaged file, a missing folder, or no such files and no web.
@@ -160,10 +165,13 @@ class EMNISTDataModule(FashionMNISTDataModule):
         split_seed: int = 0,
         labels: int | None = None,
         labels_per_class: int | None = None,
+        label_seed: int | None = None,
     ) -> None:
         check_choice("split", split, SPLITS)
         self.split = split
-        super().__init__(root, batch_size, val_size, split_seed, labels, labels_per_class)
+        super().__init__(
+            root, batch_size, val_size, split_seed, labels, labels_per_class, label_seed
+        )
 
     def load(self) -> tuple[Samples, Samples]:
         """Read the files of the split, having downloaded all if need be."""

@@ -153,7 +153,7 @@ class TablePreparation(Preparation):
             parts.append(x[:, n:last].argmax(dim=1, keepdim=True).float())
             n = last
         constants = [k for k, each in enumerate(self.table) if each.kind == CONSTANT]
-        parts.append(self.fill[constants].expand(len(x), -1))
+        parts.append(self.fill[constants].expand(x.shape[0], -1))
         order = [*numbers, *self._categories, *constants]
         return torch.cat(parts, dim=1)[:, np.argsort(order).tolist()]
 

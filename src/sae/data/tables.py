@@ -22,6 +22,7 @@ from sae.data.remarks import remarks
 from sae.data.rows import FileRows, Rows, take
 from sae.data.source import Source, open_source
 from sae.data.sources.csv_files import CsvSource
+from sae.data.table_columns import column_lines
 from sae.data.table_preparation import (
     CATEGORIES,
     CATEGORY,
@@ -244,12 +245,12 @@ class TableDataModule(ImageDataModule):
             for each in columns
         ]
 
-    def _read(self, source: Source) -> tuple[Tensor | Rows, NDArray | None]:
+    def _read(self, source: Source) -> tuple[Tensor | Rows, NDArray[Any] | None]:
         """The raw form of all rows, and their labels as they are stored."""
         names = [each.name for each in self.table]
         label = self.label if self.label in _types(source) else None
         wanted = names if label is None else [*names, label]
-        check, labels = _Gaps(source, names), list[NDArray]()
+        check, labels = _Gaps(source, names), list[NDArray[Any]]()
 
         def parts() -> Iterator[Tensor]:
             for frame in _frames(source, wanted):
@@ -288,7 +289,7 @@ class TableDataModule(ImageDataModule):
             raise InputError(str(source.path), expected, str(error.strerror), remedy) from None
         return FileRows([path])
 
-    def _labels(self, column: pa.ChunkedArray, source: Source, end: int) -> NDArray:
+    def _labels(self, column: pa.ChunkedArray, source: Source, end: int) -> NDArray[Any]:
         """Labels of some rows: texts, or whole numbers."""
         import pyarrow.compute as pc
 
@@ -312,7 +313,7 @@ class TableDataModule(ImageDataModule):
         return numbers.astype(np.int64)
 
     def _classes(
-        self, labels: list[NDArray | None], sizes: Sequence[int]
+        self, labels: list[NDArray[Any] | None], sizes: Sequence[int]
     ) -> tuple[list[Tensor | None], list[str]]:
         """Labels as 0, 1, …, and what these are called."""
         labels = [*labels, *[None] * (2 - len(labels))]
@@ -408,6 +409,10 @@ class TableDataModule(ImageDataModule):
                 "as missing"
             )
 
+    def details(self) -> list[str]:
+        """A line for each column of the file to train on."""
+        return column_lines(self._open("train"), [each.name for each in self.table])
+
     def remarks(self, seen: Survey) -> list[str]:
         """What was done to the columns, and what the others have to say."""
         other = "choose another preparation (standard), or name the column in ignore"
@@ -455,7 +460,8 @@ class PreparedRows(Rows):
 
     @torch.no_grad()
     def __getitem__(self, index: Tensor | slice) -> Tensor:
-        return self.preparation(self.renumber(take(self.raw, index)))
+        x: Tensor = self.preparation(self.renumber(take(self.raw, index)))
+        return x
 
     def renumber(self, raw: Tensor) -> Tensor:
         """The raw form that the preparation takes.
@@ -492,7 +498,7 @@ class _Gaps:
         self.lost, self.low = np.zeros(len(names)), np.full(len(names), np.inf)
         self.high = -self.low
 
-    def look_at(self, raw: NDArray, exact: NDArray) -> None:
+    def look_at(self, raw: NDArray[Any], exact: NDArray[Any]) -> None:
         """Take the next rows.
 
         Args:

@@ -59,7 +59,7 @@ class BaseAutoencoder(BaseEstimator):
             none where all values lie in [0, 1], else standard.
         noise: Part of the scaled inputs that is set to zero in training, in [0, 1); the clean ones
             are to be restored (a denoising autoencoder).
-        sparsity: Mean activity, in (0, 1), that each unit of a code is held to by a penalty, for
+        sparsity: Mean activity, in (0, 1), near which each unit of a code is held by a penalty, for
             activation sigmoid, tanh or relu; None for no penalty.
         pretrain_epochs: Passes over the samples, for each layer alone; 0 leaves that out.
         epochs: Passes over the samples, for all layers together; 0 leaves that out.
@@ -149,18 +149,13 @@ class BaseAutoencoder(BaseEstimator):
             raise InputError("epochs", "a training at least", found, "give one of them more")
         batch, place = self._checked_batch_size(len(X)), _trainer_options(self.device)
         scaler = fitted_scaler(self.scaler, X)
-        x = torch.from_numpy(scaled(scaler, X).astype(np.float32))
+        with np.errstate(over="ignore"):  # what is too large is named by the training
+            x = torch.from_numpy(scaled(scaler, X).astype(np.float32))
         train, own, n_classes = TensorLoader(x, None, batch, shuffle=True), None, 0
         if labelled is not None and y is not None:
-            own = TensorLoader(x[labelled], torch.from_numpy(y), batch, shuffle=True)
+            few = self._checked_batch_size(len(y))
+            own = TensorLoader(x[labelled], torch.from_numpy(y), few, shuffle=True)
             n_classes = int(y.max()) + 1
-        model = StackedAutoencoder(
-            sizes,
-            self.activation,
-            linear_code=self._has_linear_code(),
-            output="linear",
-            objective=objective,
-        )
         # One that is given is drawn from, so that the next fit is another.
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         pretrainer = GreedyPretrainer(
@@ -169,6 +164,13 @@ class BaseAutoencoder(BaseEstimator):
         # Nothing is validated; the trained network is looked at on some of its own samples.
         seen = (own or train).sample(LOOKED_AT)
         with undisturbed():
+            model = StackedAutoencoder(
+                sizes,
+                self.activation,
+                linear_code=self._has_linear_code(),
+                output="linear",
+                objective=objective,
+            )
             results = pretrainer.fit(model, train, seen, own, n_classes)
         self.scaler_, self.stack_ = scaler, model.stack.eval().requires_grad_(False)
         self.n_iter_ = sum(result.epochs for result in results)
@@ -195,6 +197,10 @@ class BaseAutoencoder(BaseEstimator):
         """How one training is done; ``epochs`` names the option that says how long."""
         remedy = "give a fraction such as 0.2, or 0 for none"
         check_number("noise", self.noise, 0.0, 1.0, remedy, high_open=True)
+        if self.sparsity is not None:
+            remedy = "give a fraction such as 0.05, or None"
+            ends = {"low_open": True, "high_open": True}
+            check_number("sparsity", self.sparsity, 0.0, 1.0, remedy, **ends)
         passes = "give the number of passes over the samples"
         return Recipe(
             epochs=_whole(epochs, getattr(self, epochs), passes, low=0),
@@ -246,7 +252,7 @@ class BaseAutoencoder(BaseEstimator):
 
 def chunks(x: NDArray) -> Iterator[torch.Tensor]:
     """Rows, (n, features), some at a time."""
-    step = chunk_rows(x.shape[1])
+    step, x = chunk_rows(x.shape[1]), np.require(x, requirements=["C", "W"])  # torch takes no other
     return (torch.from_numpy(x[first : first + step]) for first in range(0, len(x), step))
 
 

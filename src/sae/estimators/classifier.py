@@ -20,8 +20,8 @@ class AutoencoderClassifier(ClassifierMixin, BaseAutoencoder):
     """Name the class of samples, by layers that are pretrained as autoencoders.
 
     The layers learn from all samples what these are like; a head is then trained with them on the
-    labels (Bengio et al., 2007, "Greedy Layer-Wise Training of Deep Networks"). Where few samples
-    have a label, the others help still.
+    labels (Bengio et al., 2007, "Greedy Layer-Wise Training of Deep Networks"). Samples without a
+    label may be among them; whether they help depends on the data, so compare.
 
     Args:
         {arguments}

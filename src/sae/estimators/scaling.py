@@ -40,7 +40,7 @@ def fitted_scaler(kind: str, X: NDArray) -> Any:
 
 def scaled(scaler: Any, X: NDArray) -> NDArray:
     """Samples brought to one scale, (n, features), whatever scikit-learn is set to give."""
-    return np.ascontiguousarray(scaler.transform(X))
+    return np.asarray(scaler.transform(X))
 
 
 def unscaled(scaler: Any, x: NDArray) -> NDArray:

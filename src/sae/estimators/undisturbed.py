@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import signal
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,18 +20,16 @@ _TALKERS = ("lightning", "lightning_fabric", "torch", "torchmetrics")
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Say nothing, and give all that is global back: random states, environment, Ctrl-C.
+    """Say nothing, and give all that is global back: random states and the environment.
 
     A Trainer seeds Python, numpy and torch, notes the seed in the environment, and prints what it
-    has found. On Ctrl-C it ends the process, and has it ignore the key from then on: here that
-    comes out as the ``KeyboardInterrupt`` that it was.
+    has found. On Ctrl-C it ends the process: here that comes out as the ``KeyboardInterrupt`` that
+    it was, for a notebook to catch.
     """
     notes = {name: os.environ.get(name) for name in _NOTES}
     states = random.getstate(), np.random.get_state()
     # A GPU that nobody has used yet is left alone: to ask for its state would take memory there.
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    in_main = threading.current_thread() is threading.main_thread()
-    on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         with torch.random.fork_rng(gpus), _silent():
             yield
@@ -48,8 +44,6 @@ def undisturbed() -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-        if in_main and on_interrupt is not None:  # None where it was set outside of Python
-            signal.signal(signal.SIGINT, on_interrupt)
 
 
 @contextmanager

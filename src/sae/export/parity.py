@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ from sae.export.part import Part
 # products in another order differ by about a hundredth of it.
 TOLERANCE = 1e-4
 # Where rounding decides, such as which unit is the k-th largest, two right programs may differ. The
-# samples where it does are found by inputs that are moved by about so much.
+# samples where it does are found by weights that are moved by about so much.
 NUDGE, NUDGES = 3e-6, 8
 
 
@@ -64,11 +65,8 @@ def compare(part: Part, inputs: Tensor, found: Sequence[Tensor], key: str = "for
     if shapes[0] != shapes[1]:
         raise _differs(key, f"outputs of the shapes {shapes[0]}", f"{shapes[1]}")
     undecided = torch.zeros(len(inputs), dtype=torch.bool)
-    draw = torch.Generator().manual_seed(0)
-    for _ in range(NUDGES):
-        signs = torch.randint(0, 2, inputs.shape, generator=draw) * 2 - 1
-        moved = part(inputs * (1 + NUDGE * signs))
-        for y, near in zip(wanted, moved, strict=True):
+    for near_part in _nudged(part):
+        for y, near in zip(wanted, near_part(inputs), strict=True):
             if y.is_floating_point():
                 undecided |= _off(y, near) > TOLERANCE * _largest(y)
     decided = ~undecided
@@ -85,6 +83,16 @@ def compare(part: Part, inputs: Tensor, found: Sequence[Tensor], key: str = "for
         difference, relative = max(difference, off), max(relative, off / max(largest, 1e-30))
     _check_predicted(part, found, key)
     return Parity(difference, relative, int(undecided.sum()))
+
+
+def _nudged(part: Part) -> Iterator[Part]:
+    """The part with other last bits in its weights, several times."""
+    near, draw = copy.deepcopy(part), torch.Generator().manual_seed(0)
+    for _ in range(NUDGES):
+        for mine, other in zip(part.parameters(), near.parameters(), strict=True):
+            signs = torch.randint(0, 2, mine.shape, generator=draw) * 2 - 1
+            other.copy_(mine * (1 + NUDGE * signs))
+        yield near
 
 
 def _off(y: Tensor, other: Tensor) -> Tensor:

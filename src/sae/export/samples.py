@@ -34,13 +34,18 @@ def samples_of(run: Trained) -> tuple[Tensor, str]:
         else:
             x, how = torch.randn(shape, generator=draw), "from N(0, 1) as its prepared inputs"
         words = f"{MOST} samples drawn {how}, because {why}"
-    return run.preparation.inverse(x), words
+    x = run.preparation.inverse(x)
+    if getattr(run.preparation, "missing", "error") != "error":
+        rows = torch.arange(1, len(x), 2)
+        x[rows, rows % x.shape[1]] = float("nan")
+        words += ", a value left out of each second one"
+    return x, words
 
 
 def _data_of(run: Trained) -> tuple[ImageDataModule | None, str]:
     """The data of a run, set up; or None, and why they are not used."""
     named: Any = run.config.get("data")
-    if named is None:
+    if named is None or "class_path" not in named:
         return None, "a folder for a hub names no data"
     try:
         kind = kinds.find(named["class_path"], "sae.data", ImageDataModule, "data")

@@ -9,13 +9,10 @@ from typing import Any
 
 import torch
 
-from sae.data.prepare import FILE, Pixels, Preparation, read_preparation
+from sae.data.prepare import Pixels, Preparation
 from sae.nets.stack import Stack
 from sae.objectives.objective import Objective
-from sae.run import hub
-from sae.run.checkpoints import read_weights
-from sae.run.model import OF_OBJECTIVE, read_mapping, read_run
-from sae.training.stacked import StackedAutoencoder
+from sae.run.model import read_mapping, read_run
 
 FILES = ("manifest.json", "config.yaml", "summary.json")
 
@@ -57,34 +54,35 @@ class Trained:
     @property
     def sample_words(self) -> str:
         """What a row holds."""
-        if self.preparation.columns is not None:
-            return "the values of the columns, a category as its number"
+        table = getattr(self.preparation, "table", None)
+        if table is not None:
+            return "the columns of the table, of a category the number of its value"
         shape = "x".join(map(str, self.image_shape))
         scale = self.preparation.divisor if isinstance(self.preparation, Pixels) else 1
         values = f"values from 0 to {scale:g}" if scale > 1 else "values"
         return f"the {values} of samples of {shape}, row by row"
+
+    @property
+    def columns(self) -> list[dict[str, Any]]:
+        """Of a table: the name of each column; of categories what 0, 1, … stand for, too."""
+        table = getattr(self.preparation, "table", None)
+        if table is None:
+            return []
+        values = [{"categories": list(each.values)} if each.values else {} for each in table]
+        return [{"name": each.name, **own} for each, own in zip(table, values, strict=True)]
 
 
 def read_trained(folder: Path) -> Trained:
     """Read a finished run; the errors are those of :func:`~sae.run.model.read_run`."""
     run = read_run(folder)
     manifest, config, summary = (read_mapping(folder, name) for name in FILES)
-    objective = StackedAutoencoder(**config["model"]).objective
-    weights = read_weights(hub.weights_path(folder))
-    own = {
-        name.removeprefix(OF_OBJECTIVE): tensor
-        for name, tensor in weights.items()
-        if name.startswith(OF_OBJECTIVE)
-    }
-    if own:
-        objective.attach(run.stack, _classes(own))
-        objective.load_state_dict(own)
-    objective.eval().requires_grad_(False)
-    names = manifest["data"].get("class_names", [])
-    preparation = read_preparation(folder / FILE)
-    return Trained(folder, run.stack, objective, preparation, names, manifest, summary, config)
-
-
-def _classes(own: Mapping[str, torch.Tensor]) -> int:
-    """Of a head: as many as its last layer has biases."""
-    return len(list(own.values())[-1])
+    return Trained(
+        folder=folder,
+        stack=run.stack,
+        objective=run.objective,
+        preparation=run.preparation,
+        class_names=run.class_names,
+        manifest=manifest,
+        summary=summary,
+        config=config,
+    )

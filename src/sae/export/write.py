@@ -104,7 +104,7 @@ def about(run: Trained, what: str, part: Part) -> dict[str, Any]:
         "code_size": run.stack.n_code,
         "data": run.manifest["data"]["description"],
         "image_shape": list(run.image_shape),
-        "columns": list(run.preparation.columns or ()),
+        "columns": run.columns,
         "input": part.given.about(),
         "outputs": [field.about() for field in part.gives],
         "classes": list(run.class_names),

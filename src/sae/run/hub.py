@@ -55,7 +55,9 @@ def config_json(
         "library_name": LIBRARY,
         "versions": versions,
         "model": config["model"],
-        "manifest": {**{key: manifest[key] for key in _MANIFEST}, "data": data},
+        "id": ((config.get("data") or {}).get("init_args") or {}).get("id"),
+        "corruption": (config.get("finetune") or {}).get("corruption"),
+        "manifest": {**{key: manifest[key] for key in _MANIFEST if key in manifest}, "data": data},
         "summary": {key: summary[key] for key in _SUMMARY if key in summary},
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -80,5 +82,9 @@ def mapping(folder: Path, name: str) -> dict[str, Any]:
         remedy = "download or export it again"
         expected = f"a {CONFIG} that sae has written in {show(str(folder))}"
         raise InputError("run", expected, "something else, or a damaged one", remedy) from None
-    of_file = {"manifest.json": manifest, "config.yaml": {"model": model}, "summary.json": summary}
-    return of_file[name]
+    config = {
+        "model": model,
+        "finetune": {"corruption": content.get("corruption")},
+        "data": {"init_args": {"id": content.get("id")}},
+    }
+    return {"manifest.json": manifest, "config.yaml": config, "summary.json": summary}[name]

@@ -1,52 +1,435 @@
-"""The stack of a finished run, from the run's folder alone: without its data."""
+"""A finished run at work on new samples: from the run's folder alone, without its data."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 import yaml
+from numpy.typing import NDArray
+from torch import Tensor
 
+from sae.data.loader import chunk_rows
+from sae.data.npy import DIVISORS
+from sae.data.prepare import FILE, Pixels, Preparation, read_preparation
+from sae.data.rows import TILE_ROWS, encode_rows
 from sae.errors import InputError, error_prefix, show
+from sae.look.scores import squared_errors
 from sae.nets.stack import Stack
+from sae.objectives.objective import Objective
 from sae.run import hub
 from sae.run.checkpoints import UnreadableError, read_weights
+from sae.run.reference import threshold
 from sae.text import program
 from sae.training.stacked import StackedAutoencoder
 
 OF_OBJECTIVE, OF_NET = "objective.", "net."
+# Samples as an array, a tensor or a data frame; what comes back is of the same kind.
+Data = Any
+# A column of a table that names its samples.
+ID = "id"
+# Data of ours whose images are uint8.
+_OF_BYTES = {"mnist", "digits"}
 
 
-@dataclass(frozen=True)
-class FinishedRun:
-    """What a finished run has left.
+class TrainedRun:
+    """A finished run: its network, and what lies between samples and the network's inputs.
+
+    All methods take samples in the units of the run's own data, as arrays, tensors or data frames,
+    a row a sample: of images (n, pixels) or (n, height, width, …). Of a data frame the columns are
+    taken by their names, in any order. They work batch by batch, so that no more is held than
+    samples and results; nothing is random, and a sample's code is the same in any company.
+
+    What comes back is single precision and of the kind of what was given: an array, a tensor on the
+    same device, or a pandas data frame with the same index.
 
     Attributes:
-        stack: With its weights, in eval mode, on the CPU.
+        folder: The run's.
+        stack: With its weights, in eval mode.
+        preparation: Makes inputs of the network from samples, (n, columns) -> (n, features), and
+            samples from reconstructions with ``inverse``.
+        objective: What the stack was fine-tuned for, with its weights.
         image_shape: Height and width of its images, and 3 where they have colours.
+        class_names: What the classes 0, 1, … are called; empty where they are called so.
+        columns: Names of the columns of a table, in order; None of other data.
+        n_columns: Values of a sample as the user has it.
+        denoises: Whether it was fine-tuned to restore corrupted samples.
+        id_name: What the column of a table is called that names its samples.
     """
 
-    stack: Stack
-    image_shape: tuple[int, ...]
+    def __init__(
+        self,
+        folder: Path,
+        stack: Stack,
+        preparation: Preparation,
+        objective: Objective,
+        image_shape: tuple[int, ...],
+        class_names: Sequence[str] = (),
+        denoises: bool = False,
+        id_name: str = ID,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.folder, self.image_shape = folder, image_shape
+        self.class_names, self.denoises = [str(name) for name in class_names], denoises
+        self.columns = preparation.columns
+        self.n_columns = preparation.inverse(torch.zeros(1, stack.n_in)).shape[1]
+        self.id_name, self.device = id_name, torch.device(device)
+        self.stack, self.objective = stack, objective
+        self.preparation = preparation.eval()
+        for module in (stack, objective):
+            module.eval().requires_grad_(False).to(self.device)
+
+    # What it does
+
+    def encode(self, X: Data) -> Data:
+        """The codes of samples: (n, columns) -> (n, units), clean and deterministic."""
+        return self._given("encode", X)
+
+    def decode(self, Z: Data) -> Data:
+        """Samples from codes: (n, units) -> (n, columns), in the units of the run's data.
+
+        Raises:
+            InputError: The run has no trained decoder, or the codes are of another size.
+        """
+        return self._given("decode", Z)
+
+    def reconstruct(self, X: Data) -> Data:
+        """What the network makes of samples, in their units and of their shape.
+
+        Of a run that denoises these are the restorations of ``X``.
+
+        Raises:
+            InputError: The run has no trained decoder, or the samples do not fit it.
+        """
+        return self._given("reconstruct", X)
+
+    def denoise(self, X: Data) -> Data:
+        """Restorations of corrupted samples, as :meth:`reconstruct`.
+
+        Raises:
+            InputError: The run was not trained to restore, or as in :meth:`reconstruct`.
+        """
+        return self._given("denoise", X)
+
+    def score(self, X: Data, per_feature: bool = False) -> Data:
+        """How far samples are from their reconstructions: larger is odder.
+
+        Args:
+            X: Samples.
+            per_feature: Give the squared error of each feature, not their sum.
+
+        Returns:
+            Squared errors in the units that the network is given: (n,), or (n, features).
+
+        Raises:
+            InputError: The run has no trained decoder, or the samples do not fit it.
+        """
+        return self._given("errors" if per_feature else "score", X)
+
+    def threshold(self, quantile: float = 0.99) -> float:
+        """The score that such a part of the run's validation samples does not go beyond.
+
+        Args:
+            quantile: In (0, 1].
+
+        Raises:
+            InputError: The run has kept no errors of its validation samples.
+        """
+        return threshold(self.folder, quantile)
+
+    def predict(self, X: Data) -> NDArray[Any]:
+        """The most probable class of each sample, by its name where classes have some: (n,).
+
+        Raises:
+            InputError: The run is no classifier, or the samples do not fit it.
+        """
+        most = np.argmax(self.apply("classes", self._array(X)), axis=1)
+        return np.asarray(np.array(self.class_names)[most] if self.class_names else most)
+
+    def predict_proba(self, X: Data) -> Data:
+        """The probability of each class: (n, classes).
+
+        Raises:
+            InputError: As in :meth:`predict`.
+        """
+        return self._given("classes", X)
+
+    def apply(self, what: str, values: NDArray[Any], first_row: int = 0) -> NDArray[Any]:
+        """Any of these by name, of an array: for whoever brings samples chunk by chunk.
+
+        Args:
+            what: ``encode``, ``decode``, ``reconstruct``, ``denoise``, ``score``, ``errors`` (of
+                each feature) or ``classes`` (their probabilities).
+            values: Samples, or codes to decode: (n, …).
+            first_row: Number of the first of them, for messages.
+
+        Returns:
+            Single precision, (n,) or (n, …); of a table that has texts, objects.
+
+        Raises:
+            InputError: The run cannot do that, or the samples do not fit it.
+        """
+        self.check_can(what)
+        of_codes = what == "decode"
+        width = self.stack.n_code if of_codes else self.n_columns
+        rows = self._rows(values, width, "codes" if of_codes else "samples")
+        if not of_codes:
+            check_units(rows, getattr(self.preparation, "divisor", None))
+        step, done = max(TILE_ROWS, chunk_rows(width)), []
+        with torch.no_grad():
+            for first in range(0, len(rows), step):
+                part = rows[first : first + step]
+                x = self._codes_in(part) if of_codes else self._inputs(part, first_row + first)
+                done.append(self._made(what, x.to(self.device)))
+        return done[0] if len(done) == 1 else np.concatenate(done)
+
+    def _made(self, what: str, x: Tensor) -> NDArray[Any]:
+        """What is made of a batch of inputs of the network, or of codes."""
+        if what in ("score", "errors"):
+            errors = squared_errors(self.stack, x)
+            return _numpy(errors if what == "errors" else errors.sum(dim=1))
+        h = x if what == "decode" else encode_rows(self.stack, x)
+        if what == "encode":
+            return _numpy(h)
+        if what == "classes":
+            logits: Tensor = self.objective.logits(h)  # type: ignore[operator]
+            return _numpy(logits.softmax(dim=1))
+        return self.preparation.from_raw(self.preparation.inverse(self.stack.decode(h).cpu()))
+
+    # Names
+
+    @property
+    def n_classes(self) -> int:
+        """Classes that it tells apart; 0 of a run that is no classifier."""
+        return int(getattr(self.objective, "n_classes", 0))
+
+    def names_of(self, what: str) -> list[str]:
+        """What the columns of a result are called.
+
+        Args:
+            what: As in :meth:`apply`.
+        """
+        if what == "score":
+            return ["score"]
+        if what == "classes":
+            return self.class_names or [str(k) for k in range(self.n_classes)]
+        if what == "errors":
+            return self.feature_names
+        return self.code_names if what == "encode" else self.column_names
+
+    @property
+    def code_names(self) -> list[str]:
+        """``h0``, ``h1``, … of the units of the code."""
+        return [f"h{k}" for k in range(self.stack.n_code)]
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns of a sample; ``x0``, ``x1``, … where they have none."""
+        return list(self.columns or (f"x{k}" for k in range(self.n_columns)))
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of the inputs of the network; ``x0``, ``x1``, … where they have none."""
+        names: list[str] | None = getattr(self.preparation, "feature_names", None)
+        return names or [f"x{k}" for k in range(self.stack.n_in)]
+
+    # What may be asked of it
+
+    def check_can(self, what: str) -> None:
+        """Raise :class:`InputError` where the run is of a kind that cannot do it.
+
+        Args:
+            what: As in :meth:`apply`.
+        """
+        if what == "encode":
+            return
+        if what == "classes":
+            if not (hasattr(self.objective, "logits") and self.n_classes):
+                remedy = "train one such as configs/classify.yaml"
+                raise InputError("run", "a classifier", "one that names no classes", remedy)
+            return
+        if not self.objective.reconstructs:
+            remedy = "encode samples with it, or train one without model.objective"
+            found = "one whose decoder was not trained"
+            raise InputError("run", "a run that reconstructs", found, remedy)
+        if what == "denoise" and not self.denoises:
+            remedy = "use reconstruct, or train one such as configs/denoising.yaml"
+            found = "one without finetune.corruption"
+            raise InputError("run", "a run that was trained to denoise", found, remedy)
+
+    # From and to what the user has
+
+    def _inputs(self, part: NDArray[Any], first_row: int) -> Tensor:
+        """Inputs of the network."""
+        # Of its own memory: torch warns of what it must not write to.
+        part = np.require(part, requirements="W")
+        try:
+            x: Tensor = self.preparation(self.preparation.to_raw(part, self.columns))
+        except InputError as error:
+            found = _shifted(error.found, first_row)
+            raise InputError("samples", error.expected, found, error.remedy) from None
+        if part.dtype.kind in "iub":
+            return x
+        odd = ~x.isfinite()
+        if odd.any():
+            row = first_row + int(odd.any(dim=1).nonzero()[0])
+            found = f"others, the first in row {row}"
+            raise InputError("samples", "finite numbers", found, "fill them in, or leave them out")
+        return x
+
+    def _codes_in(self, part: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.array(part, dtype=np.float32))
+
+    def places(self, names: Sequence[str], of: str) -> list[int]:
+        """Where the run's columns lie among those of a table, which may name its samples, too.
+
+        Args:
+            names: Of the columns of the table.
+            of: What they are of, for messages: a file, or ``samples``.
+
+        Raises:
+            InputError: Some are missing, or there are others.
+        """
+        known = self.columns or ()
+        there = [k for k, name in enumerate(names) if name in known or name != self.id_name]
+        order = getattr(self.preparation, "order_of", None)
+        if order is None or self.columns is None:
+            return there
+        found: list[int] = order([names[k] for k in there], of)
+        return [there[k] for k in found]
+
+    def _array(self, X: Data) -> NDArray[Any]:
+        """Samples as an array, the columns of a data frame in the run's order."""
+        if not _is_frame(X) or self.columns is None:
+            return _plain(X)
+        places = self.places([str(name) for name in X.columns], "samples")
+        return np.asarray(X[[X.columns[k] for k in places]].to_numpy())
+
+    def _rows(self, values: NDArray[Any], width: int, what: str) -> NDArray[Any]:
+        """Rows, (n, width)."""
+        texts = what == "samples" and self.columns is not None
+        if values.dtype.kind not in ("fiubOUT" if texts else "fiub"):
+            raise InputError(what, "numbers", str(values.dtype), "turn all of them into numbers")
+        flat = values.reshape(len(values), -1) if values.ndim >= 2 and values.size else values
+        if flat.ndim == 2 and flat.shape[1] == width and len(flat):
+            return flat
+        shape = ""
+        if what == "samples" and self.is_of_images:
+            shape = f" or (n, {', '.join(map(str, self.image_shape))})"
+        expected = f"{what} of shape (n, {width}){shape}"
+        remedy = "add an axis: x[None]" if values.size == width else "give a row for each"
+        raise InputError(what, expected, f"one of {values.shape}", remedy)
+
+    @property
+    def is_of_images(self) -> bool:
+        """Whether its samples are images, and no mere rows of values."""
+        return self.columns is None and min(self.image_shape[:2]) > 1
+
+    def _given(self, what: str, X: Data) -> Data:
+        """Results as the user gave the samples: array, tensor or pandas data frame."""
+        frame = _is_frame(X)
+        values = self.apply(what, _plain(X) if what == "decode" else self._array(X))
+        if what in ("reconstruct", "denoise") and not frame:
+            values = values.reshape(np.shape(X))
+        if isinstance(X, Tensor):
+            if values.dtype == object:
+                remedy = "give an array or a data frame"
+                raise InputError("samples", "numbers for a tensor", "texts", remedy)
+            return torch.from_numpy(values).to(X.device)
+        if not frame or type(X).__module__.partition(".")[0] != "pandas":
+            return values
+        if values.ndim == 1:
+            return X.iloc[:, 0]._constructor(values, index=X.index, name=what)
+        found = type(X)(values, index=X.index, columns=self.names_of(what))
+        return found.infer_objects() if values.dtype == object else found
 
 
-def read_run(folder: Path) -> FinishedRun:
-    """Read a run.
+def check_units(rows: NDArray[Any], divisor: float | None) -> None:
+    """Refuse samples that are plainly in other units than those of the run.
+
+    Args:
+        rows: (n, columns).
+        divisor: What the run divides by: 255 where its data were uint8, 65,535 where they were
+            uint16, 1 where they were floats; None where that says nothing.
+
+    Raises:
+        InputError: They lie in [0, 1] where the run's went up to the divisor, or are whole numbers
+            of a type where the run's were not.
+    """
+    if divisor is None:
+        return
+    name = rows.dtype.name
+    if divisor == 1:
+        if name in DIVISORS and rows.max() > 1:
+            remedy = f"divide pixels by {DIVISORS[name]}, and give other numbers as floats"
+            raise InputError("samples", "floats, as the run's data", name, remedy)
+        return
+    high = float(rows.max())
+    if 0 < high <= 1 and float(rows.min()) >= 0:
+        found = f"some in [0, {high:.3g}]"
+        expected = f"values from 0 to {divisor:,.0f}, as the run's data"
+        remedy = f"multiply by {divisor:.0f}: the run divides by it"
+        raise InputError("samples", expected, found, remedy)
+    kind = next((kind for kind, value in DIVISORS.items() if value == divisor), name)
+    if name in DIVISORS and kind != name:
+        found, remedy = name, f"bring them to the range of {kind}"
+        raise InputError("samples", f"{kind}, as the run's data", found, remedy)
+
+
+def _is_frame(X: Data) -> bool:
+    """Whether it is a data frame, of pandas or polars."""
+    return hasattr(X, "columns") and hasattr(X, "to_numpy")
+
+
+def _shifted(words: str, rows: int) -> str:
+    """What is said of some rows, with their numbers among all."""
+    return re.sub(r"\brow (\d+)", lambda match: f"row {int(match[1]) + rows}", words)
+
+
+def _plain(X: Data) -> NDArray[Any]:
+    """An array, a tensor, a list of rows or a data frame, as an array."""
+    if isinstance(X, Tensor):
+        return _numpy(X)
+    return np.asarray(X.to_numpy() if _is_frame(X) else X)
+
+
+def _numpy(x: Tensor) -> NDArray[Any]:
+    x = x.detach().cpu()
+    return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+
+
+def load_run(folder: str | Path, device: torch.device | str = "cpu") -> TrainedRun:
+    """A finished run, to be used on new samples.
 
     Args:
         folder: ``lightning_logs/NAME/version_N``, or one that was exported for a hub.
+        device: Where to compute.
 
     Raises:
-        InputError: It is no run's folder, the run is not finished or kept no weights, or what lies
-            in it is damaged.
+        InputError: It is no run's folder, the run is not finished or kept no weights, what lies in
+            it is damaged, or there is no such device.
     """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        found = f"{show(str(device))} ({' '.join(str(error).split())[:80]})"
+        raise InputError("device", "one that is there", found, "choose cpu or cuda") from None
+    return read_run(Path(folder), device)
+
+
+def read_run(folder: Path, device: torch.device | str = "cpu") -> TrainedRun:
+    """The same for a path."""
     manifest = read_mapping(folder, "manifest.json")
     if manifest.get("status") != "finished":
         remedy = f"go on with it: {program()} fit --resume {folder}"
         raise InputError("run", "a finished run", f"one that is {manifest.get('status')}", remedy)
-    options: Any = read_mapping(folder, "config.yaml").get("model")
+    config = read_mapping(folder, "config.yaml")
+    options: Any = config.get("model")
     path = hub.weights_path(folder)
     try:
         weights = read_weights(path)
@@ -54,20 +437,50 @@ def read_run(folder: Path) -> FinishedRun:
         remedy = "run it again, with checkpoints"
         raise InputError("run", f"weights at {path}", f"some that are {error}", remedy) from None
     # Those of an objective with parameters lie beside those of the network.
+    own: dict[str, Tensor] = {}
     if any(name.startswith(OF_OBJECTIVE) for name in weights):
+        own = {k.removeprefix(OF_OBJECTIVE): v for k, v in weights.items() if OF_OBJECTIVE in k}
         weights = {k.removeprefix(OF_NET): v for k, v in weights.items() if k.startswith(OF_NET)}
     try:
-        shape = tuple(int(n) for n in manifest["data"]["image_shape"])
+        about = manifest["data"]
+        shape = tuple(int(n) for n in about["image_shape"])
+        preparation = _preparation(folder, about)
         with error_prefix("model"):
-            stack = StackedAutoencoder(**options).stack
-        stack.load_state_dict(weights)
+            model = StackedAutoencoder(**options)
+        model.suit(preparation)
+        model.stack.load_state_dict(weights)
+        if own:
+            # As many classes as the last layer of a head has biases.
+            model.objective.attach(model.stack, len(list(own.values())[-1]))
+            model.objective.load_state_dict(own)
+        names = about.get("class_names") or ()
+        denoises = bool((config.get("finetune") or {}).get("corruption"))
+        of_data = (config.get("data") or {}).get("init_args") or {}
+        return TrainedRun(
+            folder,
+            model.stack,
+            preparation,
+            model.objective,
+            shape,
+            names,
+            denoises,
+            of_data.get("id") or ID,
+            device,
+        )
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
         found = f"something else ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         expected = "a config and weights that fit each other"
         raise InputError("run", expected, found, "name another run") from None
-    return FinishedRun(stack.eval().requires_grad_(False), shape)
+
+
+def _preparation(folder: Path, about: Mapping[str, Any]) -> Preparation:
+    """What the run has kept; what was done without it, of a run that has none."""
+    path = folder / FILE
+    if path.exists():
+        return read_preparation(path)
+    return Pixels(255 if about.get("name") in _OF_BYTES else 1)
 
 
 def read_mapping(folder: Path, name: str) -> dict[str, Any]:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import torch
 from lightning import Trainer
 from torch import Tensor
 
 from sae.data import ImageDataModule
 from sae.data.encode import encoded
-from sae.devices import placed
+from sae.data.rows import scale, take
+from sae.devices import beside, placed
 from sae.figure import Figure, Measured
 from sae.look.knn import MOST_ASKED, MOST_COMPARED, knn_accuracy, to_compare
 from sae.look.pca import PCA, fit_pca, pca_sse
+from sae.look.restoration import Comparison, are_images
+from sae.place import Share
 from sae.training.stacked import StackedAutoencoder
+
+# Test images that restorations are judged on: SSIM takes a second for a few thousand.
+MOST_RESTORED = 2000
 
 
 def figures_on_test(
@@ -80,8 +87,9 @@ def compare(
 
     Returns:
         ``pca_sse``, SSE per image of PCA with as many components as the code has units, where the
-        model reconstructs; and ``knn_accuracy``, percent, of 5-NN from training codes to test
-        codes, where there are labels.
+        model reconstructs; those of :func:`restoration`, where it restores images; and
+        ``knn_accuracy``, percent, of 5-NN from training codes to test codes, where there are
+        labels.
     """
     train, test = data.train_dataloader(), data.test_dataloader()
     size, found = model.sizes[-1], {}
@@ -89,6 +97,8 @@ def compare(
         pca = fit_pca(to_compare(train), size) if pca is None else pca
         figure = Figure(f"PCA-{size}, {{part}} SSE per image")
         found["pca_sse"] = Measured(figure, pca_sse(pca, test.whole(), size, errors_of(model)))
+        if denoises(model, data):
+            found |= restoration(model, data, pca)
     some = [data.labelled_dataloader().sample(MOST_COMPARED), test.sample(MOST_ASKED)]
     labels = [loader.y for loader in some]
     if labels[0] is not None and labels[1] is not None:
@@ -99,3 +109,42 @@ def compare(
         figure = Figure("5-NN accuracy on codes, train→{part}", "{:.1f} %", "higher")
         found["knn_accuracy"] = Measured(figure, accuracy)
     return found
+
+
+def denoises(model: StackedAutoencoder, data: ImageDataModule) -> bool:
+    """Whether the stack is trained to restore corrupted images."""
+    corruption = model.recipe.corruption
+    some = corruption is not None and corruption.level > 0
+    return some and model.objective.reconstructs and are_images(data.image_shape)
+
+
+@torch.no_grad()
+def restoration(model: StackedAutoencoder, data: ImageDataModule, pca: PCA) -> dict[str, Measured]:
+    """PSNR and SSIM of the first test images under the noise of the test, and restored.
+
+    Args:
+        model: One that :func:`denoises`, where it is to compute.
+        data: Its data, set up.
+        pca: Of the training images.
+    """
+    training = model.training
+    model.eval()
+    n, size = min(MOST_RESTORED, len(data.test)), data.batch_size
+    low, high = zip(*(torch.aminmax(x) for x in _clean(data, n)), strict=True)
+    span = max(1.0, *map(float, high)) - min(0.0, *map(float, low))
+    found = Comparison(data.image_shape, span, pca, model.sizes[-1])
+    for k, clean in enumerate(_clean(data, n)):
+        x = beside(model, clean)
+        noisy = model.corrupt(x, model.place("test", k, 0, share=Share.equal(len(x))))
+        restored = model.net(noisy).float().cpu()
+        m = min(len(clean), n - k * size)  # noise is drawn for whole batches
+        found.add(noisy[:m].cpu(), restored[:m], clean[:m])
+    model.train(training)
+    return found.figures("{part} images" if n == len(data.test) else f"{n:,} {{part}} images")
+
+
+def _clean(data: ImageDataModule, n: int) -> Iterator[Tensor]:
+    """The batches of the test that hold the first ``n`` images, (batch, pixels)."""
+    for first in range(0, n, data.batch_size):
+        last = min(first + data.batch_size, len(data.test))
+        yield scale(take(data.test.x, slice(first, last)))

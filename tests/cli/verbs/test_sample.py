@@ -47,6 +47,19 @@ def test_it_goes_into_the_runs_folder_unless_told_otherwise(run):
     assert (run / "new_samples.png").is_file()
 
 
+def test_what_is_there_is_replaced_only_when_asked(run, capsys):
+    words = ["sample", "--run", str(run), "--n", "2", "--output", "new.png"]
+    Path("new.npy").write_bytes(b"mine")
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert "a name that is not taken, found 'new.npy'" in capsys.readouterr().err
+    assert Path("new.npy").read_bytes() == b"mine"
+    assert not Path("new.png").exists()
+    main([*words, "--overwrite", "true"])
+    assert np.load("new.npy").shape == (2, 28, 28)
+
+
 def test_another_seed_draws_other_images(run):
     for seed in ("1", "2"):
         main(["sample", "--run", str(run), "--n", "4", "--seed", seed, "--output", f"{seed}.png"])

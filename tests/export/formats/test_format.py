@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from exported import export_of, made, pixels
+from exported import export_of, made, made_of_a_table, pixels
 from test_every_kind import described
 from torch import Tensor
 
@@ -42,6 +42,18 @@ def test_every_kind_exports_to_onnx_or_says_why_not(kind, tmp_path):
     assert parity.undecided == 0
     one = compare(export.part, x[:1], Onnx().outputs(export, path, x[:1]))
     assert one.relative < 1e-5, "another size of the batch"
+
+
+def test_a_table_exports_with_its_categories_and_what_is_missing(tmp_path):
+    export, path = export_of(made_of_a_table()), tmp_path / "it.onnx"
+    x = torch.tensor([[7.0, 2, 2026], [float("nan"), 1, 2026], [1.0, float("nan"), float("nan")]])
+    Onnx().write(export, path)
+    (rebuilt,) = found = Onnx().outputs(export, path, x)
+    assert compare(export.part, x, found).relative < 1e-5
+    assert rebuilt.isfinite().all()
+    assert set(rebuilt[:, 1].tolist()) <= {0.0, 1.0, 2.0}
+    assert rebuilt[:, 2].tolist() == [2026.0] * 3
+    assert export.about["columns"][1] == {"name": "colour", "categories": ["red", "green", "blue"]}
 
 
 class Long(Dense):

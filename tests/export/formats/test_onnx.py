@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import sys
 
@@ -9,32 +10,29 @@ import numpy as np
 import onnx
 import pytest
 from exported import CLASSES, export_of, made, pixels
+from helpers import ROOT
 
 from sae.errors import InputError
 from sae.export.formats import onnx as of_onnx
 from sae.export.formats.onnx import Onnx
 
-# What a program needs that knows neither torch nor sae.
-ELSEWHERE = """
-import json, sys
-import numpy as np
-import onnxruntime
-
-session = onnxruntime.InferenceSession("classifier.onnx")
-about = json.loads(session.get_modelmeta().custom_metadata_map["sae"])
-(given,) = session.get_inputs()
-probability, predicted = session.run(None, {given.name: np.load("x.npy")})
+PAGE = (ROOT / "docs" / "export.md").read_text()
+(PROGRAM,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+# What is on the page, and then what it is asked for here.
+ELSEWHERE = f"""
+{PROGRAM}
+import sys
 np.savez("y.npz", probability=probability, predicted=predicted)
-names = [about["classes"][k] for k in predicted]
 foreign = [name for name in ("torch", "sae", "lightning") if name in sys.modules]
-print(json.dumps({"names": names, "foreign": foreign, "shape": given.shape}))
+(given,) = session.get_inputs()
+print(json.dumps({{"names": names, "foreign": foreign, "shape": given.shape}}))
 """
 
 
 def test_onnxruntime_runs_it_where_there_is_neither_torch_nor_sae(tmp_path):
     export, x = export_of(made(objective="classify"), "classifier"), pixels(7)
     Onnx().write(export, tmp_path / "classifier.onnx")
-    np.save("x.npy", x.numpy())
+    np.save("x.npy", x.numpy().astype(np.uint8).reshape(7, 4, 3))
     done = subprocess.run(
         [sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, check=True
     )

@@ -10,6 +10,7 @@ import PIL.Image
 from jsonargparse import ArgumentParser, Namespace
 
 from sae.cli.verbs.verb import Verb
+from sae.data.sinks.sink import check_output
 from sae.errors import InputError, check_integer, show
 from sae.files import write_atomically
 from sae.pictures.samples import new_samples
@@ -24,7 +25,7 @@ class Sample(Verb):
     """Draw codes from the prior, N(0, I), and write the images that are decoded of them."""
 
     help = "New images from a run whose top layer is variational: a PNG, and the numbers as .npy."
-    example = "--run FOLDER [--n 100] [--seed 0] [--output FILE.png]"
+    example = "--run FOLDER [--n 100] [--seed 0] [--output FILE.png] [--overwrite true]"
 
     def add_options(self, parser: ArgumentParser) -> None:
         """The run, how many, from which seed, and where they go."""
@@ -39,6 +40,9 @@ class Sample(Verb):
             default=None,
             help="The PNG; the numbers go beside it, (n, height, width) or (n, height, width, 3). "
             "null: new_samples.png in the run's folder.",
+        )
+        parser.add_argument(
+            "--overwrite", type=bool, default=False, help="Replace what is there already."
         )
 
     def run(self, options: Namespace) -> None:
@@ -56,6 +60,8 @@ class Sample(Verb):
         if path.suffix != ".png" or not path.parent.is_dir():
             remedy = "give one such as samples.png"
             raise InputError("output", "a .png in a folder that is there", show(str(path)), remedy)
+        for each in (path, path.with_suffix(".npy")):
+            check_output(each, options.overwrite)
         if not run.stack.has_prior:
             found = f"a code of another kind ({type(run.stack[-1]).__name__.lower()})"
             remedy = "train one such as configs/variational.yaml"

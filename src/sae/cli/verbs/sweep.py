@@ -23,7 +23,7 @@ from sae.figure import Measured
 from sae.files import write_atomically
 from sae.sweep.space import with_values
 from sae.sweep.study import Settings, Study, read_settings
-from sae.text import shown_path, typed_path
+from sae.text import program, shown_path, typed_path
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -240,7 +240,7 @@ class _Search:
         came = f"trial {number}, {label} {about['value']:.6g}"
         head = [f"The best of {len(self.study.done)} trials: {came}"]
         head += [f"  {key}: {_shown(value)}" for key, value in values.items()]
-        head += ["", f"  python cli.py fit --config {typed_path(self.folder / BEST)}"]
+        head += ["", f"  {program()} fit --config {typed_path(self.folder / BEST)}"]
         lines = "".join(f"# {line}".rstrip() + "\n" for line in head)
         write_atomically(self.folder / BEST, lines + text)
         figure = draw(self.study.done, self.settings.space, label, bool(about["higher"]))
@@ -248,7 +248,7 @@ class _Search:
         print(f"\nbest: {came} (val.{name})")
         print(f"plot: {shown_path(self.folder / PLOT)}")
         print(f"all trials: {shown_path(self.folder / 'trials.csv')}")
-        print(f"train it: python cli.py fit --config {typed_path(self.folder / BEST)}", flush=True)
+        print(f"train it: {program()} fit --config {typed_path(self.folder / BEST)}", flush=True)
 
 
 class _Stop(Exception):  # noqa: N818  # nothing is wrong

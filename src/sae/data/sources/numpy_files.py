@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,5 +60,17 @@ class NpySource(Source):
                 if sum(map(len, waiting)) == rows:
                     yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
                     waiting = []
+                    _let_go(array)
         if waiting:
             yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+
+
+def _let_go(array: NDArray) -> None:
+    """Take the pages of a mapped file out of this process's memory; the system may keep them.
+
+    Whoever still looks at them reads them again. Otherwise all of a file that was read through
+    would count as this process's own.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)

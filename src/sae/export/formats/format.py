@@ -118,6 +118,8 @@ def traced(export: Export, name: str) -> ExportedProgram:
 def _cannot(export: Export, name: str, reason: str) -> InputError:
     kinds = dict.fromkeys(type(layer).__name__ for layer in export.run.stack)
     line = next((line.strip() for line in reason.splitlines() if line.strip()), "no reason given")
+    if "Constraints violated" in line:
+        line = "it works for one size of a batch alone"
     found = f"code that torch.export cannot trace ({line[:200]})"
     expected = f"layers ({', '.join(kinds)}) whose code a file of {name} can hold"
     remedy = "choose --format safetensors, or mend the layer"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from sae.export.formats.format import Export, Format
 from sae.export.part import part_of
 from sae.export.trained import read_trained
 from sae.run import hub
+from sae.run.reference import COMPONENTS, ERRORS
 
 
 class Hub(Format):
@@ -27,6 +29,9 @@ class Hub(Format):
         path.mkdir()
         (path / hub.WEIGHTS).write_bytes(hub.weights_path(run.folder).read_bytes())
         write_preparation(path / FILE, run.preparation)
+        for name in (ERRORS, COMPONENTS):
+            if (run.folder / name).is_file():
+                shutil.copyfile(run.folder / name, path / name)
         versions = export.about["versions"]
         config = hub.config_json(run.manifest, run.config, run.summary, versions)
         (path / hub.CONFIG).write_text(config, encoding="utf-8")

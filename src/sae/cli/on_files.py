@@ -1,0 +1,102 @@
+"""What the verbs have in common that bring a finished run to work on a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from jsonargparse import ArgumentParser, Namespace
+from numpy.typing import NDArray
+
+from sae.cli.verbs.verb import Verb
+from sae.data.sinks.sink import Layout, check_output, sink_for
+from sae.run.files import SampleFile, layout_of, write_result
+from sae.run.model import TrainedRun, load_run
+from sae.text import shown_path
+
+FILES = "--run FOLDER --input FILE --output FILE"
+FORMATS = "ends in .npy, .csv, .tsv or .parquet"
+
+
+class OnFiles(Verb):
+    """A verb that makes a row of results of each sample of a file.
+
+    Attributes:
+        what: What is made of them; see :meth:`~sae.run.model.TrainedRun.apply`.
+        done: What the result is called in the last line.
+        gives_images: Whether results may be images, for a folder of PNG files.
+    """
+
+    what: ClassVar[str]
+    done: ClassVar[str]
+    gives_images: ClassVar[bool] = False
+    example = FILES
+
+    def add_options(self, parser: ArgumentParser) -> None:
+        """The run, what goes in and what comes out."""
+        folder = "; a name without an end is a folder of PNG files" if self.gives_images else ""
+        given = "Codes, a row each" if self.what == "decode" else "Samples as the run's own data"
+        parser.add_argument("--run", type=str, required=True, help="The run's folder.")
+        parser.add_argument(
+            "--input", type=str, required=True, help=f"{given}: a file of any format that is read."
+        )
+        parser.add_argument(
+            "--output", type=str, required=True, help=f"A new file that {FORMATS}{folder}."
+        )
+        parser.add_argument(
+            "--overwrite", type=bool, default=False, help="Replace what is there already."
+        )
+        parser.add_argument(
+            "--key", type=str | None, default=None, help="Which array of an .npz file."
+        )
+        parser.add_argument(
+            "--device", type=str, default="cpu", help="Where to compute: cpu, cuda, ..."
+        )
+
+    def run(self, options: Namespace) -> None:
+        """Read, work, write, and say where.
+
+        Raises:
+            InputError: The run, the input or the output is not as it must be.
+        """
+        output, given = Path(options.output).expanduser(), Path(options.input).expanduser()
+        kind = sink_for(output)
+        check_output(output, options.overwrite, [given, Path(options.run)])
+        run = load_run(Path(options.run).expanduser(), options.device)
+        run.check_can(self.what)
+        samples = SampleFile(given, run, self.what == "decode", options.key)
+        layout = self.layout(run, samples, options)
+        kind.check("output", layout)
+        self.begin(run, samples, options)
+        write_result(
+            samples,
+            lambda chunk, first: self.parts(run, chunk, first),
+            output,
+            layout,
+            options.overwrite,
+        )
+        print(f"{self.done}: {shown_path(output)} ({samples.n:,} samples)", flush=True)
+        self.end()
+
+    def layout(self, run: TrainedRun, samples: SampleFile, options: Namespace) -> Layout:
+        """What is going to be written."""
+        return layout_of(run, self.what, samples)
+
+    def begin(self, run: TrainedRun, samples: SampleFile, options: Namespace) -> None:
+        """Before the first chunk: whatever else it needs."""
+
+    def parts(self, run: TrainedRun, chunk: NDArray, first: int) -> Sequence[NDArray]:
+        """The values of the rows of a chunk, (rows, k) each.
+
+        Args:
+            run: What works on it.
+            chunk: Samples, (rows, columns).
+            first: Number of the first one.
+        """
+        made = run.apply(self.what, chunk, first)
+        return [np.reshape(made, (len(made), -1))]
+
+    def end(self) -> None:
+        """After the last line: what else there is to say."""

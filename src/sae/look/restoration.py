@@ -1,0 +1,131 @@
+"""How close restored images come to clean ones, beside a median filter and PCA."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sae.figure import Figure, Measured
+from sae.look.pca import PCA
+
+SSIM_SIDE, MEDIAN_SIDE = 11, 3
+# Images that are worked on together: SSIM takes some copies of each.
+PART = 500
+WHO = {
+    "corrupted": "corrupted {images}",
+    "restored": "their restorations",
+    "median": f"a {MEDIAN_SIDE}x{MEDIAN_SIDE} median filter",
+    "pca": "PCA-{components}",
+}
+
+
+def are_images(image_shape: Sequence[int]) -> bool:
+    """Whether a shape is that of images that a median filter can work on."""
+    return len(image_shape) >= 2 and min(image_shape[:2]) >= MEDIAN_SIDE
+
+
+def median_filtered(x: Tensor, image_shape: Sequence[int]) -> Tensor:
+    """Each pixel replaced by the median of the 3x3 around it, of each colour by itself.
+
+    At the edges the image is taken as mirrored, its outermost pixels twice.
+
+    Args:
+        x: Images, (n, pixels), on the CPU.
+        image_shape: Height and width, and 3 where they have colours.
+    """
+    from scipy import ndimage
+
+    images = x.numpy().reshape(len(x), *image_shape)
+    size = (1, MEDIAN_SIDE, MEDIAN_SIDE, *[1] * (len(image_shape) - 2))
+    return torch.from_numpy(ndimage.median_filter(images, size=size)).reshape(x.shape)
+
+
+class Comparison:
+    """PSNR and SSIM of corrupted images, of their restorations, and of two simpler ones.
+
+    PSNR is 10·log10(span² / squared error per pixel, over all images) in dB, infinite where they
+    are equal. SSIM is the mean over the images of Wang, Bovik, Sheikh & Simoncelli (2004), "Image
+    Quality Assessment", with their Gaussian window of 11 pixels a side and standard deviation 1.5:
+    1 of equal images. Smaller images have none.
+
+    Args:
+        image_shape: Height and width, and 3 where they have colours.
+        span: White less black.
+        pca: Of clean images; None leaves it out.
+        n_components: How many of its components rebuild an image.
+    """
+
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        span: float = 1.0,
+        pca: PCA | None = None,
+        n_components: int = 0,
+    ) -> None:
+        # Imported late: they come with networks that judge images.
+        from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
+
+        self.image_shape, self.pca = tuple(image_shape), pca
+        self.n_components = 0 if pca is None else min(n_components, len(pca.components))
+        names = [who for who in WHO if who != "pca" or pca is not None]
+        self._psnr = {who: PeakSignalNoiseRatio(data_range=span) for who in names}
+        large = min(self.image_shape[:2]) >= SSIM_SIDE
+        self._ssim = {
+            who: StructuralSimilarityIndexMeasure(data_range=span) for who in names if large
+        }
+        self.n = 0
+
+    def add(self, noisy: Tensor, restored: Tensor, clean: Tensor) -> None:
+        """Take in images, (n, pixels) each, on the CPU.
+
+        Args:
+            noisy: Corrupted images.
+            restored: What a network makes of them.
+            clean: What they should be.
+        """
+        for first in range(0, len(clean), PART):
+            parts = (each[first : first + PART] for each in (noisy, restored, clean))
+            self._add(*parts)
+
+    def _add(self, noisy: Tensor, restored: Tensor, clean: Tensor) -> None:
+        images = {"corrupted": noisy, "restored": restored}
+        images["median"] = median_filtered(noisy, self.image_shape)
+        if self.pca is not None:
+            rebuilt = self.pca.rebuild(noisy.numpy(), self.n_components)
+            images["pca"] = torch.from_numpy(rebuilt.astype(np.float32))
+        right = self._planes(clean)
+        for measure in (self._psnr, self._ssim):
+            for who, metric in measure.items():
+                metric.update(self._planes(images[who]), right)
+        self.n += len(clean)
+
+    def figures(self, images: str = "images") -> dict[str, Measured]:
+        """Of all that was taken in.
+
+        Args:
+            images: What they are, in words; ``{part}`` stands for test or validation.
+
+        Returns:
+            ``corrupted_psnr``, ``restored_psnr``, ``median_psnr`` and, with a PCA, ``pca_psnr``;
+            then the same with ``ssim``, where there is one.
+        """
+        found = {}
+        for name, measure in (("psnr", self._psnr), ("ssim", self._ssim)):
+            unit, form = (", dB", "{:.2f}") if name == "psnr" else ("", "{:.3f}")
+            for who, metric in measure.items():
+                of = WHO[who].replace("{components}", str(self.n_components))
+                of = of.replace("{images}", images)
+                better = "" if who == "corrupted" else "higher"
+                figure = Figure(f"{name.upper()} of {of}{unit}", form, better)
+                value = metric.compute()
+                assert isinstance(value, Tensor)
+                found[f"{who}_{name}"] = Measured(figure, float(value))
+        return found
+
+    def _planes(self, x: Tensor) -> Tensor:
+        """(n, pixels) as (n, colours, height, width)."""
+        images = x.reshape(len(x), *self.image_shape)
+        return images[:, None] if len(self.image_shape) == 2 else images.movedim(-1, 1)

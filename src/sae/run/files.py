@@ -1,0 +1,163 @@
+"""A finished run at work on files: samples in, results out, batch by batch and in order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from sae.data.loader import chunk_rows
+from sae.data.rows import TILE_ROWS
+from sae.data.sinks.sink import ROW, Layout, open_sink
+from sae.data.source import Source, open_source
+from sae.errors import InputError
+from sae.run.model import TrainedRun
+
+Chunk = tuple[NDArray[Any], NDArray[Any]]
+# What is made of samples: parts of the same rows.
+Work = Callable[[NDArray[Any], int], Sequence[NDArray[Any]]]
+
+
+class SampleFile:
+    """The samples of a file as a run takes them.
+
+    Of a table the run's columns are taken by their names, in any order, and one of ids names
+    the samples.
+
+    Args:
+        path: The file, or a folder.
+        run: What is to work on them.
+        of_codes: Whether they are codes, not samples.
+        key: Which array of an ``.npz`` file; None where it holds one.
+
+    Attributes:
+        n: Samples.
+        id_name: What the column of ids is called; ``row`` where they are numbers.
+        sample_shape: Of a sample that is no row of columns; else empty.
+
+    Raises:
+        InputError: The file is missing, damaged, or does not fit the run.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        run: TrainedRun,
+        of_codes: bool = False,
+        key: str | None = None,
+    ) -> None:
+        width = run.stack.n_code if of_codes else run.n_columns
+        self.path, self._width = path, width
+        self._source: Source = open_source(path, key=key)
+        self.n = self._source.n
+        there = self._source.columns
+        self._places: list[int] | None = None
+        self._id_place: int | None = None
+        if there is not None:
+            # Codes are numbered as they are written.
+            names = [run.id_name, ROW] if of_codes else [run.id_name]
+            if of_codes:
+                self._places = [k for k, name in enumerate(there) if name not in names]
+            else:
+                self._places = run.places(there, str(path))
+            used = {there[k] for k in self._places}
+            named_by = [name for name in names if name in there and name not in used]
+            self._id_place = there.index(named_by[0]) if named_by else None
+        named = self._source.ids is not None or self._id_place is not None
+        self.id_name = run.id_name if named else ROW
+        shape = tuple(self._source.sample_shape)
+        self.sample_shape = shape if there is None and len(shape) > 1 else ()
+        found = math.prod(shape) if self._places is None else len(self._places)
+        if found != width:
+            what = f"{'codes' if of_codes else 'samples'} of {width} values, as the run's"
+            remedy = "give a file of the same kind as the one it was trained on"
+            raise InputError(str(path), what, f"some of {found}", remedy)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Ids and samples, (rows,) and (rows, width), as they are stored."""
+        step, first, named = max(TILE_ROWS, chunk_rows(self._width)), 0, self._source.ids
+        for chunk in self._source.chunks(step):
+            last = first + len(chunk)
+            ids = np.arange(first, last)
+            if named is not None:
+                ids = np.asarray(named[first:last])
+            elif self._id_place is not None:
+                ids = as_ids(chunk[:, self._id_place])
+            yield ids, chunk if self._places is None else chunk[:, self._places]
+            first = last
+
+
+def as_ids(column: NDArray[Any]) -> NDArray[Any]:
+    """A column of ids: whole numbers where they are, else as they stand.
+
+    Args:
+        column: (rows,), of numbers or objects.
+    """
+    if column.dtype == object:
+        column = np.array(column.tolist())
+    if column.dtype.kind == "f" and np.isfinite(column).all() and (column % 1 == 0).all():
+        return column.astype(np.int64)
+    return column
+
+
+def write_result(
+    samples: SampleFile,
+    work: Work,
+    path: Path,
+    layout: Layout,
+    overwrite: bool = False,
+    quiet: bool | None = None,
+) -> None:
+    """Write what is made of samples, row by row in their order; all of it or nothing.
+
+    Args:
+        samples: They.
+        work: Makes the parts of the rows of a chunk, from the samples and the number of the first.
+        path: Where it goes; see :func:`~sae.data.sinks.sink.check_output`.
+        layout: What is going to be written.
+        overwrite: Whether it may take the place of what is there.
+        quiet: Show no progress; None shows it on a terminal alone.
+
+    Raises:
+        InputError: The samples do not fit, or the file cannot be written.
+    """
+    first = 0
+    with (
+        open_sink(path, layout, overwrite) as sink,
+        tqdm(total=samples.n, unit=" samples", leave=False, disable=quiet) as bar,
+    ):
+        for ids, chunk in samples.chunks():
+            try:
+                parts = work(chunk, first)
+            except InputError as error:
+                if error.key != "samples":
+                    raise
+                found, remedy = error.found, error.remedy
+                raise InputError(str(samples.path), error.expected, found, remedy) from None
+            sink.write(ids, *parts)
+            first += len(chunk)
+            bar.update(len(chunk))
+
+
+def layout_of(run: TrainedRun, what: str, samples: SampleFile) -> Layout:
+    """What is written of samples.
+
+    Args:
+        run: What works on them.
+        what: As in :meth:`~sae.run.model.TrainedRun.apply`.
+        samples: What it works on.
+    """
+    shape: tuple[int, ...] = ()
+    if what == "decode" and run.is_of_images:
+        shape = run.image_shape
+    elif what in ("reconstruct", "denoise"):
+        shape = samples.sample_shape
+        if not shape and run.is_of_images:
+            shape = run.image_shape
+    white = float(getattr(run.preparation, "divisor", 1))
+    return Layout(run.names_of(what), samples.n, samples.id_name, shape, white)

@@ -1,0 +1,76 @@
+"""What a run keeps beside its weights, to judge new samples by without its data.
+
+``validation_errors.npy`` has the squared error of each validation sample; ``pca.safetensors``, of a
+run that restores images, the principal components that its restorations are compared with.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+
+from sae.errors import InputError, check_number
+from sae.files import write_atomically
+from sae.look.pca import PCA
+from sae.run.checkpoints import UnreadableError, read_weights
+
+ERRORS, COMPONENTS = "validation_errors.npy", "pca.safetensors"
+
+
+def write_errors(folder: Path, errors: NDArray[np.float32]) -> None:
+    """Write the error of each validation sample, (n,)."""
+    buffer = io.BytesIO()
+    np.save(buffer, errors)
+    write_atomically(folder / ERRORS, buffer.getvalue())
+
+
+def threshold(folder: Path, quantile: float) -> float:
+    """The error that such a part of the validation samples does not go beyond.
+
+    Args:
+        folder: The run's.
+        quantile: In (0, 1]; between two samples the error is interpolated.
+
+    Raises:
+        InputError: The quantile lies outside its range, or the run has kept no errors.
+    """
+    remedy = "give a fraction such as 0.99"
+    check_number("quantile", quantile, 0.0, 1.0, remedy, low_open=True)
+    path, found = folder / ERRORS, "none"
+    try:
+        with path.open("rb") as file:
+            errors = np.load(file, allow_pickle=False)
+        if errors.ndim == 1 and errors.size and np.isfinite(errors).all():
+            return float(np.quantile(errors, quantile))
+        found = "a damaged one"
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, EOFError):
+        found = "a damaged one"
+    remedy = "train the run again: it is written at the end"
+    raise InputError("run", f"a file {ERRORS} for a threshold", found, remedy)
+
+
+def write_pca(folder: Path, pca: PCA, n_components: int) -> None:
+    """Write the first principal components, in single precision."""
+    tensors = {
+        "mean": torch.from_numpy(pca.mean).float(),
+        "components": torch.from_numpy(pca.components[:n_components]).float().contiguous(),
+        "variance_share": torch.from_numpy(pca.variance_share[:n_components]).float(),
+    }
+    write_atomically(folder / COMPONENTS, safetensors.torch.save(tensors))
+
+
+def read_pca(folder: Path) -> PCA | None:
+    """The components; None of a run that has kept none."""
+    try:
+        tensors = read_weights(folder / COMPONENTS)
+        names = ("mean", "components", "variance_share")
+        return PCA(*(tensors[name].double().numpy() for name in names))
+    except (UnreadableError, KeyError):
+        return None
