@@ -7,7 +7,7 @@ import io
 import pytest
 from helpers import ROOT
 
-from sae.text import cell, chain, megabytes, program, shown_path, typed_path
+from sae.text import cell, chain, megabytes, of_samples, program, shown_path, typed_path
 
 
 def test_sizes_for_people():
@@ -68,3 +68,9 @@ def test_no_message_names_the_program_otherwise():
             if isinstance(text, str) and "cli.py " in text and id(node) not in alone:
                 wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}: say program() instead")
     assert not wrong
+
+
+def test_words_on_images_for_samples_that_are_none():
+    assert of_samples("PCA-2, {part} SSE per image") == "PCA-2, {part} SSE per sample"
+    assert of_samples("validation images, MSE per pixel") == "validation samples, MSE per value"
+    assert of_samples("pixels of an image_width") == "values of an image_width"

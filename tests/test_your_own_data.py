@@ -12,7 +12,10 @@ from sae.cli.command import main
 
 PAGE = (ROOT / "docs" / "your_own_data.md").read_text()
 (MAKES_DATA,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
-COMMANDS = re.findall(r"^python cli\.py (.*)$", PAGE, re.M)
+COMMANDS = [
+    command.replace("configs/", f"{ROOT}/configs/")
+    for command in re.findall(r"^python cli\.py (.*)$", PAGE, re.M)
+]
 SHORT = ["--pretrain.epochs", "1", "--finetune.epochs", "1", "--pictures_every", "-1"]
 
 

@@ -234,6 +234,10 @@ REFUSED = {
     "other letters": ("a,b\nx,1\né,2\n".encode("latin-1"), {}, "byte 0xe9 in line 3"),
     "an infinite value": ("a,b\n1,2\n2,inf\n3,4\n", {}, r"found inf in column b, row 1 \(line 3\)"),
     "a value beyond single precision": ("a,b\n1,2\n2,1e300\n", {}, "inf in column b"),
+    "more digits than there are": (
+        "t,near\n" + "".join(f"{1.7e9 + i},{1000 + i}\n" for i in range(60)), {},
+        "single precision tells apart, found 1700000000 to 1700000059 in column t; subtract",
+    ),
     "missing values": ("a,b\n1,2\n2,\n3,4\n", {}, "1 missing: 1 in column b, first in row 1"),
     "an empty column": ("a,b\n1,\n2,\n3,\n", {"missing": "mask"}, "found none in column b; leave"),
     "dates": ("a,b\n1,2024-01-01\n2,2024-01-02\n", {}, "found date or time in column b; leave"),

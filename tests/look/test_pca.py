@@ -13,6 +13,7 @@ import torch
 from sklearn import decomposition
 
 from sae.look.pca import PART_VALUES, _parts, beside, fit_pca, pca_sse
+from sae.nets.columns import Columns, marked
 
 
 def by_scikit_learn(train, test, k) -> float:
@@ -154,3 +155,13 @@ def test_what_fails_beside_fails_here():
     with pytest.raises(TimeoutError, match="no more time"):
         beside(fails)
     assert beside(lambda: 3) == 3
+
+
+def test_what_is_missing_does_not_count():
+    x = torch.rand(50, 4, generator=torch.Generator().manual_seed(0))
+    missing = torch.rand(x.shape, generator=torch.Generator().manual_seed(1)) < 0.2
+    x = marked(x, missing)
+    pca = fit_pca(x.numpy(), 2)
+    error = np.square(x.numpy() - pca.rebuild(x.numpy(), 2))
+    expected = error[~missing.numpy()].sum() / 50
+    assert pca_sse(pca, [x], 2, Columns(4).errors) == pytest.approx(expected, rel=1e-5)

@@ -5,7 +5,9 @@ import torch
 from helpers import loader, tiny_model
 from lightning import Trainer
 
+from sae.data.prepare import Pixels
 from sae.errors import InputError
+from sae.nets.columns import Columns
 from sae.terms.corruption import Corruption
 from sae.training.recipe import Recipe
 from sae.training.stacked import StackedAutoencoder
@@ -60,3 +62,24 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
         InputError, match=r"ckpt_path: expected .*activation = tanh, found .*sigmoid"
     ):
         Trainer(**QUIET).test(other, loader(), ckpt_path=tmp_path / "model.ckpt", verbose=False)
+
+
+class Unbounded(Pixels):
+    bounded = False
+    outputs = Columns(9, (3,))
+
+
+def test_it_ends_in_what_its_samples_are_made_of():
+    model = StackedAutoencoder([12, 6, 3])
+    model.suit(Pixels(255))
+    assert (model.stack.output, model.hparams["output"]) == ("sigmoid", "sigmoid")
+    assert model.stack.columns is None
+    model.suit(Unbounded())
+    assert (model.stack.output, model.stack[0].output) == ("identity", "identity")
+    assert model.hparams["output"] == "linear"
+    assert model.stack.columns == Unbounded.outputs
+    chosen = StackedAutoencoder([12, 6, 3], output="sigmoid")
+    chosen.suit(Unbounded())
+    assert chosen.stack.output == "sigmoid"
+    with pytest.raises(InputError, match="mse for numbers outside"):
+        StackedAutoencoder([12, 6, 3], loss="bce").suit(Unbounded())

@@ -336,11 +336,12 @@ class OptionsCLI(LightningCLI):
     def _check_size(self, data: ImageDataModule) -> None:
         """The network begins with the samples, in their shape where it has one."""
         found = self.model.stack.in_shape
-        of = f"an image of {data.name}"
+        words = data.preparation.words
+        of = f"{'an image' if words is str else 'a sample'} of {data.name}"
         if self.model.hparams["layers"] is None:
             if found != (data.n_features,):
                 remedy = f"write [{data.n_features}, …]"
-                expected = f"{data.n_features} first, the pixels of {of}"
+                expected = words(f"{data.n_features} first, the pixels of ") + of
                 raise InputError("model.sizes", expected, str(found[0]), remedy)
             return
         shape = tuple(data.image_shape)

@@ -54,6 +54,8 @@ _DONE = {
 # A column of texts with more values than this, most of them different, holds no categories.
 MOST_CATEGORIES = 100
 TEST_SHARE = 0.1
+# Single precision has seven digits: of what a column varies by it may lose so much.
+MOST_LOST = 0.005
 
 
 class TableDataModule(ImageDataModule):
@@ -252,13 +254,14 @@ class TableDataModule(ImageDataModule):
 
         def parts() -> Iterator[Tensor]:
             for frame in _frames(source, wanted):
-                raw = np.empty((len(frame), len(names)), np.float32)
-                with np.errstate(over="ignore"):  # it is found to be infinite below
-                    for k, each in enumerate(self.table):
-                        column = frame.column(each.name)
-                        coded = each.kind == CATEGORY
-                        raw[:, k] = codes_of(column, each.values) if coded else numbers_of(column)
-                check.look_at(raw)
+                found = np.empty((len(frame), len(names)))
+                for k, each in enumerate(self.table):
+                    column = frame.column(each.name)
+                    coded = each.kind == CATEGORY
+                    found[:, k] = codes_of(column, each.values) if coded else numbers_of(column)
+                with np.errstate(over="ignore"):  # it is found to be infinite
+                    raw = found.astype(np.float32)
+                check.look_at(raw, found)
                 if label is not None:
                     labels.append(self._labels(frame.column(label), source, check.n))
                 yield torch.from_numpy(raw)
@@ -486,15 +489,21 @@ class PreparedRows(Rows):
 
 
 class _Gaps:
-    """Where values are missing, or infinite, in a file that is read part by part."""
+    """What is wrong with values of a file that is read part by part: where some are missing."""
 
     def __init__(self, source: Source, names: Sequence[str]) -> None:
         self.source, self.names, self.n = source, names, 0
         self.count = np.zeros(len(names), np.int64)
         self.first = np.full(len(names), -1)
+        self.lost, self.low = np.zeros(len(names)), np.full(len(names), np.inf)
+        self.high = -self.low
 
-    def look_at(self, raw: NDArray[Any]) -> None:
+    def look_at(self, raw: NDArray[Any], exact: NDArray[Any]) -> None:
         """Take the next rows.
+
+        Args:
+            raw: They, in single precision.
+            exact: The same in double precision.
 
         Raises:
             InputError: A value is infinite, or too large for single precision.
@@ -505,6 +514,9 @@ class _Gaps:
             found = f"{raw[row, column]} in column {self.names[column]}, {place}"
             remedy = "mend it, leave it empty, or name the column in ignore"
             raise InputError(str(self.source.path), "finite numbers", found, remedy)
+        self.lost = np.fmax(self.lost, np.fmax.reduce(np.abs(raw - exact), axis=0))
+        self.low = np.fmin(self.low, np.fmin.reduce(exact, axis=0))
+        self.high = np.fmax(self.high, np.fmax.reduce(exact, axis=0))
         missing = np.isnan(raw)
         if missing.any():
             self.count += missing.sum(axis=0)
@@ -519,8 +531,16 @@ class _Gaps:
             missing: What is to be done.
 
         Raises:
-            InputError: Some are missing, and that is an error; or a column is empty.
+            InputError: Some are missing, and that is an error; or a column is empty, or has values
+                that single precision cannot tell apart.
         """
+        varies = self.high > self.low
+        lost = self.lost > MOST_LOST * np.where(varies, self.high - self.low, np.inf)
+        for k in np.flatnonzero(lost).tolist():
+            found = f"{self.low[k]:.15g} to {self.high[k]:.15g} in column {self.names[k]}"
+            remedy = "subtract an offset in the file, or name the column in ignore"
+            expected = "numbers that single precision tells apart"
+            raise InputError(str(self.source.path), expected, found, remedy)
         columns = np.flatnonzero(self.count).tolist()
         if not columns:
             return []
