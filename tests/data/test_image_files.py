@@ -221,3 +221,11 @@ def test_a_folder_without_images_is_refused(tmp_path):
         find_images(tmp_path / "x.txt")
     with pytest.raises(InputError, match="expected a folder of images, found none"):
         find_images(tmp_path / "none")
+
+
+def test_without_a_decoder_of_16_bits_in_colour_this_is_reported(tmp_path, monkeypatch):
+    png16(tmp_path / "x.png", np.repeat(GREY16[..., None], 3, axis=2))
+    monkeypatch.setattr("sae.data.image_files._decode_16_bits", lambda: None)
+    header = about(tmp_path / "x.png")
+    assert (header.bits, header.lost) == (8, True)
+    assert off(read_image(tmp_path / "x.png", IN_COLOUR)) < 0.005

@@ -290,3 +290,11 @@ def test_a_run_works_on_other_images_as_it_read_its_own(animals, tmp_path, capsy
     data = ready(animals, white=239)
     codes = run_of.encode((data.train.x * 239).round())
     assert codes.allclose(run_of.stack.encode(data.train.x), atol=1e-6)
+
+
+def test_images_are_counted_by_kind_and_size_and_of_many_sizes_the_range_is_told(animals, tmp_path):
+    assert ready(animals).details() == ["24 images of 6x6: RGB"]
+    for k in range(20):
+        Image.new("L", (k + 1, 30 - k)).save(tmp_path / f"{k}.png")
+    line = "20 images in 20 sizes, 11 to 30 high and 1 to 20 wide: grey"
+    assert ready(tmp_path, size=[4, 4]).details() == [line]

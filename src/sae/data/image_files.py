@@ -35,7 +35,7 @@ ORIENTATION = 0x0112  # the EXIF tag
 MARKS_OF_EXIF = (b"eXIf", b"Orientation", b"Raw profile type")
 GREY_OF_COLOURS = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow has it
 # A side of images that are quickly trained on.
-GOOD_SIDE = 64
+GOOD_SIDE, GOOD_STEP = 64, 8
 MOST = {8: 255, 16: 65_535}
 
 
@@ -301,7 +301,12 @@ def _size_to_propose(seen: Sequence[About]) -> str:
         median(sides) for sides in zip(*((x.height, x.width) for x in seen), strict=True)
     )
     scale = min(1, GOOD_SIDE / max(height, width))
-    return f"--data.size [{max(1, round(scale * height))},{max(1, round(scale * width))}]"
+    sides = (max(1, round(scale * side)) for side in (height, width))
+    # Multiples of 8, which convolutions halve without a rest, where that changes little.
+    height, width = (
+        side if side < 2 * GOOD_STEP else GOOD_STEP * round(side / GOOD_STEP) for side in sides
+    )
+    return f"--data.size [{height},{width}]"
 
 
 def read_image(path: Path, look: Look) -> NDArray:

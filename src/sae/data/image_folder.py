@@ -36,7 +36,7 @@ DAMAGED = ("error", "skip")
 CACHES = ("auto", "memory", "none")
 # Of the machine's memory; what is left over is for training.
 SHARE_OF_MEMORY = 0.25
-MOST_SIDE, MOST_VAL, MOST_LISTED = 10_000, 5000, 20
+MOST_SIDE, MOST_VAL, MOST_LISTED = 10_000, 5000, 12
 
 
 class ImageFolderDataModule(ImageDataModule):
@@ -128,7 +128,7 @@ class ImageFolderDataModule(ImageDataModule):
     def load(self) -> tuple[Samples, Samples]:
         """Read all headers, then decode all images: into memory, or to see that they are whole."""
         found, seen = self._found("train")
-        self.census = Counter((f"{each.height}x{each.width}", each.kind) for each in seen)
+        self.census = Counter((each.height, each.width, each.kind) for each in seen)
         self.look = common_look(
             found.paths, seen, self.size, self.crop, self.colour, self.bits, self.white
         )
@@ -177,11 +177,19 @@ class ImageFolderDataModule(ImageDataModule):
         return lines
 
     def details(self) -> list[str]:
-        """How many images there are of each kind and size, the most frequent first."""
-        listed = self.census.most_common(MOST_LISTED)
-        lines = [f"{n:,} images of {size}: {kind}" for (size, kind), n in listed]
-        more = len(self.census) - len(listed)
-        return [*lines, f"and {more:,} other kinds and sizes"] if more else lines
+        """How many images there are of each kind and size; of many sizes the range."""
+        if len(self.census) <= MOST_LISTED:
+            listed = self.census.most_common()
+            return [f"{n:,} images of {h}x{w}: {kind}" for (h, w, kind), n in listed]
+        lines = []
+        for each in dict.fromkeys(kind for _, _, kind in self.census):
+            of = {(h, w): n for (h, w, kind), n in self.census.items() if kind == each}
+            heights, widths = (sorted(sides) for sides in zip(*of, strict=True))
+            lines.append(
+                f"{sum(of.values()):,} images in {len(of):,} sizes, {heights[0]} to {heights[-1]} "
+                f"high and {widths[0]} to {widths[-1]} wide: {each}"
+            )
+        return lines
 
     def _found(self, part: str) -> tuple[Found, list[About]]:
         """The images of a folder with whole headers, and what these say."""
