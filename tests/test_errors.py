@@ -67,8 +67,8 @@ def test_the_end_is_one_line_whatever_stands_in_it(code, capsys):
         ("a", "'a'"),
         (2.5, "2.5"),
         ("x" * 80, repr("x" * 80)),
-        ("x" * 81, repr("x" * 79 + "…")),
-        (list(range(99)), str(list(range(99)))[:79] + "…"),
+        ("x" * 41 + "y" * 40, repr("x" * 39 + "…" + "y" * 40)),
+        (list(range(99)), f"{str(list(range(99)))[:39]}…{str(list(range(99)))[-40:]}"),
     ],
 )
 def test_values_are_shown_as_in_yaml_and_cut(value, shown):

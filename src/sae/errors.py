@@ -62,9 +62,9 @@ def exit_with(sentence: object, code: int = 2) -> NoReturn:
 
 
 def show(value: Any) -> str:
-    """A value as it reads in YAML, cut to a length that fits a sentence."""
+    """A value as it reads in YAML; of a long one both ends, for that of a path is its name."""
     text = "nothing (null)" if value is None else str(value)
-    text = text if len(text) <= 80 else f"{text[:79]}…"
+    text = text if len(text) <= 80 else f"{text[:39]}…{text[-40:]}"
     return repr(text) if isinstance(value, str) else text
 
 
