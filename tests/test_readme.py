@@ -28,8 +28,7 @@ def without_comments(text: str) -> str:
 @pytest.mark.parametrize("language", ["bash", "yaml", "python"])
 def test_both_languages_give_the_same_code(language):
     english, chinese = (
-        [without_comments(block) for block in blocks(path, language)]
-        for path in (ENGLISH, CHINESE)
+        [without_comments(block) for block in blocks(path, language)] for path in (ENGLISH, CHINESE)
     )
     assert english
     assert english == chinese
@@ -81,7 +80,11 @@ def test_the_docstring_of_the_package_runs(no_web):
 
 
 def test_tensorboard_is_told_to_serve_this_machine_alone():
-    places = [*ROOT.glob("*.md"), *(ROOT / "src").rglob("*.py"), *(ROOT / "configs").rglob("*.yaml")]
+    places = [
+        *ROOT.glob("*.md"),
+        *(ROOT / "src").rglob("*.py"),
+        *(ROOT / "configs").rglob("*.yaml"),
+    ]
     lines = [line for path in places for line in path.read_text().splitlines()]
     commands = [line for line in lines if "tensorboard --logdir" in line]
     assert len(commands) > 2

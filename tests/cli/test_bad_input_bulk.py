@@ -367,7 +367,7 @@ def run(case: Case) -> tuple[Any, str, str]:
 def names(sentence: str, key: str) -> bool:
     """Whether a sentence is about a key: the key itself, a part of its value, or its group."""
     head = sentence.removeprefix("error: ").split(": expected ")[0].replace(" (stage 1)", "")
-    head = head.replace(" (stage 2)", "").strip("'\"").rstrip("…")
+    head = head.replace(" (stage 2)", "").strip("'\"").split("…")[0]
     key = repr(key)[1:-1]  # as it is shown
     return head.startswith(key) or key.startswith(head)
 

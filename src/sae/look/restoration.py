@@ -71,10 +71,15 @@ class Comparison:
         self.image_shape, self.pca = tuple(image_shape), pca
         self.n_components = 0 if pca is None else min(n_components, len(pca.components))
         names = [who for who in WHO if who != "pca" or pca is not None]
-        self._psnr = {who: PeakSignalNoiseRatio(data_range=span) for who in names}
+        # Of several processes the main one compares: it must not wait for the others.
+        self._psnr = {
+            who: PeakSignalNoiseRatio(data_range=span, sync_on_compute=False) for who in names
+        }
         large = min(self.image_shape[:2]) >= SSIM_SIDE
         self._ssim = {
-            who: StructuralSimilarityIndexMeasure(data_range=span) for who in names if large
+            who: StructuralSimilarityIndexMeasure(data_range=span, sync_on_compute=False)
+            for who in names
+            if large
         }
         self.n = 0
 
