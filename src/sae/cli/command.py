@@ -317,6 +317,7 @@ _EXPECTED_WARNINGS = [
     (".*args parameter is intended to run from within Python.*", "main has seen to the words"),
     (".*could not find the monitored key in the returned metrics.*", "not every epoch validates"),
     (".*but loading a checkpoint outside the 'fit' stage.*", "it holds the averaged weights"),
+    (r".*self\.log\('test/.*sync_dist=True.*", "they are means over all processes already"),
     (".*Checkpoint directory.*exists and is not empty.*", "the phase's folder is ours"),
 ]
 
