@@ -142,6 +142,16 @@ def test_the_inverse_gives_back_what_went_in(rows, scaling):
     assert (np.abs(back - rows) <= 1e-4 * spread + 1e-6).all()
 
 
+@pytest.mark.parametrize("scaling", ["auto", "minmax", "standard", "robust", "none"])
+@pytest.mark.parametrize("column", [[1e-45, 0], [0, 0, 1e-40, 1e-40, 0, 1000]])
+def test_a_scale_is_never_too_small_to_divide_by(column, scaling):
+    rows = np.array(column, "f4")[:, None]
+    found = fitted(rows, numbers(scaling))
+    x = found(torch.from_numpy(rows))
+    assert x.isfinite().all()
+    assert torch.allclose(found.inverse(x), torch.from_numpy(rows), atol=1e-6)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 50))
 def test_fitted_in_chunks_as_on_the_whole(seed, step):

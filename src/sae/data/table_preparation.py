@@ -27,6 +27,10 @@ from sae.text import of_samples
 SCALINGS = ("auto", "minmax", "standard", "robust", "none")
 MISSINGS = ("error", "mask", "mean")
 CATEGORIES = "categories"
+# Values nearer to each other are one: single precision could not divide by their distance.
+LEAST_SPREAD = 1e-30
+# Quartiles nearer to each other, as a share of the spread, are no scale: most values are the same.
+LEAST_APART = 1e-6
 NUMBER, CATEGORY, CONSTANT = "number", "category", "constant"
 # Rows that quantiles are taken of.
 QUANTILE_ROWS = 100_000
@@ -347,7 +351,7 @@ class _Seen:
         """Whether a column holds more than one value."""
         if k in self.counts:
             return int((self.counts[k] > 0).sum()) > 1
-        return bool(self.high[k] > self.low[k])
+        return bool(self.high[k] - self.low[k] > LEAST_SPREAD)
 
     def decide(self, k: int) -> Column:
         """The column as it will be prepared."""
@@ -385,7 +389,8 @@ class _Seen:
         if column.scaling == "robust":
             first, middle, third = np.quantile(self._values(k), [0.25, 0.5, 0.75])
             apart = (third - first) / QUARTILES_APART
-            return float(middle), float(apart if apart > 0 else self.std[k])
+            wide = apart > LEAST_APART * (self.high[k] - self.low[k])
+            return float(middle), float(apart if wide else self.std[k])
         return float(self.mean[k]), float(self.std[k])
 
     def typical(self, k: int, column: Column) -> float:
