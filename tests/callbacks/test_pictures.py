@@ -179,7 +179,9 @@ def test_it_is_drawn_in_eval_mode_and_the_mode_comes_back(tmp_path):
 def test_without_tensorboard_there_are_still_files_and_none_while_it_trains(tmp_path, monkeypatch):
     drawn = []
     own = render
-    monkeypatch.setattr("sae.callbacks.pictures.render", lambda f: (drawn.append(1), own(f))[1])
+    monkeypatch.setattr(
+        "sae.callbacks.pictures.render", lambda *args: (drawn.append(1), own(*args))[1]
+    )
     fit(tmp_path, 1, logger=False)
     names = {path.name for path in (tmp_path / "pictures").iterdir()}
     stems = {tag.split("/")[1] for tag in AT_THE_END}

@@ -46,6 +46,7 @@ def searched(tmp_path_factory) -> tuple[Path, str]:
     folder, out = tmp_path_factory.mktemp("sweep"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
         patch.chdir(folder)
+        patch.setattr("sys.argv", ["cli.py"])
         main(["sweep", "--config", write()])
     return folder, out.getvalue()
 
