@@ -23,6 +23,7 @@ def states():
 
 def test_what_is_global_comes_back_after_an_error_too(monkeypatch):
     monkeypatch.setenv("PL_SEED_WORKERS", "0")
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)  # another test may have set it
     before = states()
     within = []
 
