@@ -58,8 +58,8 @@ def bare(path: Path) -> Callable[[], None]:
 
 def ours(path: Path) -> Callable[[], None]:
     from sae.data.prepare import Pixels
-    from sae.run.sample_files import SampleFile, layout_of, write_result
     from sae.run.model import TrainedRun
+    from sae.run.sample_files import SampleFile, layout_of, write_result
     from sae.training.stacked import StackedAutoencoder
 
     model = StackedAutoencoder(SIZES, activation="tanh")

@@ -13,8 +13,8 @@ from sae.data.source import Source
 from sae.data.table_preparation import Column, TablePreparation
 from sae.errors import InputError
 from sae.run import sample_files as files
-from sae.run.sample_files import SampleFile, as_ids, layout_of, write_result
 from sae.run.model import TrainedRun, load_run
+from sae.run.sample_files import SampleFile, as_ids, layout_of, write_result
 from sae.training.stacked import StackedAutoencoder
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from sae.cli.verbs.verb import Verb
 from sae.data.sinks.sink import Layout, check_output, sink_for
-from sae.run.sample_files import SampleFile, layout_of, write_result
 from sae.run.model import TrainedRun, load_run
+from sae.run.sample_files import SampleFile, layout_of, write_result
 from sae.text import shown_path
 
 FILES = "--run FOLDER --input FILE --output FILE"

@@ -14,9 +14,9 @@ from sae.cli.on_files import FILES, OnFiles
 from sae.errors import InputError
 from sae.look.restoration import Comparison, are_images
 from sae.run import summary
-from sae.run.sample_files import Chunk, SampleFile
 from sae.run.model import TrainedRun
 from sae.run.reference import read_pca
+from sae.run.sample_files import Chunk, SampleFile
 
 
 class Denoise(OnFiles):

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sae.cli.on_files import FILES, OnFiles
 from sae.data.sinks.sink import Layout
 from sae.errors import check_number
-from sae.run.sample_files import SampleFile
 from sae.run.model import TrainedRun
+from sae.run.sample_files import SampleFile
 
 
 class Score(OnFiles):
