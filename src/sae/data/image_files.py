@@ -213,7 +213,7 @@ def _about(image: Image.Image, path: Path) -> About:
     if _has_16_bits(image):
         lost = image.format != "PNG" or _decode_16_bits() is None
         bits, kind = 8 if lost else 16, f"{image.mode}, 16 bits"
-        if image.format == "PNG" and "LA" in str(_tile(image).args):
+        if image.format == "PNG" and "LA" in str(_tile(image)[1]):
             colours, kind = False, "grey, alpha, 16 bits"
     more = bool(getattr(image, "is_animated", False))
     if _lies_on_its_side(image, path):
@@ -239,17 +239,17 @@ def _has_colours(image: Image.Image) -> bool:
 
 def _has_16_bits(image: Image.Image) -> bool:
     """Whether there are 16 bits a colour in a file of which Pillow gives 8."""
-    tile = _tile(image)
-    if image.mode.startswith("I") or tile is None:
+    codec, args = _tile(image)
+    if image.mode.startswith("I"):
         return False
-    args = tile.args
-    most = args[-1] if isinstance(args, tuple) and tile.codec_name == "ppm" else 0
+    most = args[-1] if isinstance(args, tuple) and codec == "ppm" else 0
     return ";16" in str(args) or (isinstance(most, int) and most > MOST[8])
 
 
-def _tile(image: Image.Image) -> Any:
-    """What of a file holds the pixels, and how they are coded; None where nothing does."""
-    return next(iter(getattr(image, "tile", ())), None)
+def _tile(image: Image.Image) -> tuple[str, Any]:
+    """The codec of the pixels of a file, and its arguments; of none where there are no pixels."""
+    codec, *_, args = next(iter(getattr(image, "tile", ())), ("", None))
+    return codec, args
 
 
 def common_look(
