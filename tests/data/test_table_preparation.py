@@ -216,3 +216,9 @@ def test_a_data_frame_names_its_columns():
 def test_values_that_do_not_fit_are_refused(mixed, values, message):
     with pytest.raises(InputError, match=message):
         mixed[0].to_raw(np.array(values, object))
+
+
+def test_texts_that_came_as_whole_numbers_are_known():
+    found = TablePreparation([Column("deck", "category", "none", ["1", "2a"])], missing="mask")
+    raw = found.to_raw(np.array([["1"], [1], [1.0], [np.float64(1)], ["2a"]], object))
+    assert raw.flatten().tolist() == [0, 0, 0, 0, 1]

@@ -180,3 +180,11 @@ def test_what_the_rows_of_a_result_look_like(finished):
     assert layout_of(run, "denoise", flat).sample_shape == (28, 28)
     assert layout_of(run, "decode", flat).sample_shape == (28, 28)
     assert layout_of(run, "reconstruct", flat).names[-1] == "x783"
+
+
+def test_categories_that_look_like_numbers_in_a_file_are_those_of_the_run(tmp_path):
+    deck = Column("deck", "category", "none", ["01", "2a"])
+    run = made(TablePreparation([deck, Column("size")]), 3)
+    (tmp_path / "x.csv").write_text("size,deck\n7,01\n8,01\n")
+    ((_, rows),) = SampleFile(tmp_path / "x.csv", run).chunks()
+    assert run.preparation.to_raw(rows, run.columns).tolist() == [[0, 7], [0, 8]]

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from sae.data.rows import encode_rows
 from sae.data.source import open_source
+from sae.data.sources.csv_files import CsvSource
 from sae.demo.gallery import Gallery, read_gallery
 from sae.errors import InputError, show
 from sae.look.scores import squared_errors
@@ -227,7 +228,8 @@ class Subject:
             path = Path(folder) / name
             path.write_bytes(content)
             try:
-                source = open_source(path)
+                texts = self.run.text_columns if CsvSource.fits(path) else None
+                source = open_source(path, texts=texts)
                 rows = next(source.chunks(MOST_ROWS))
                 columns = source.columns
             except InputError as error:

@@ -237,6 +237,12 @@ class TrainedRun:
         return list(self.columns or (f"x{k}" for k in range(self.n_columns)))
 
     @property
+    def text_columns(self) -> list[str]:
+        """The names of the columns whose values are texts."""
+        table = getattr(self.preparation, "table", ())
+        return [column.name for column in table if column.is_text]
+
+    @property
     def feature_names(self) -> list[str]:
         """The names of the inputs of the network; ``x0``, ``x1``, … where they have none."""
         names: list[str] | None = getattr(self.preparation, "feature_names", None)
