@@ -222,3 +222,12 @@ def test_texts_that_came_as_whole_numbers_are_known():
     found = TablePreparation([Column("deck", "category", "none", ["1", "2a"])], missing="mask")
     raw = found.to_raw(np.array([["1"], [1], [1.0], [np.float64(1)], ["2a"]], object))
     assert raw.flatten().tolist() == [0, 0, 0, 0, 1]
+
+
+def test_what_pandas_calls_missing_is_missing():
+    pandas = pytest.importorskip("pandas")
+    weight = pandas.array([7, None], dtype="Int64")
+    colour = pandas.array([None, "blue"], dtype="string")
+    frame = pandas.DataFrame({"colour": colour, "weight": weight})
+    raw = TablePreparation(MIXED, missing="mask").to_raw(frame)
+    np.testing.assert_array_equal(raw, [[NAN, 7], [0, NAN]])

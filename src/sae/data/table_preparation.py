@@ -431,7 +431,10 @@ def _spread_out(n: int) -> Tensor:
 
 
 def _absent(value: Any) -> bool:
-    return value is None or value != value  # what is not a number differs from itself
+    try:
+        return value is None or bool(value != value)  # what is not a number differs from itself
+    except TypeError:  # pandas' own NA does not tell
+        return True
 
 
 def _place(value: Any, index: Mapping[str, int]) -> int:
