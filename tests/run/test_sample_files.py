@@ -188,3 +188,11 @@ def test_categories_that_look_like_numbers_in_a_file_are_those_of_the_run(tmp_pa
     (tmp_path / "x.csv").write_text("size,deck\n7,01\n8,01\n")
     ((_, rows),) = SampleFile(tmp_path / "x.csv", run).chunks()
     assert run.preparation.to_raw(rows, run.columns).tolist() == [[0, 7], [0, 8]]
+
+
+def test_long_ids_keep_all_digits(tmp_path):
+    (tmp_path / "x.csv").write_text("id,a,b\n900000000000000001,1,2\n900000000000000002,3,4\n")
+    for run in (plain(), of_table("a", "b")):
+        ((ids, rows),) = SampleFile(tmp_path / "x.csv", run).chunks()
+        assert ids.tolist() == [900000000000000001, 900000000000000002]
+        assert run.apply("encode", rows).shape == (2, 3)
