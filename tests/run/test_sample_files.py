@@ -196,3 +196,16 @@ def test_long_ids_keep_all_digits(tmp_path):
         ((ids, rows),) = SampleFile(tmp_path / "x.csv", run).chunks()
         assert ids.tolist() == [900000000000000001, 900000000000000002]
         assert run.apply("encode", rows).shape == (2, 3)
+
+
+def test_colours_that_come_first_are_refused(tmp_path):
+    model, path = StackedAutoencoder([24, 3]), tmp_path / "x.npy"
+    run = TrainedRun(Path(), model.stack, Pixels(1), model.objective, (2, 4, 3))
+    x = np.zeros((5, 2, 4, 3), np.float32)
+    assert run.encode(x).shape == (5, 3)
+    np.save(path, np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+    says = r"expected colours last, \(n, 2, 4, 3\), found \(n, 3, 2, 4\)"
+    with pytest.raises(InputError, match=f"samples: {says}"):
+        run.encode(np.load(path))
+    with pytest.raises(InputError, match=rf"x\.npy: {says}"):
+        SampleFile(path, run)

@@ -325,6 +325,8 @@ class TrainedRun:
         texts = what == "samples" and self.columns is not None
         if values.dtype.kind not in ("fiubOUT" if texts else "fiub"):
             raise InputError(what, "numbers", str(values.dtype), "turn all of them into numbers")
+        if what == "samples":
+            self.check_colours(values.shape[1:])
         flat = values.reshape(len(values), -1) if values.ndim >= 2 and values.size else values
         if flat.ndim == 2 and flat.shape[1] == width and len(flat):
             return flat
@@ -334,6 +336,20 @@ class TrainedRun:
         expected = f"{what} of shape (n, {width}){shape}"
         remedy = "add an axis: x[None]" if values.size == width else "give a row for each"
         raise InputError(what, expected, f"one of {values.shape}", remedy)
+
+    def check_colours(self, shape: Sequence[int], of: str = "samples") -> None:
+        """Refuse images with their colours first where those of the run have them last.
+
+        Args:
+            shape: Of one sample.
+            of: What they are, for messages.
+        """
+        last = tuple(self.image_shape)
+        first = (*last[2:], *last[:2])
+        if len(last) == 3 and tuple(shape) == first != last:
+            remedy = "bring them to the end: x.transpose(0, 2, 3, 1), of tensors x.permute"
+            expected = f"colours last, (n, {', '.join(map(str, last))})"
+            raise InputError(of, expected, f"(n, {', '.join(map(str, first))})", remedy)
 
     @property
     def is_of_images(self) -> bool:

@@ -81,6 +81,8 @@ class SampleFile:
         named = self._source.ids is not None or self._id_place is not None
         self.id_name = run.id_name if named else ROW
         shape = tuple(self._source.sample_shape)
+        if not of_codes:
+            run.check_colours(shape, str(path))
         self.sample_shape = shape if there is None and len(shape) > 1 else ()
         found = math.prod(shape) if self._places is None else len(self._places)
         if found != width:
