@@ -387,13 +387,14 @@ class TrainedRun:
         return found.infer_objects() if values.dtype == object else found
 
 
-def check_units(rows: NDArray[Any], divisor: float | None) -> None:
+def check_units(rows: NDArray[Any], divisor: float | None, of: str = "samples") -> None:
     """Refuse samples that are plainly in other units than those of the run.
 
     Args:
         rows: (n, columns).
         divisor: What the run divides by: 255 where its data were uint8, 65,535 where they were
             uint16, 1 where they were floats; None where that says nothing.
+        of: What they are, for messages.
 
     Raises:
         InputError: They lie in [0, 1] where the run's went up to the divisor, or are whole numbers
@@ -405,18 +406,18 @@ def check_units(rows: NDArray[Any], divisor: float | None) -> None:
     if divisor == 1:
         if name in DIVISORS and rows.max() > 1:
             remedy = f"divide pixels by {DIVISORS[name]}, and give other numbers as floats"
-            raise InputError("samples", "floats, as the run's data", name, remedy)
+            raise InputError(of, "floats, as the run's data", name, remedy)
         return
     high = float(rows.max())
     if 0 < high <= 1 and float(rows.min()) >= 0:
         found = f"some in [0, {high:.3g}]"
         expected = f"values from 0 to {divisor:,.0f}, as the run's data"
         remedy = f"multiply by {divisor:.0f}: the run divides by it"
-        raise InputError("samples", expected, found, remedy)
+        raise InputError(of, expected, found, remedy)
     kind = next((kind for kind, value in DIVISORS.items() if value == divisor), name)
     if name in DIVISORS and kind != name:
         found, remedy = name, f"bring them to the range of {kind}"
-        raise InputError("samples", f"{kind}, as the run's data", found, remedy)
+        raise InputError(of, f"{kind}, as the run's data", found, remedy)
 
 
 def _is_frame(X: Data) -> bool:
