@@ -404,8 +404,8 @@ def check_units(rows: NDArray[Any], divisor: float | None, of: str = "samples") 
         return
     name = rows.dtype.name
     if divisor == 1:
-        if name in DIVISORS and rows.max() > 1:
-            remedy = f"divide pixels by {DIVISORS[name]}, and give other numbers as floats"
+        if rows.dtype.kind in "iu" and rows.max() > 1:
+            remedy = f"divide pixels by {DIVISORS.get(name, 255)}, and give other numbers as floats"
             raise InputError(of, "floats, as the run's data", name, remedy)
         return
     high = float(rows.max())
