@@ -216,3 +216,18 @@ def test_a_data_frame_names_its_columns():
 def test_values_that_do_not_fit_are_refused(mixed, values, message):
     with pytest.raises(InputError, match=message):
         mixed[0].to_raw(np.array(values, object))
+
+
+def test_texts_that_came_as_whole_numbers_are_known():
+    found = TablePreparation([Column("deck", "category", "none", ["1", "2a"])], missing="mask")
+    raw = found.to_raw(np.array([["1"], [1], [1.0], [np.float64(1)], ["2a"]], object))
+    assert raw.flatten().tolist() == [0, 0, 0, 0, 1]
+
+
+def test_what_pandas_calls_missing_is_missing():
+    pandas = pytest.importorskip("pandas")
+    weight = pandas.array([7, None], dtype="Int64")
+    colour = pandas.array([None, "blue"], dtype="string")
+    frame = pandas.DataFrame({"colour": colour, "weight": weight})
+    raw = TablePreparation(MIXED, missing="mask").to_raw(frame)
+    np.testing.assert_array_equal(raw, [[NAN, 7], [0, NAN]])

@@ -14,6 +14,7 @@ from helpers import fit
 
 from sae.demo.subject import MNIST, NEIGHBOURS, Subject, centred, part_drawn
 from sae.errors import InputError
+from sae.export.write import export_run
 from sae.run.model import load_run
 
 PLAIN = ["--pictures_every", "-1", "--trainer.logger", "false"]
@@ -141,6 +142,14 @@ def test_a_run_without_its_data_says_what_it_lacks(finished, tmp_path):
     assert subject.about()["ranges"] == [[0.0, 1.0]] * 4, "of a sigmoid"
     with pytest.raises(InputError, match="sample: expected validation samples, found none"):
         subject.sample(0)
+
+
+def test_a_folder_for_a_hub_does_without_its_data(finished):
+    export_run(finished[0], "hub", output=Path("hub"))
+    subject = Subject(load_run("hub"))
+    assert [remark.split(":")[0] for remark in subject.remarks] == ["no neighbours and no samples"]
+    found = subject.image(png(np.zeros((28, 28), np.uint8)), drawn=True)
+    assert found["score"]["beyond"] is not None
 
 
 def test_rows_have_a_field_a_column(of_rows):

@@ -22,7 +22,7 @@ def folder() -> Path:
     model, summary = {"sizes": [12, 3]}, {"network": "12→3→12", "seconds": {}}
     config = {
         "model": model,
-        "data": {"init_args": {"train": "/home/me/x.csv", "id": "name"}},
+        "data": {"init_args": {"train": "/home/me/x.csv", "id": "name", "crop": True}},
         "finetune": {"lr": 1, **NOISE},
     }
     text = hub.config_json({**MANIFEST, "data": DATA}, config, summary, {})
@@ -40,7 +40,7 @@ def test_it_has_what_is_about_the_model_and_nothing_of_the_machine(folder):
     assert hub.mapping(folder, "config.yaml") == {
         "model": {"sizes": [12, 3]},
         "finetune": {"corruption": {"kind": "masking"}},
-        "data": {"init_args": {"id": "name"}},
+        "data": {"init_args": {"id": "name", "crop": True}},
     }
     assert hub.mapping(folder, "summary.json") == {"network": "12→3→12"}
 

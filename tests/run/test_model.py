@@ -253,6 +253,7 @@ def test_words_are_no_samples(run):
         (np.array([[0, 1]], np.uint8), 255, "multiply by 255"),
         (np.array([[0, 9]], np.uint8), 65535, "expected uint16, .*found uint8"),
         (np.array([[0, 9]], np.uint8), 1, "expected floats, .*found uint8; divide pixels by 255"),
+        (np.array([[0, 9]]), 1, "expected floats, .*found int64; divide pixels by 255"),
         (np.array([[0.0, 255.0]]), 255, None),
         (np.array([[-0.1, 0.5]]), 255, None),
         (np.zeros((1, 2)), 255, None),

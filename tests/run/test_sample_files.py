@@ -180,3 +180,32 @@ def test_what_the_rows_of_a_result_look_like(finished):
     assert layout_of(run, "denoise", flat).sample_shape == (28, 28)
     assert layout_of(run, "decode", flat).sample_shape == (28, 28)
     assert layout_of(run, "reconstruct", flat).names[-1] == "x783"
+
+
+def test_categories_that_look_like_numbers_in_a_file_are_those_of_the_run(tmp_path):
+    deck = Column("deck", "category", "none", ["01", "2a"])
+    run = made(TablePreparation([deck, Column("size")]), 3)
+    (tmp_path / "x.csv").write_text("size,deck\n7,01\n8,01\n")
+    ((_, rows),) = SampleFile(tmp_path / "x.csv", run).chunks()
+    assert run.preparation.to_raw(rows, run.columns).tolist() == [[0, 7], [0, 8]]
+
+
+def test_long_ids_keep_all_digits(tmp_path):
+    (tmp_path / "x.csv").write_text("id,a,b\n900000000000000001,1,2\n900000000000000002,3,4\n")
+    for run in (plain(), of_table("a", "b")):
+        ((ids, rows),) = SampleFile(tmp_path / "x.csv", run).chunks()
+        assert ids.tolist() == [900000000000000001, 900000000000000002]
+        assert run.apply("encode", rows).shape == (2, 3)
+
+
+def test_colours_that_come_first_are_refused(tmp_path):
+    model, path = StackedAutoencoder([24, 3]), tmp_path / "x.npy"
+    run = TrainedRun(Path(), model.stack, Pixels(1), model.objective, (2, 4, 3))
+    x = np.zeros((5, 2, 4, 3), np.float32)
+    assert run.encode(x).shape == (5, 3)
+    np.save(path, np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+    says = r"expected colours last, \(n, 2, 4, 3\), found \(n, 3, 2, 4\)"
+    with pytest.raises(InputError, match=f"samples: {says}"):
+        run.encode(np.load(path))
+    with pytest.raises(InputError, match=rf"x\.npy: {says}"):
+        SampleFile(path, run)

@@ -219,7 +219,7 @@ class TablePreparation(Preparation):
         elif column.is_text:
             index = {value: k for k, value in enumerate(column.values)}
             numbers = np.array(
-                [np.nan if _absent(each) else index.get(str(each), -1) for each in values]
+                [np.nan if _absent(each) else _place(each, index) for each in values]
             )
         else:
             found = _as_numbers(values, column.name)
@@ -431,7 +431,16 @@ def _spread_out(n: int) -> Tensor:
 
 
 def _absent(value: Any) -> bool:
-    return value is None or value != value  # what is not a number differs from itself
+    try:
+        return value is None or bool(value != value)  # what is not a number differs from itself
+    except TypeError:  # pandas' own NA does not tell
+        return True
+
+
+def _place(value: Any, index: Mapping[str, int]) -> int:
+    """Which category a value is; -1 of none. Whole numbers may have got a point on the way."""
+    whole = isinstance(value, (float, np.floating)) and value.is_integer()
+    return index.get(str(value), index.get(str(int(value)), -1) if whole else -1)
 
 
 def _as_numbers(values: NDArray, name: str) -> NDArray:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NUMBER, TEXT = "number", "text"
+# From here on float64 does not hold every whole number.
+MOST_EXACT = 2**53
 
 
 class TableSource(Source):
@@ -130,9 +132,15 @@ def numbers_of(column: pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def values_of(column: pa.ChunkedArray) -> NDArray:
-    """A column as it is: float64, or objects, None where a value is missing."""
+    """A column as it is: float64, or objects, None where a value is missing.
+
+    Whole numbers that float64 cannot tell apart, such as long ids, are objects, too.
+    """
     if kind_of(column.type) == NUMBER:
-        return numbers_of(column)
+        numbers = numbers_of(column)
+        whole = str(_plain(column).type).startswith(("int", "uint"))
+        if not whole or np.fmax.reduce(np.abs(numbers), initial=0) < MOST_EXACT:
+            return numbers
     found = np.empty(len(column), object)
     found[:] = _plain(column).to_pylist()
     return found

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from sae.data import ImageDataModule
 from sae.data.rows import encode_rows
 from sae.errors import InputError
 from sae.nets.stack import Stack
+from sae.run.model import read_mapping
 
 MOST = 2000
 
@@ -55,18 +55,21 @@ class Gallery:
 
 
 @torch.no_grad()
-def read_gallery(folder: Path, stack: Stack, sha256: str) -> Gallery:
+def read_gallery(folder: Path, stack: Stack, sha256: str | None) -> Gallery:
     """The validation samples of a run, as many as a page can show.
 
     Args:
         folder: Of the run.
         stack: Its network.
-        sha256: Fingerprint of its data.
+        sha256: Fingerprint of its data; None where nobody has kept it.
 
     Raises:
         InputError: Its data are not there any more, or they are others.
     """
-    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    config = read_mapping(folder, "config.yaml")
+    if "class_path" not in (config.get("data") or {}):
+        remedy = "name the folder of the run itself"
+        raise InputError("data", "those that the run trained on", "none that are named", remedy)
     data = kinds.build(config.get("data"), "sae.data", ImageDataModule, "data")
     data.setup()  # and no prepare_data, which may download
     if data.fingerprint() != sha256:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import tempfile
 from collections.abc import Sequence
 from functools import cached_property
@@ -20,10 +19,11 @@ from torch import Tensor
 
 from sae.data.rows import encode_rows
 from sae.data.source import open_source
+from sae.data.sources.csv_files import CsvSource
 from sae.demo.gallery import Gallery, read_gallery
 from sae.errors import InputError, show
 from sae.look.scores import squared_errors
-from sae.run.model import TrainedRun
+from sae.run.model import TrainedRun, read_mapping
 from sae.text import shown_path
 
 NEIGHBOURS = 8
@@ -46,14 +46,13 @@ class Subject:
 
     def __init__(self, run: TrainedRun) -> None:
         self.run, self.remarks = run, list[str]()
-        about = json.loads((run.folder / "manifest.json").read_text(encoding="utf-8"))
-        self.data = about["data"]
+        self.data = read_mapping(run.folder, "manifest.json")["data"]
         self.gallery = self._read_gallery()
         self.percentiles = self._read_percentiles()
 
     def _read_gallery(self) -> Gallery | None:
         try:
-            return read_gallery(self.run.folder, self.run.stack, self.data["sha256"])
+            return read_gallery(self.run.folder, self.run.stack, self.data.get("sha256"))
         except InputError as error:
             self.remarks.append(f"no neighbours and no samples: {error}")
         return None
@@ -227,7 +226,8 @@ class Subject:
             path = Path(folder) / name
             path.write_bytes(content)
             try:
-                source = open_source(path)
+                texts = self.run.text_columns if CsvSource.fits(path) else None
+                source = open_source(path, texts=texts)
                 rows = next(source.chunks(MOST_ROWS))
                 columns = source.columns
             except InputError as error:

@@ -23,6 +23,8 @@ _OF_DATA = (
     *("name", "description", "image_shape", "class_names", "columns", "labels"),
     *("train", "val", "test"),
 )
+# Of the options of the data, those that say how other samples are read.
+_READING = ("id", "bits", "crop")
 _SUMMARY = ("network", "sizes", "seed", "code_size", "val", "test", "table", "data_description")
 
 
@@ -51,11 +53,12 @@ def config_json(
         versions: Of the packages that wrote the folder.
     """
     data = {key: manifest["data"][key] for key in _OF_DATA if key in manifest["data"]}
+    options = (config.get("data") or {}).get("init_args") or {}
     content = {
         "library_name": LIBRARY,
         "versions": versions,
         "model": config["model"],
-        "id": ((config.get("data") or {}).get("init_args") or {}).get("id"),
+        "reading": {key: options[key] for key in _READING if key in options},
         "corruption": (config.get("finetune") or {}).get("corruption"),
         "manifest": {**{key: manifest[key] for key in _MANIFEST if key in manifest}, "data": data},
         "summary": {key: summary[key] for key in _SUMMARY if key in summary},
@@ -85,6 +88,6 @@ def mapping(folder: Path, name: str) -> dict[str, Any]:
     config = {
         "model": model,
         "finetune": {"corruption": content.get("corruption")},
-        "data": {"init_args": {"id": content.get("id")}},
+        "data": {"init_args": content.get("reading") or {}},
     }
     return {"manifest.json": manifest, "config.yaml": config, "summary.json": summary}[name]

@@ -237,6 +237,12 @@ class TrainedRun:
         return list(self.columns or (f"x{k}" for k in range(self.n_columns)))
 
     @property
+    def text_columns(self) -> list[str]:
+        """The names of the columns whose values are texts."""
+        table = getattr(self.preparation, "table", ())
+        return [column.name for column in table if column.is_text]
+
+    @property
     def feature_names(self) -> list[str]:
         """The names of the inputs of the network; ``x0``, ``x1``, … where they have none."""
         names: list[str] | None = getattr(self.preparation, "feature_names", None)
@@ -319,6 +325,8 @@ class TrainedRun:
         texts = what == "samples" and self.columns is not None
         if values.dtype.kind not in ("fiubOUT" if texts else "fiub"):
             raise InputError(what, "numbers", str(values.dtype), "turn all of them into numbers")
+        if what == "samples":
+            self.check_colours(values.shape[1:])
         flat = values.reshape(len(values), -1) if values.ndim >= 2 and values.size else values
         if flat.ndim == 2 and flat.shape[1] == width and len(flat):
             return flat
@@ -328,6 +336,20 @@ class TrainedRun:
         expected = f"{what} of shape (n, {width}){shape}"
         remedy = "add an axis: x[None]" if values.size == width else "give a row for each"
         raise InputError(what, expected, f"one of {values.shape}", remedy)
+
+    def check_colours(self, shape: Sequence[int], of: str = "samples") -> None:
+        """Refuse images with their colours first where those of the run have them last.
+
+        Args:
+            shape: Of one sample.
+            of: What they are, for messages.
+        """
+        last = tuple(self.image_shape)
+        first = (*last[2:], *last[:2])
+        if len(last) == 3 and tuple(shape) == first != last:
+            remedy = "bring them to the end: x.transpose(0, 2, 3, 1), of tensors x.permute"
+            expected = f"colours last, (n, {', '.join(map(str, last))})"
+            raise InputError(of, expected, f"(n, {', '.join(map(str, first))})", remedy)
 
     @property
     def is_of_images(self) -> bool:
@@ -365,13 +387,14 @@ class TrainedRun:
         return found.infer_objects() if values.dtype == object else found
 
 
-def check_units(rows: NDArray[Any], divisor: float | None) -> None:
+def check_units(rows: NDArray[Any], divisor: float | None, of: str = "samples") -> None:
     """Refuse samples that are plainly in other units than those of the run.
 
     Args:
         rows: (n, columns).
         divisor: What the run divides by: 255 where its data were uint8, 65,535 where they were
             uint16, 1 where they were floats; None where that says nothing.
+        of: What they are, for messages.
 
     Raises:
         InputError: They lie in [0, 1] where the run's went up to the divisor, or are whole numbers
@@ -381,20 +404,20 @@ def check_units(rows: NDArray[Any], divisor: float | None) -> None:
         return
     name = rows.dtype.name
     if divisor == 1:
-        if name in DIVISORS and rows.max() > 1:
-            remedy = f"divide pixels by {DIVISORS[name]}, and give other numbers as floats"
-            raise InputError("samples", "floats, as the run's data", name, remedy)
+        if rows.dtype.kind in "iu" and rows.max() > 1:
+            remedy = f"divide pixels by {DIVISORS.get(name, 255)}, and give other numbers as floats"
+            raise InputError(of, "floats, as the run's data", name, remedy)
         return
     high = float(rows.max())
     if 0 < high <= 1 and float(rows.min()) >= 0:
         found = f"some in [0, {high:.3g}]"
         expected = f"values from 0 to {divisor:,.0f}, as the run's data"
         remedy = f"multiply by {divisor:.0f}: the run divides by it"
-        raise InputError("samples", expected, found, remedy)
+        raise InputError(of, expected, found, remedy)
     kind = next((kind for kind, value in DIVISORS.items() if value == divisor), name)
     if name in DIVISORS and kind != name:
         found, remedy = name, f"bring them to the range of {kind}"
-        raise InputError("samples", f"{kind}, as the run's data", found, remedy)
+        raise InputError(of, f"{kind}, as the run's data", found, remedy)
 
 
 def _is_frame(X: Data) -> bool:

@@ -15,6 +15,7 @@ from sae.data.loader import chunk_rows
 from sae.data.rows import TILE_ROWS
 from sae.data.sinks.sink import ROW, Layout, open_sink
 from sae.data.source import Source, open_source
+from sae.data.sources.csv_files import CsvSource
 from sae.data.sources.images import ImageSource
 from sae.errors import InputError
 from sae.run.model import TrainedRun
@@ -55,9 +56,11 @@ class SampleFile:
     ) -> None:
         width = run.stack.n_code if of_codes else run.n_columns
         self.path, self._width = path, width
-        options = {}
+        options: dict[str, Any] = {}
         if not of_codes and path.exists() and ImageSource.fits(path):
             options = run.image_options
+        elif not of_codes and CsvSource.fits(path):
+            options = {"texts": run.text_columns}
         self._source: Source = open_source(path, key=key, **options)
         self.remarks: list[str] = getattr(self._source, "remarks", [])
         self.n = self._source.n
@@ -78,6 +81,8 @@ class SampleFile:
         named = self._source.ids is not None or self._id_place is not None
         self.id_name = run.id_name if named else ROW
         shape = tuple(self._source.sample_shape)
+        if not of_codes:
+            run.check_colours(shape, str(path))
         self.sample_shape = shape if there is None and len(shape) > 1 else ()
         found = math.prod(shape) if self._places is None else len(self._places)
         if found != width:

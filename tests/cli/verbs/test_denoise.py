@@ -84,6 +84,7 @@ def test_the_run_tells_the_same_of_its_test_images(run):
     ("clean", "says"),
     [
         (np.zeros((99, 8, 8), np.uint8), "clean: expected 100 samples, as in the input, found 99"),
+        (np.full((100, 8, 8), 0.5), "clean: expected values from 0 to 255"),
         (np.zeros((100, 9), np.uint8), "few.npy: expected samples of 64 values"),
     ],
 )

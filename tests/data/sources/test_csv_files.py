@@ -93,3 +93,10 @@ def test_a_text_among_numbers_is_named(tmp_path):
     source.check_numbers(["a"])
     # Two of three are texts: that is a column of texts.
     open_source(written(tmp_path / "y.csv", "a\nx\ny\n5\n")).check_numbers(["a"])
+
+
+def test_texts_that_look_like_numbers_may_be_told(tmp_path):
+    path = written(tmp_path / "x.csv", "size,deck\n1,01\n2,\n")
+    source = open_source(path, texts=["deck", "another"])
+    assert source.types == {"size": "number", "deck": "text"}
+    assert source.whole().tolist() == [[1, "01"], [2, None]]

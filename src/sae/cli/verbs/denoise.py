@@ -14,7 +14,7 @@ from sae.cli.on_files import FILES, OnFiles
 from sae.errors import InputError
 from sae.look.restoration import Comparison, are_images
 from sae.run import summary
-from sae.run.model import TrainedRun
+from sae.run.model import TrainedRun, check_units
 from sae.run.reference import read_pca
 from sae.run.sample_files import Chunk, SampleFile
 
@@ -57,6 +57,7 @@ class Denoise(OnFiles):
             raise InputError("clean", "images", found, "leave it out")
         low, high = 0.0, 1.0
         for _, chunk in clean.chunks():
+            check_units(chunk, getattr(run.preparation, "divisor", None), "clean")
             x = self._prepared(run, chunk)
             low, high = min(low, float(x.min())), max(high, float(x.max()))
         pca, size = read_pca(run.folder), run.stack.n_code

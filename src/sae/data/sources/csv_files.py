@@ -36,6 +36,7 @@ class CsvSource(TableSource):
         id: Column that says what each row is called; it is none of the samples' values.
         delimiter: Between values; None looks for a comma, semicolon, tab or bar.
         encoding: How letters are stored; None takes UTF-8, or UTF-16 where the file says so.
+        texts: Columns that hold texts, even where all of these look like numbers.
 
     Raises:
         InputError: The file is empty, damaged, or written in another way.
@@ -49,8 +50,10 @@ class CsvSource(TableSource):
         id: str | None = None,
         delimiter: str | None = None,
         encoding: str | None = None,
+        texts: Sequence[str] = (),
     ) -> None:
         super().__init__(path, id)
+        self._texts = texts
         self._text = self._read_text(encoding)
         self.delimiter = self._find_delimiter(delimiter)
         self._check_header()
@@ -166,6 +169,7 @@ class CsvSource(TableSource):
             strings_can_be_null=True,
             null_values=[*dict.fromkeys([*read.ConvertOptions().null_values, *MISSING])],
             decimal_point=self.decimal_point,
+            column_types={name: pa.string() for name in self._texts},
         )
         parse = read.ParseOptions(delimiter=self.delimiter, newlines_in_values=True)
         stored = io.BytesIO(self._text.encode())
