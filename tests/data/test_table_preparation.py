@@ -179,6 +179,25 @@ def test_a_file_gives_it_back(tmp_path, mixed):
     assert again.columns == ("colour", "weight")
 
 
+def test_an_empty_column_may_stand_for_one_that_is_not_there():
+    found = TablePreparation([Column("a"), Column("b"), Column("c")], missing="mask")
+    assert found.order_of(["c", "key", "b", "a"], id="key") == [3, 2, 0]
+    says = r"'b'; add an empty column of that name if its values are missing; its columns are key, "
+    with pytest.raises(InputError, match=says):
+        found.order_of(["key", "a", "c"], id="key")
+    with pytest.raises(InputError, match="an empty column of each name if"):
+        found.order_of(["a"])
+    with pytest.raises(InputError, match=r"found 'key', too"):
+        found.order_of(["c", "key", "b", "a"])
+
+
+def test_absent_are_gaps_and_categories_that_are_none():
+    columns = [Column("c", "category", values=["x", "y"]), Column("k", "constant"), Column("n")]
+    raw = torch.tensor([[0, torch.nan, -3], [-1, 1, 2], [torch.nan, 1, torch.nan]])
+    found = TablePreparation(columns, missing="mask").absent(raw)
+    assert found.tolist() == [[False, False], [False, True], [True, True]]
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

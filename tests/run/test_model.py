@@ -23,6 +23,7 @@ from sae.errors import InputError
 from sae.objectives.reconstruct import Reconstruct
 from sae.run.checkpoints import read_weights
 from sae.run.model import TrainedRun, check_units, load_run, read_run
+from sae.training.stacked import StackedAutoencoder
 
 
 @pytest.fixture
@@ -175,6 +176,56 @@ def table() -> TrainedRun:
         for parameter in stack.parameters():
             parameter.copy_(torch.eye(4) if parameter.ndim == 2 else torch.zeros(4))
     return TrainedRun(Path(), stack, preparation, Reconstruct(), (1, 4))
+
+
+@pytest.fixture
+def gappy() -> TrainedRun:
+    """A run of a table with values missing."""
+    columns = [Column("width"), Column("height"), Column("colour", "category", values=["a", "b"])]
+    preparation = TablePreparation(columns, missing="mask")
+    model = StackedAutoencoder([4, 4])
+    model.suit(preparation)
+    return TrainedRun(Path(), model.stack, preparation, Reconstruct(), (1, 4))
+
+
+ROWS = pd.DataFrame(
+    {
+        "width": [1.0, 1, np.nan, np.nan],
+        "height": [2.0, 2, np.nan, np.nan],
+        "colour": ["a", "green", "b", None],
+    }
+)
+
+
+def test_what_is_missing_has_no_error_and_the_rest_is_scaled_up(gappy):
+    with pytest.warns(UserWarning, match=r"samples: .*: 1 in column colour .*'green' in row 1"):
+        errors = gappy.score(ROWS, per_feature=True)
+    assert errors.isna().to_numpy().tolist() == [
+        [False] * 4,
+        [False, False, True, True],
+        [True, True, False, False],
+        [True] * 4,
+    ]
+    with pytest.warns(UserWarning, match="no training row has") as told:
+        score = gappy.score(ROWS)
+    assert told[0].filename == __file__
+    expected = [errors.iloc[0].sum(), 2 * errors.iloc[1].sum(), 2 * errors.iloc[2].sum(), np.nan]
+    np.testing.assert_allclose(score, expected, rtol=1e-5)
+    with pytest.warns(UserWarning, match="no training row has"):
+        assert gappy.missing(ROWS).tolist() == [0, 1, 2, 3]
+    assert gappy.may_miss
+
+
+def test_a_row_of_means_alone_has_no_score_either(gappy):
+    preparation = TablePreparation(gappy.preparation.table, missing="mean")
+    run = TrainedRun(Path(), gappy.stack, preparation, Reconstruct(), (1, 4))
+    score = run.score(ROWS.iloc[[0, 2, 3]])
+    assert np.isnan(score).tolist() == [False, False, True]
+
+
+def test_images_miss_nothing(run, digits):
+    assert run.missing(digits[:2]).tolist() == [0, 0]
+    assert not run.may_miss
 
 
 def test_columns_of_a_data_frame_are_taken_by_name(table):

@@ -10,7 +10,14 @@ import torch
 
 from sae.errors import InputError
 from sae.look.pca import fit_pca
-from sae.run.reference import ERRORS, read_pca, threshold, write_errors, write_pca
+from sae.run.reference import (
+    ERRORS,
+    read_pca,
+    threshold,
+    validation_errors,
+    write_errors,
+    write_pca,
+)
 
 HERE = Path()
 
@@ -19,6 +26,7 @@ HERE = Path()
 def test_a_threshold_is_a_quantile_of_the_errors(quantile, error):
     write_errors(HERE, np.arange(11, dtype=np.float32)[::-1])
     assert threshold(HERE, quantile) == pytest.approx(error)
+    assert validation_errors(HERE).tolist() == list(range(10, -1, -1))
 
 
 @pytest.mark.parametrize("quantile", [0.0, 1.5, float("nan")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -14,6 +15,7 @@ from sae.cli.verbs.verb import Verb
 from sae.data.sinks.sink import Layout, check_output, sink_for
 from sae.run.model import TrainedRun, load_run
 from sae.run.sample_files import SampleFile, layout_of, write_result
+from sae.run.unseen import Unseen
 from sae.text import shown_path
 
 FILES = "--run FOLDER --input FILE --output FILE"
@@ -71,6 +73,7 @@ class OnFiles(Verb):
             print(f"input: {line}", flush=True)
         layout = self.layout(run, samples, options)
         kind.check("output", layout)
+        self.unseen = Unseen(run.preparation)
         self.begin(run, samples, options)
         write_result(
             samples,
@@ -81,6 +84,8 @@ class OnFiles(Verb):
         )
         print(f"{self.done}: {shown_path(output)} ({samples.n:,} samples)", flush=True)
         self.end()
+        if line := str(self.unseen):
+            print(f"warning: {shown_path(given)}: {line}", file=sys.stderr, flush=True)
 
     def layout(self, run: TrainedRun, samples: SampleFile, options: Namespace) -> Layout:
         """What is going to be written."""
@@ -97,7 +102,7 @@ class OnFiles(Verb):
             chunk: Samples, (rows, columns).
             first: Number of the first one.
         """
-        made = run.apply(self.what, chunk, first)
+        made = run.apply(self.what, chunk, first, self.unseen)
         return [np.reshape(made, (len(made), -1))]
 
     def end(self) -> None:

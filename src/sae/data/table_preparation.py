@@ -188,12 +188,13 @@ class TablePreparation(Preparation):
     def _has_texts(self) -> bool:
         return any(each.is_text for each in self.table)
 
-    def order_of(self, names: Sequence[str], of: str = "data") -> list[int]:
+    def order_of(self, names: Sequence[str], of: str = "data", id: str | None = None) -> list[int]:
         """Where each of the columns lies among those of a file.
 
         Args:
             names: Of the columns of the file.
             of: What is at fault otherwise: the file.
+            id: Another column that it may hold.
 
         Raises:
             InputError: Some are missing, or there are others.
@@ -204,8 +205,11 @@ class TablePreparation(Preparation):
             found = f"none called {', '.join(map(show, lacking[:3]))}"
             found += f" (and {len(lacking) - 3} more)" if len(lacking) > 3 else ""
             remedy = f"its columns are {', '.join(names[:8])}" + ", …" * (len(names) > 8)
+            if self.missing != "error":
+                which = "that name" if len(lacking) == 1 else "each name"
+                remedy = f"add an empty column of {which} if its values are missing; {remedy}"
             raise InputError(of, "the columns that were trained on", found, remedy)
-        known = {*wanted, *self.passed_over}
+        known = {*wanted, *self.passed_over, id}
         others = [name for name in names if name not in known]
         if others:
             found = f"{', '.join(map(show, others[:3]))}, too"
@@ -249,6 +253,20 @@ class TablePreparation(Preparation):
                 for each in index
             ]
         return found
+
+    def absent(self, raw: Tensor) -> Tensor:
+        """Which inputs are missing, or categories that no training sample has.
+
+        Args:
+            raw: (n, raw columns).
+
+        Returns:
+            (n, columns that are inputs), numbers first.
+        """
+        inputs = [*self._numbers, *self._categories]
+        lacking = raw.isnan()
+        lacking[:, self._categories] |= raw[:, self._categories] < 0
+        return lacking[:, inputs]
 
     def unknown(self, raw: Tensor) -> dict[str, int]:
         """How many values are categories that no training sample has, by column; if any.

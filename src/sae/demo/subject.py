@@ -22,7 +22,7 @@ from sae.data.source import open_source
 from sae.data.sources.csv_files import CsvSource
 from sae.demo.gallery import Gallery, read_gallery
 from sae.errors import InputError, show
-from sae.look.scores import squared_errors
+from sae.look.scores import squared_errors, totals
 from sae.run.model import TrainedRun, read_mapping
 from sae.text import shown_path
 
@@ -306,9 +306,10 @@ class Subject:
         found: dict[str, Any] = {"input": self._shown(x), "code": code.tolist()}
         if self.reconstructs:
             rebuilt = stack.decode(code[None])
-            score = float(squared_errors(stack, x).sum())
+            score = float(totals(squared_errors(stack, x)))
             found["reconstruction"] = self._shown(rebuilt)
-            found["score"] = {"value": score, "beyond": self._percent(score)}
+            if score == score:  # a row without any value has none
+                found["score"] = {"value": score, "beyond": self._percent(score)}
         if hasattr(self.run.objective, "logits") and self.run.n_classes:
             logits: Tensor = self.run.objective.logits(code[None])  # type: ignore[operator]
             found["classes"] = [

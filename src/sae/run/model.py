@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from sae.data.npy import DIVISORS
 from sae.data.prepare import FILE, Pixels, Preparation, read_preparation
 from sae.data.rows import TILE_ROWS, encode_rows
 from sae.errors import InputError, error_prefix, show
-from sae.look.scores import squared_errors
+from sae.look.scores import squared_errors, totals
 from sae.nets.stack import Stack
 from sae.objectives.objective import Objective
 from sae.run import hub
 from sae.run.checkpoints import UnreadableError, read_weights
-from sae.run.reference import threshold
+from sae.run.reference import threshold, validation_errors
+from sae.run.unseen import Unseen
 from sae.text import program
 from sae.training.stacked import StackedAutoencoder
 
@@ -44,6 +46,7 @@ class TrainedRun:
     a row a sample: of images (n, pixels) or (n, height, width, …). Of a data frame the columns are
     taken by their names, in any order. They work batch by batch, so that no more is held than
     samples and results; nothing is random, and a sample's code is the same in any company.
+    Categories that no training row has count as missing; a warning says how many there are.
 
     What comes back is single precision and of the kind of what was given: an array, a tensor on the
     same device, or a pandas data frame with the same index.
@@ -128,12 +131,29 @@ class TrainedRun:
             per_feature: Give the squared error of each feature, not their sum.
 
         Returns:
-            Squared errors in the units that the network is given: (n,), or (n, features).
+            Squared errors in the units that the network is given: (n,), or (n, features). What is
+            missing has no error: not a number among those of features, and left out of the sum,
+            which is scaled up to all features (:func:`~sae.look.scores.totals`). The score of a
+            row without any value is not a number.
 
         Raises:
             InputError: The run has no trained decoder, or the samples do not fit it.
         """
         return self._given("errors" if per_feature else "score", X)
+
+    def missing(self, X: Data) -> Data:
+        """How many values of each sample are missing, or categories that no training row has: (n,).
+
+        Raises:
+            InputError: The samples do not fit the run.
+        """
+        return self._given("missing", X)
+
+    @property
+    def may_miss(self) -> bool:
+        """Whether values of a sample may be missing, or categories that no training row has."""
+        of_table = getattr(self.preparation, "missing", "error") != "error"
+        return of_table or bool(getattr(self.preparation.outputs, "groups", ()))
 
     def threshold(self, quantile: float = 0.99) -> float:
         """The score that such a part of the run's validation samples does not go beyond.
@@ -146,13 +166,22 @@ class TrainedRun:
         """
         return threshold(self.folder, quantile)
 
+    @property
+    def n_validation(self) -> int:
+        """Validation samples that a threshold is taken of.
+
+        Raises:
+            InputError: The run has kept no errors of them.
+        """
+        return len(validation_errors(self.folder))
+
     def predict(self, X: Data) -> NDArray[Any]:
         """The most probable class of each sample, by its name where classes have some: (n,).
 
         Raises:
             InputError: The run is no classifier, or the samples do not fit it.
         """
-        most = np.argmax(self.apply("classes", self._array(X)), axis=1)
+        most = np.argmax(self._given("classes", self._array(X)), axis=1)
         return np.asarray(np.array(self.class_names)[most] if self.class_names else most)
 
     def predict_proba(self, X: Data) -> Data:
@@ -163,17 +192,21 @@ class TrainedRun:
         """
         return self._given("classes", X)
 
-    def apply(self, what: str, values: NDArray[Any], first_row: int = 0) -> NDArray[Any]:
+    def apply(
+        self, what: str, values: NDArray[Any], first_row: int = 0, unseen: Unseen | None = None
+    ) -> NDArray[Any]:
         """Any of these by name, of an array: for whoever brings samples chunk by chunk.
 
         Args:
             what: ``encode``, ``decode``, ``reconstruct``, ``denoise``, ``score``, ``errors`` (of
-                each feature) or ``classes`` (their probabilities).
+                each feature), ``missing`` or ``classes`` (their probabilities).
             values: Samples, or codes to decode: (n, …).
             first_row: Number of the first of them, for messages.
+            unseen: Counts the categories that no training row has; without one a warning tells.
 
         Returns:
-            Single precision, (n,) or (n, …); of a table that has texts, objects.
+            Single precision, (n,) or (n, …); of a table that has texts, objects; of ``missing``
+            whole numbers.
 
         Raises:
             InputError: The run cannot do that, or the samples do not fit it.
@@ -185,18 +218,33 @@ class TrainedRun:
         if not of_codes:
             check_units(rows, getattr(self.preparation, "divisor", None))
         step, done = max(TILE_ROWS, chunk_rows(width)), []
+        seen = Unseen(self.preparation) if unseen is None else unseen
         with torch.no_grad():
             for first in range(0, len(rows), step):
                 part = rows[first : first + step]
-                x = self._codes_in(part) if of_codes else self._inputs(part, first_row + first)
-                done.append(self._made(what, x.to(self.device)))
+                if of_codes:
+                    done.append(self._made(what, self._codes_in(part).to(self.device)))
+                    continue
+                raw = self._raw(part, first_row + first)
+                seen.add(raw, part, first_row + first)
+                absent = self._absent(raw)
+                if what == "missing":
+                    done.append(absent.sum(dim=1).numpy())
+                    continue
+                x = self._inputs(part, raw, first_row + first)
+                made = self._made(what, x.to(self.device))
+                if what == "score" and absent.shape[1]:  # also of means instead of all values
+                    made[absent.all(dim=1).numpy()] = np.nan
+                done.append(made)
+        if unseen is None and (line := str(seen)):
+            warnings.warn(f"samples: {line}", stacklevel=4)  # of whoever called a method
         return done[0] if len(done) == 1 else np.concatenate(done)
 
     def _made(self, what: str, x: Tensor) -> NDArray[Any]:
         """What is made of a batch of inputs of the network, or of codes."""
         if what in ("score", "errors"):
             errors = squared_errors(self.stack, x)
-            return _numpy(errors if what == "errors" else errors.sum(dim=1))
+            return _numpy(errors if what == "errors" else totals(errors))
         h = x if what == "decode" else encode_rows(self.stack, x)
         if what == "encode":
             return _numpy(h)
@@ -218,8 +266,8 @@ class TrainedRun:
         Args:
             what: As in :meth:`apply`.
         """
-        if what == "score":
-            return ["score"]
+        if what in ("score", "missing"):
+            return [what]
         if what == "classes":
             return self.class_names or [str(k) for k in range(self.n_classes)]
         if what == "errors":
@@ -256,7 +304,7 @@ class TrainedRun:
         Args:
             what: As in :meth:`apply`.
         """
-        if what == "encode":
+        if what in ("encode", "missing"):
             return
         if what == "classes":
             if not (hasattr(self.objective, "logits") and self.n_classes):
@@ -274,15 +322,24 @@ class TrainedRun:
 
     # From and to what the user has
 
-    def _inputs(self, part: NDArray[Any], first_row: int) -> Tensor:
-        """Inputs of the network."""
+    def _raw(self, part: NDArray[Any], first_row: int) -> Tensor:
+        """Samples as numbers: see :class:`~sae.data.prepare.Preparation`."""
         # Of its own memory: torch warns of what it must not write to.
         part = np.require(part, requirements="W")
         try:
-            x: Tensor = self.preparation(self.preparation.to_raw(part, self.columns))
+            return self.preparation.to_raw(part, self.columns)
         except InputError as error:
             found = _shifted(error.found, first_row)
             raise InputError("samples", error.expected, found, error.remedy) from None
+
+    def _absent(self, raw: Tensor) -> Tensor:
+        """Which inputs of samples are missing: (n, columns); (n, 0) where none can be."""
+        absent = getattr(self.preparation, "absent", None)
+        return absent(raw) if absent else torch.zeros(len(raw), 0, dtype=torch.bool)
+
+    def _inputs(self, part: NDArray[Any], raw: Tensor, first_row: int) -> Tensor:
+        """Inputs of the network."""
+        x: Tensor = self.preparation(raw)
         if part.dtype.kind in "iub":
             return x
         odd = ~x.isfinite()
@@ -305,13 +362,12 @@ class TrainedRun:
         Raises:
             InputError: Some are missing, or there are others.
         """
-        known = self.columns or ()
-        there = [k for k, name in enumerate(names) if name in known or name != self.id_name]
         order = getattr(self.preparation, "order_of", None)
         if order is None or self.columns is None:
-            return there
-        found: list[int] = order([names[k] for k in there], of)
-        return [there[k] for k in found]
+            known = self.columns or ()
+            return [k for k, name in enumerate(names) if name in known or name != self.id_name]
+        found: list[int] = order(names, of, self.id_name)
+        return found
 
     def _array(self, X: Data) -> NDArray[Any]:
         """Samples as an array, the columns of a data frame in the run's order."""

@@ -41,12 +41,24 @@ def threshold(folder: Path, quantile: float) -> float:
     """
     remedy = "give a fraction such as 0.99"
     check_number("quantile", quantile, 0.0, 1.0, remedy, low_open=True)
+    return float(np.quantile(validation_errors(folder), quantile))
+
+
+def validation_errors(folder: Path) -> NDArray[np.float32]:
+    """The error of each validation sample, (n,).
+
+    Args:
+        folder: The run's.
+
+    Raises:
+        InputError: The run has kept none.
+    """
     path, found = folder / ERRORS, "none"
     try:
         with path.open("rb") as file:
             errors = np.load(file, allow_pickle=False)
         if errors.ndim == 1 and errors.size and np.isfinite(errors).all():
-            return float(np.quantile(errors, quantile))
+            return np.asarray(errors)
         found = "a damaged one"
     except FileNotFoundError:
         pass
