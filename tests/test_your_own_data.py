@@ -40,9 +40,11 @@ def test_the_second_says_what_the_page_shows(flowers, capsys):
     assert capsys.readouterr().out.startswith(shown[1])
 
 
-def test_the_third_trains(flowers, capsys):
+def test_the_third_trains_and_the_fourth_fills_in(flowers, capsys):
     main([*shlex.split(COMMANDS[2]), *SHORT])
     assert "SSE of their restorations" in capsys.readouterr().out
+    main(shlex.split(COMMANDS[3]))
+    assert "\nfilled in: 172 values: 70 in column height; " in capsys.readouterr().out
 
 
 def test_each_option_that_it_names_is_one():

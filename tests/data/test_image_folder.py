@@ -175,7 +175,7 @@ def test_damaged_files_are_named_or_left_out(tmp_path):
     data = ready(root, damaged="skip", cache="none")
     assert len(data.train) + len(data.val) + len(data.test) == 8
     said = "\n".join(lines(data))
-    assert "1 damaged files are left out: " in said
+    assert "1 damaged file is left out: " in said
     assert "cut.png (image file is truncated" in said
     assert "empty.png (no bytes)" in said
     for path in list(root.rglob("*.png")):

@@ -4,6 +4,7 @@ import pytest
 
 from sae.data.table_source import (
     TableSource,
+    are_dates,
     codes_of,
     distinct,
     kind_of,
@@ -111,3 +112,17 @@ def test_each_value_once():
     assert sorted(distinct(chunked("b", None, "a", "b"))) == ["a", "b"]
     assert sorted(distinct(chunked(2, None, 1, 2))) == [1.0, 2.0]
     assert values_of(chunked("b", None)).tolist() == ["b", None]
+
+
+@pytest.mark.parametrize(
+    ("values", "so"),
+    [
+        (["31.05.2024", "1.6.24"], True),
+        (["2024-05-31", "2024-05-31 12:30"], True),
+        (["31.05.2024", "soon"], False),
+        (["1.5"], False),
+        ([], False),
+    ],
+)
+def test_dates_are_told_from_other_texts(values, so):
+    assert are_dates(values) is so

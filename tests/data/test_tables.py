@@ -393,3 +393,20 @@ def test_bad_input_leaves_nothing_behind(capsys):
     line = refusal(capsys, *FIT, "--model.sizes", "[2, 2]")
     assert "'four' in column b" in line
     assert not Path("lightning_logs").exists()
+
+
+def test_a_column_that_names_the_rows_may_be_the_id():
+    text = "who,x\n" + "".join(f"K{i},{X[i, 0]:.4f}\n" for i in range(200))
+    with pytest.raises(InputError, match=r"200 in column who.* different; .* --data\.id who, or"):
+        table(text)
+    assert table(text, id="who").image_shape == (1, 1)
+
+
+@pytest.mark.parametrize("form", ["{:02d}.{:02d}.{}", "{2}-{1:02d}-{0:02d}"])
+def test_dates_are_called_dates(form):
+    days = [form.format(i % 28 + 1, i % 12 + 1, 1900 + i) for i in range(200)]
+    text = "when,x\n" + "".join(f"{day},{X[i, 0]:.4f}\n" for i, day in enumerate(days))
+    dates = r'(dates|date or time) in column when.*leave it out.*--data\.ignore "\[when\]"'
+    with pytest.raises(InputError, match=dates):
+        table(text)
+    assert table(text, ignore=["when"]).image_shape == (1, 1)

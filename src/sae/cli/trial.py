@@ -86,8 +86,13 @@ def run_trial(words: Sequence[str], report: Report) -> tuple[dict[str, Measured]
         report: See :class:`TrialCLI`.
 
     Returns:
-        Figures on the validation images, and the run's folder.
+        Figures on the validation samples, called as the data's samples are, and the run's folder.
     """
     cli = command_line(["fit", *words], TrialCLI, report=report)
     assert isinstance(cli, TrialCLI)
-    return cli.figures, cli.run.folder
+    words_on = cli.model.words  # which samples that are no images have of their own
+    figures = {
+        name: replace(each, figure=replace(each.figure, label=words_on(each.figure.label)))
+        for name, each in cli.figures.items()
+    }
+    return figures, cli.run.folder

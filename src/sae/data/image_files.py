@@ -67,7 +67,8 @@ class Found:
         """What is not read, for people; nothing where all is."""
         counts = [f"{self.hidden:,} hidden"] if self.hidden else []
         counts += [f"{self.foreign:,} foreign"] if self.foreign else []
-        parts = [f"{' and '.join(counts)} files passed over"] if counts else []
+        files = "file" if self.hidden + self.foreign == 1 else "files"
+        parts = [f"{' and '.join(counts)} {files} passed over"] if counts else []
         if self.empty:
             folders = "folder" if len(self.empty) == 1 else "folders"
             parts.append(f"{len(self.empty):,} {folders} without images ({_few(self.empty)})")

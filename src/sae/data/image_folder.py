@@ -206,7 +206,8 @@ class ImageFolderDataModule(ImageDataModule):
         if line := found.passed_over():
             self._lines.append(f"data: {named}: {line}")
         if several := sum(header.more for _, header in kept):
-            self._lines.append(f"data: {several:,} files hold several images: the first is read")
+            files = "1 file holds" if several == 1 else f"{several:,} files hold"
+            self._lines.append(f"data: {files} several images: the first is read")
         paths, classes = zip(*((found.paths[k], found.classes[k]) for k, _ in kept), strict=True)
         return Found(found.root, list(paths), list(classes)), [header for _, header in kept]
 
@@ -215,7 +216,8 @@ class ImageFolderDataModule(ImageDataModule):
         if self.damaged == "error":
             raise damaged(wrong, "mend or remove it, or leave such files out: --data.damaged skip")
         named = ", ".join(f"{path} ({reason})" for path, reason in wrong)
-        self._lines.append(f"data: {len(wrong):,} damaged files are left out: {named}")
+        files = "1 damaged file is" if len(wrong) == 1 else f"{len(wrong):,} damaged files are"
+        self._lines.append(f"data: {files} left out: {named}")
 
     def _samples(self, found: Found) -> tuple[Tensor | ImageRows, list[int]]:
         """The images of a folder, and which of the files are whole."""

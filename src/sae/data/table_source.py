@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 NUMBER, TEXT = "number", "text"
 # From here on float64 does not hold every whole number.
 MOST_EXACT = 2**53
+_DATE = re.compile(r"(\d{4}-\d{1,2}-\d{1,2}|\d{1,2}\.\d{1,2}\.(\d{4}|\d{2}))([T ]\d{1,2}:\d{2}.*)?")
 
 
 class TableSource(Source):
@@ -181,6 +183,11 @@ def distinct(column: pa.ChunkedArray) -> list[Any]:
         found = numbers_of(column)
         return list(map(float, np.unique(found[~np.isnan(found)])))
     return [value for value in pc.unique(column).to_pylist() if value is not None]
+
+
+def are_dates(values: Collection[str]) -> bool:
+    """Whether all texts are dates: ``2024-05-31``, also with a time, or ``31.05.2024``."""
+    return bool(values) and all(_DATE.fullmatch(str(value).strip()) for value in values)
 
 
 def _plain(column: Any) -> Any:

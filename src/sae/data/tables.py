@@ -34,7 +34,14 @@ from sae.data.table_preparation import (
     TablePreparation,
     chunks_of,
 )
-from sae.data.table_source import TableSource, check_column, codes_of, distinct, numbers_of
+from sae.data.table_source import (
+    TableSource,
+    are_dates,
+    check_column,
+    codes_of,
+    distinct,
+    numbers_of,
+)
 from sae.errors import InputError, check_choice, show
 from sae.files import write_npy
 
@@ -237,6 +244,17 @@ class TableDataModule(ImageDataModule):
                     f'leave it out with --data.ignore "[{name}]", or insist with '
                     f"--data.preparation '{{{name}: categories}}'"
                 )
+                if are_dates(values[name]):
+                    found = f"{len(values[name]):,} dates in column {name}, among {n:,} rows"
+                    remedy = (
+                        f'leave it out with --data.ignore "[{name}]", or write numbers for them, '
+                        "such as days since the first one"
+                    )
+                elif len(values[name]) == n and self.id is None:
+                    found += ", all different"
+                    remedy = (
+                        f"if it names the rows, add --data.id {name}, or if it does not, {remedy}"
+                    )
                 raise InputError(str(sources[0].path), "few categories", found, remedy)
         return [
             Column(each.name, CATEGORY, "none", sorted(values[each.name]))

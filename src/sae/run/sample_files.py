@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,12 @@ from sae.data.sinks.sink import ROW, Layout, open_sink
 from sae.data.source import Source, open_source
 from sae.data.sources.csv_files import CsvSource
 from sae.data.sources.images import ImageSource
+from sae.data.table_source import TableSource
 from sae.errors import InputError
 from sae.run.model import TrainedRun
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Chunk = tuple[NDArray[Any], NDArray[Any]]
 # What is made of samples: parts of the same rows.
@@ -92,8 +96,8 @@ class SampleFile:
 
     def chunks(self) -> Iterator[Chunk]:
         """Ids and samples, (rows,) and (rows, width), as they are stored."""
-        step, first, named = max(TILE_ROWS, chunk_rows(self._width)), 0, self._source.ids
-        for chunk in self._source.chunks(step):
+        first, named = 0, self._source.ids
+        for chunk in self._source.chunks(self._step):
             last = first + len(chunk)
             ids = np.arange(first, last)
             if named is not None:
@@ -103,6 +107,25 @@ class SampleFile:
             rows = chunk if self._places is None else chunk[:, self._places]
             yield ids, rows if self._may_be_texts else self._numbers(rows, first)
             first = last
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it is a table whose columns have names and types of their own."""
+        return isinstance(self._source, TableSource)
+
+    @property
+    def dtype(self) -> str:
+        """Of the values of an array, such as ``float64``."""
+        return str(self._source.dtype)
+
+    def frames(self) -> Iterator[pa.Table]:
+        """All columns of a table, as pyarrow has them, in the parts of :meth:`chunks`."""
+        assert isinstance(self._source, TableSource)
+        return self._source.frames(self._step)
+
+    @property
+    def _step(self) -> int:
+        return max(TILE_ROWS, chunk_rows(self._width))
 
     def _numbers(self, rows: NDArray[Any], first: int) -> NDArray[Any]:
         """Rows that lay beside texts, such as ids, as numbers."""
@@ -168,13 +191,14 @@ def write_result(
             bar.update(len(chunk))
 
 
-def layout_of(run: TrainedRun, what: str, samples: SampleFile) -> Layout:
+def layout_of(run: TrainedRun, what: str, samples: SampleFile, dtype: str = "float32") -> Layout:
     """What is written of samples.
 
     Args:
         run: What works on them.
         what: As in :meth:`~sae.run.model.TrainedRun.apply`.
         samples: What it works on.
+        dtype: Of an array that is written.
     """
     shape: tuple[int, ...] = ()
     if what == "decode" and run.is_of_images:
@@ -184,4 +208,4 @@ def layout_of(run: TrainedRun, what: str, samples: SampleFile) -> Layout:
         if not shape and run.is_of_images:
             shape = run.image_shape
     white = float(getattr(run.preparation, "divisor", 1))
-    return Layout(run.names_of(what), samples.n, samples.id_name, shape, white)
+    return Layout(run.names_of(what), samples.n, samples.id_name, shape, white, dtype)

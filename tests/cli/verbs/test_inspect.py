@@ -51,7 +51,7 @@ def test_images_of_several_sizes_one_of_them_damaged(capsys, tmp_path):
     assert "dogs/cut.png: expected a whole image, found image file is truncated" in said
     assert "16 images of 7x7: RGB" in said or "17 images of 7x7: RGB" in said
     assert "1 images of 10x20: grey" in said
-    assert "1 damaged files are left out: " in said
+    assert "1 damaged file is left out: " in said
     assert "2 classes: cats (" in said
     options = config["data"]["init_args"]
     assert options["size"] == [7, 7]

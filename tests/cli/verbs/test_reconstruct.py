@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+from helpers import refusal
 
 from sae.cli.command import main
 from sae.run.model import load_run
@@ -26,3 +27,11 @@ def test_reconstructions_have_the_shape_and_units_of_the_samples(finished, capsy
     assert names == [f"{k:02d}.png" for k in range(12)]
     found = np.asarray(PIL.Image.open("y/07.png"))
     np.testing.assert_array_equal(found, expected[7].round())
+
+
+def test_a_run_that_knows_of_no_gaps_is_refused(finished, capsys):
+    np.save("x.npy", np.zeros((3, 784), np.uint8))
+    words = ["reconstruct", "--run", str(finished[0]), "--input", "x.npy", "--output", "y.npy"]
+    line = refusal(capsys, *words, "--fill", "true")
+    assert line.startswith("fill: expected a run on a table that was trained with missing values")
+    assert not Path("y.npy").exists()

@@ -155,6 +155,12 @@ def test_a_trial_that_diverges_is_given_up_and_the_search_goes_on(capsys):
             "sweep.space.model.sizes.9: expected a place in a list of 3",
         ),
         ({"sweep": {"space": {"pretrain.lr": [-1, -2]}}}, [], "pretrain.lr: expected a"),
+        (
+            {},
+            ["--pretrain.epochs", "3"],
+            "found one of its runs; write it into the config: pretrain: {epochs: 3}.",
+        ),
+        ({}, ["--data.val_size=9"], "config: data: {init_args: {val_size: 9}}."),
     ],
 )
 def test_what_is_wrong_is_said_and_leaves_nothing(changes, words, says, capsys):
@@ -181,6 +187,16 @@ def test_a_figure_that_there_is_not(capsys):
     config = write(sweep={**CONFIG["sweep"], "figure": "errr", "trials": 1})
     line = refusal(capsys, "sweep", "--config", config)
     assert line.startswith("sweep.figure: expected one of sse")
+
+
+def test_rows_of_a_table_are_no_images(capsys):
+    Path("x.csv").write_text("a,b\n" + "".join(f"{k % 7},{k % 5}\n" for k in range(60)))
+    data = {"class_path": "TableDataModule", "init_args": {"train": "x.csv"}}
+    search = {"trials": 1, "space": {"pretrain.lr": [0.001, 0.01]}}
+    main(["sweep", "--config", write(data=data, model={"sizes": [2, 1]}, sweep=search)])
+    assert "validation SSE per sample" in capsys.readouterr().out
+    assert table(Path("sweeps/mine"))[0]["state"] == "finished"
+    assert "per image" not in Path("sweeps/mine/best.yaml").read_text()
 
 
 def test_the_ready_made_search_can_be_read():

@@ -22,7 +22,7 @@ def test_a_folder_of_images(tmp_path):
     assert np.array_equal(whole, source.whole())
     stored = np.array(Image.open(root / "dogs" / "004.png"))
     assert np.array_equal(whole[-1].reshape(6, 6, 3), stored)
-    assert source.remarks == ["1 foreign files passed over"]
+    assert source.remarks == ["1 foreign file passed over"]
 
 
 def test_one_image_and_how_it_is_read(tmp_path):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 CONFIG, BEST, PLOT, RUNS, OUTPUT = "sweep.yaml", "best.yaml", "sweep.png", "runs", "output.txt"
+# Groups of a config that all trials have in common.
+OF_TRIALS = ("data", "finetune", "model", "pretrain", "seed_everything", "sweep", "trainer")
 
 
 class Sweep(Verb):
@@ -58,6 +60,26 @@ class Sweep(Verb):
             default=None,
             help="How many runs in all, in place of the config's.",
         )
+
+    def check_words(self, words: list[str]) -> None:
+        """Refuse options of the trials: all that they have in common stands in the config.
+
+        Raises:
+            InputError: There is one.
+        """
+        for word, after in zip(words, [*words[1:], ""], strict=True):
+            option, equals, value = word.partition("=")
+            key = option.removeprefix("--")
+            if key != option and key.partition(".")[0] in OF_TRIALS:
+                *groups, last = key.split(".")
+                if groups[:1] == ["data"]:
+                    groups.insert(1, "init_args")
+                line = f"{last}: {(value if equals else after) or 'VALUE'}"
+                for group in reversed(groups):
+                    line = f"{group}: {{{line}}}"
+                expected, found = "an option of the search", "one of its runs"
+                remedy = f"write it into the config: {line}"
+                raise InputError(key, expected, found, remedy)
 
     def run(self, options: Namespace) -> None:
         """Search, and say what was found.

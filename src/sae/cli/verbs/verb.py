@@ -33,6 +33,13 @@ class Verb(ABC):
     def add_options(self, parser: ArgumentParser) -> None:
         """Add its options, with ``parser.add_argument``."""
 
+    def check_words(self, words: list[str]) -> None:  # noqa: B027  # few have more to say
+        """Raise :class:`InputError` for words that need more to be said than that they are wrong.
+
+        Args:
+            words: What follows the verb.
+        """
+
     @abstractmethod
     def run(self, options: Namespace) -> None:
         """Do it.
@@ -64,8 +71,10 @@ def parser_of(name: str) -> OneSentenceParser:
 def run(name: str, words: list[str]) -> None:
     """Parse what follows a verb, and do it."""
     check_words(words)
+    verb = _verb(name)
+    verb.check_words(words)
     options: Any = parser_of(name).parse_args(words)
-    _verb(name).run(options)
+    verb.run(options)
 
 
 def _verb(name: str) -> Verb:

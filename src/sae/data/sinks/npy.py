@@ -13,7 +13,7 @@ from sae.errors import InputError
 
 
 class Npy(Sink):
-    """An array (n, columns), or (n, …) in the shape that samples have, of single precision.
+    """An array (n, columns), or (n, …) in the shape that samples have, as the layout types it.
 
     Rows are in the order of the input and have no id.
     """
@@ -22,10 +22,22 @@ class Npy(Sink):
 
     def __init__(self, path: Path, layout: Layout) -> None:
         super().__init__(path, layout)
+        self._dtype = np.dtype(layout.dtype).newbyteorder("<")
         self._file = path.open("wb")
         shape = layout.sample_shape or (len(layout.names),)
-        header = {"descr": "<f4", "fortran_order": False, "shape": (layout.n, *shape)}
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": (layout.n, *shape),
+        }
         np.lib.format.write_array_header_1_0(self._file, header)
+
+    @classmethod
+    def check(cls, key: str, layout: Layout) -> None:
+        """Raise :class:`InputError` where columns have types of their own."""
+        if not layout.dtype:
+            remedy = "name a file that ends in .csv, .tsv or .parquet"
+            raise InputError(key, "a file that holds a table", "one that holds numbers", remedy)
 
     def write(self, ids: NDArray[Any], *parts: NDArray[Any]) -> None:
         """Append rows.
@@ -37,7 +49,7 @@ class Npy(Sink):
             remedy = "write a .csv or a .parquet file, which can hold words"
             raise InputError("output", "numbers for a .npy file", "words", remedy)
         rows = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        self._file.write(np.ascontiguousarray(rows, dtype="<f4").data)
+        self._file.write(np.ascontiguousarray(rows, dtype=self._dtype).data)
 
     def close(self) -> None:
         """Finish the file."""

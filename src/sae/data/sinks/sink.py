@@ -29,10 +29,11 @@ class Layout:
     Attributes:
         names: Of the columns, in order.
         n: Number of rows.
-        id_name: Of the column that says which sample a row is of.
+        id_name: Of the column that says which sample a row is of; empty where there is none.
         sample_shape: Shape of a row where it has one of its own, such as (28, 28) of an image;
             empty where it is a row of columns.
         white: Of images, the value that is shown as white; that of black is 0.
+        dtype: Of the values of an array; empty where rows are none of one type.
     """
 
     names: Sequence[str]
@@ -40,6 +41,7 @@ class Layout:
     id_name: str = ROW
     sample_shape: tuple[int, ...] = ()
     white: float = 1.0
+    dtype: str = "float32"
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -84,6 +86,7 @@ class Sink(ABC):
         Args:
             ids: What each sample is called, (rows,).
             parts: Values, (rows, k) each, of any type; together they have a column for each name.
+                For tables also single columns as pyarrow has them.
         """
 
     @abstractmethod

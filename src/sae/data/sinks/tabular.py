@@ -32,15 +32,26 @@ def record_batch(layout: Layout, ids: NDArray[Any], parts: Sequence[NDArray[Any]
     Args:
         layout: Names of the columns. One called as that of the ids is gets an underscore.
         ids: (rows,).
-        parts: (rows, k) each.
+        parts: (rows, k) each, or a column as pyarrow has it.
     """
     pa = arrow()
-    columns = [pa.array(ids)]
+    columns = [pa.array(ids)] if layout.id_name else []
     for part in parts:
+        if isinstance(part, pa.ChunkedArray):
+            columns.append(_joined(part))
+            continue
         # Column by column they lie one after another, as Arrow has them.
         columns += [pa.array(_typed(column)) for column in np.ascontiguousarray(part.T)]
     names = [f"{name}_" if name == layout.id_name else name for name in layout.names]
-    return pa.RecordBatch.from_arrays(columns, names=[layout.id_name, *names])
+    return pa.RecordBatch.from_arrays(
+        columns, names=[*([layout.id_name] if layout.id_name else []), *names]
+    )
+
+
+def _joined(column: Any) -> Any:
+    """A column in one piece."""
+    joined = column.combine_chunks()
+    return arrow().concat_arrays(joined.chunks) if hasattr(joined, "chunks") else joined
 
 
 def _typed(column: NDArray[Any]) -> NDArray[Any]:
