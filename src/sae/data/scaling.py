@@ -2,8 +2,8 @@
 
 A few values far out make the standard deviation of a column so large that all others become one.
 By the quartiles the others keep their scale, but the few lie thousands of units out, and the
-squared error sees nothing else. So beyond :data:`KNEE` units values go on as their logarithm: what was a
-hundred thousand is fifteen. Each value still has one input, and each input one value.
+squared error sees nothing else. So beyond :data:`KNEE` units values go on as their logarithm: what
+was a hundred thousand is fifteen. Each value still has one input, and each input one value.
 """
 
 from __future__ import annotations
@@ -75,13 +75,13 @@ def of_most(values: NDArray[np.float64], std: float) -> tuple[float, float]:
 
 def squash(z: Tensor) -> Tensor:
     """Values as they are up to :data:`KNEE`, and their logarithm beyond; its slope is 1 there."""
-    beyond = (z.abs() - KNEE).clamp(min=0)
+    beyond = (z.abs() - KNEE).relu()
     return torch.where(beyond > 0, z.sign() * (KNEE + beyond.log1p()), z)
 
 
 def unsquash(y: Tensor) -> Tensor:
     """The inverse of :func:`squash`; beyond the range of single precision it stays at its end."""
-    beyond = (y.abs() - KNEE).clamp(min=0, max=MOST_LOG)
+    beyond = (y.abs() - KNEE).relu().clamp(max=MOST_LOG)
     return torch.where(beyond > 0, y.sign() * (KNEE + beyond.expm1()), y)
 
 

@@ -104,9 +104,7 @@ class TablePreparation(Preparation):
         self.register_buffer("fill", torch.zeros(n))
         self._numbers = [k for k, each in enumerate(self.table) if each.kind == NUMBER]
         self._categories = [k for k, each in enumerate(self.table) if each.kind == CATEGORY]
-        # Where among the features.
-        scalings = [self.table[k].scaling for k in self._numbers]
-        self._squashed = [k for k, each in enumerate(scalings) if each == "squashed"]
+        self._squashes = any(self.table[k].scaling == "squashed" for k in self._numbers)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -140,8 +138,8 @@ class TablePreparation(Preparation):
         if self.missing == "mean":
             x = torch.where(x.isnan(), self.fill, x)
         numbers = ((x - self.shift) / self.scale)[:, self._numbers]
-        if self._squashed:
-            numbers[:, self._squashed] = squash(numbers[:, self._squashed])
+        if self._squashes:
+            numbers = torch.where(self._are_squashed(x), squash(numbers), numbers)
         absent = numbers.isnan()
         parts = [marked(numbers.nan_to_num(nan=0.0), absent) if self.missing == "mask" else numbers]
         for k in self._categories:
@@ -156,9 +154,8 @@ class TablePreparation(Preparation):
         """See :class:`~sae.data.prepare.Preparation`."""
         n, numbers = len(self._numbers), self._numbers
         found = x[:, :n].float()
-        if self._squashed:
-            found = found.clone()
-            found[:, self._squashed] = unsquash(found[:, self._squashed])
+        if self._squashes:
+            found = torch.where(self._are_squashed(x), unsquash(found), found)
         parts = [found * self.scale[numbers] + self.shift[numbers]]
         for k in self._categories:
             last = n + len(self.table[k].values)
@@ -168,6 +165,11 @@ class TablePreparation(Preparation):
         parts.append(self.fill[constants].expand(x.shape[0], -1))
         order = [*numbers, *self._categories, *constants]
         return torch.cat(parts, dim=1)[:, np.argsort(order).tolist()]
+
+    def _are_squashed(self, like: Tensor) -> Tensor:
+        """Which features of numbers are squashed, (numbers,), where ``like`` lies."""
+        columns = [self.table[k].scaling == "squashed" for k in self._numbers]
+        return torch.tensor(columns, device=like.device)
 
     # Values
 
