@@ -444,4 +444,6 @@ class Experiment:
         self.trackers.end("success", tags, self.run.folder)
         print()
         print(table)
+        for line in summary.beside_pca(test, sizes[-1], self.model.words):
+            print(line)
         print(summary.closing_lines(self.run.folder, self.checkpoint), flush=True)

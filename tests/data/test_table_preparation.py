@@ -46,13 +46,25 @@ def test_auto_looks_at_each_column():
     tails[:5] *= 1000
     rows = np.stack([plain, unit, tails], axis=1).astype("f4")
     found = fitted(rows, numbers("auto", 3))
-    assert [each.scaling for each in found.table] == ["standard", "standard", "robust"]
+    assert [each.scaling for each in found.table] == ["standard", "standard", "squashed"]
     assert not found.bounded
     found = fitted(rows[:, 1:2], numbers("auto"))
     assert found.table[0].scaling == "none"
     assert found.bounded
     # It fills little of [0, 1]: as it is it would count for nothing.
     assert fitted(rows[:, 1:2] / 100, numbers("auto")).table[0].scaling == "standard"
+
+
+@pytest.mark.parametrize("n_far", [1, 5, 25])
+def test_values_far_out_leave_the_others_their_scale_and_come_back(n_far):
+    draw = np.random.default_rng(0)
+    rows = draw.normal(50, 9, (500, 1)).astype("f4")
+    rows[:n_far] = 100_000
+    found = fitted(rows, numbers("auto"))
+    x = found(torch.from_numpy(rows))
+    assert x[n_far:].std().item() == pytest.approx(1, abs=0.1)
+    assert (x[:n_far] < 20).all()  # by the quartiles alone it is 11,000
+    assert torch.allclose(found.inverse(x), torch.from_numpy(rows), rtol=1e-5)
 
 
 def test_what_does_not_vary_is_left_out_and_comes_back():
@@ -133,7 +145,7 @@ def test_only_numbers_none_missing_is_no_matter_of_columns():
         st.tuples(st.integers(2, 30), st.integers(1, 4)),
         elements=st.floats(-1000, 1000, width=32),
     ),
-    st.sampled_from(["auto", "minmax", "standard", "robust", "none"]),
+    st.sampled_from(["auto", "minmax", "standard", "robust", "squashed", "none"]),
 )
 def test_the_inverse_gives_back_what_went_in(rows, scaling):
     found = fitted(rows, numbers(scaling, rows.shape[1]))
@@ -142,7 +154,7 @@ def test_the_inverse_gives_back_what_went_in(rows, scaling):
     assert (np.abs(back - rows) <= 1e-4 * spread + 1e-6).all()
 
 
-@pytest.mark.parametrize("scaling", ["auto", "minmax", "standard", "robust", "none"])
+@pytest.mark.parametrize("scaling", ["auto", "minmax", "standard", "robust", "squashed", "none"])
 @pytest.mark.parametrize("column", [[1e-45, 0], [0, 0, 1e-40, 1e-40, 0, 1000]])
 def test_a_scale_is_never_too_small_to_divide_by(column, scaling):
     rows = np.array(column, "f4")[:, None]

@@ -301,6 +301,22 @@ def test_images_in_an_array_are_told_where_they_are_read():
         table(name="x.npy")
 
 
+def test_a_value_far_out_is_named_with_its_row_and_does_not_bring_a_second_warning():
+    cells = rows_of(lambda i, j: "-1e5" if (i, j) == (7, 0) else f"{X[i, j] * 9:.4f}", columns=2)
+    lines = said(table("size,ratio\n" + cells))
+    (line,) = [each for each in lines if "far out" in each]
+    assert "-100000 in column size, row 7 (line 9) (median 4." in line
+    assert not [each for each in lines if each.startswith("warning")]
+
+
+def test_a_scaling_that_does_not_help_is_named_by_columns_with_another():
+    far = "size,ratio\n" + rows_of(lambda i, j: f"{X[i, j] * (1 if j else 5000):.4f}", columns=2)
+    (line,) = [each for each in said(table(far, preparation="none")) if "warning" in each]
+    assert "in column ratio" in line
+    assert "in column size" in line
+    assert line.endswith("choose preparation auto or squashed, or name the column in ignore")
+
+
 def test_a_file_replaced_while_it_is_trained_on_ends_the_run():
     data = table(CATEGORIES)
     data.check_unchanged()

@@ -82,7 +82,9 @@ def test_single_precision_gives_what_double_gives_and_stays_single():
 
 
 def test_the_default_sizes_and_batches_follow_the_table():
-    for features, sizes in {1: [32, 1], 10: [40, 3], 64: [256, 16], 784: [256, 32]}.items():
+    codes = {1: 1, 2: 1, 3: 2, 5: 2, 8: 2, 10: 3, 64: 16, 784: 32}
+    for features, code in codes.items():
+        sizes = [min(256, max(32, 4 * features)), code]
         assert AutoencoderTransformer()._checked_sizes(features) == sizes
     assert AutoencoderClassifier()._checked_sizes(10) == [40, 20]
     batches = {n: AutoencoderTransformer()._checked_batch_size(n) for n in (1, 1797, 10**6)}

@@ -49,3 +49,12 @@ def test_it_finds_what_no_feature_alone_gives_away(fitted, X):
 def test_another_contamination_is_refused(X, contamination):
     with pytest.raises(InputError, match="contamination"):
         AutoencoderDetector(contamination=contamination).fit(X)
+
+
+def test_values_far_out_among_the_training_samples_are_found():
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(300, 2)) @ draw.normal(size=(2, 5)) + 0.1 * draw.normal(size=(300, 5))
+    x[:6, 4] *= 200
+    detector = AutoencoderDetector(contamination=0.02, epochs=10, random_state=0).fit(x)
+    assert detector.scaler_.squashed_[4]
+    assert (detector.predict(x[:6]) == -1).sum() >= 5

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
+from sae.data.table_preparation import Column, TablePreparation
 from sae.errors import InputError
 from sae.estimators.scaling import SCALERS, fitted_scaler, scaled, unscaled
 
@@ -35,3 +37,26 @@ def test_auto_leaves_what_lies_between_0_and_1():
 def test_another_is_refused():
     with pytest.raises(InputError, match=", ".join(SCALERS)):
         fitted_scaler("log", X)
+
+
+def test_auto_squashes_the_columns_of_values_far_out():
+    x = np.random.default_rng(0).normal(50, 9, (500, 2))
+    x[:5, 0] = 100_000
+    scaler = fitted_scaler("auto", x)
+    assert scaler.squashed_.tolist() == [True, False]
+    found = scaled(scaler, x)
+    np.testing.assert_allclose(found[5:, 0].std(), 1, atol=0.1)
+    np.testing.assert_allclose(found[:, 1], scaled(fitted_scaler("standard", x), x)[:, 1])
+    np.testing.assert_allclose(unscaled(scaler, found), x)
+
+
+@pytest.mark.parametrize("kind", ["auto", "squashed"])
+def test_it_is_what_a_table_has_on_the_command_line(kind):
+    x = np.random.default_rng(1).normal(50, 9, (300, 3))
+    x[7, 2] = -1e6
+    raw = torch.from_numpy(x.astype("f4"))
+    columns = [Column(str(k), scaling=kind) for k in range(3)]
+    table, _ = TablePreparation.fit(raw, columns)
+    np.testing.assert_allclose(
+        scaled(fitted_scaler(kind, x), x), table(raw).numpy(), rtol=1e-4, atol=1e-4
+    )

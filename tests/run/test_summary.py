@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sae.figure import Figure, Measured
-from sae.run.summary import closing_lines, heading, rounded, rows, table
+from sae.run.summary import beside_pca, closing_lines, heading, rounded, rows, table
 
 FIGURES = {
     "sse": Measured(Figure("{part} SSE per image"), 12.345),
@@ -47,3 +47,14 @@ def test_the_last_line_names_the_folder_and_the_others_what_to_type(tmp_path):
 def test_figures_are_written_down_with_six_digits():
     found = rounded({"sse": 12.3456789, "small": 1.23456789e-7, "none": None, "n": 3})
     assert found == {"sse": 12.3457, "small": 1.23457e-7, "none": None, "n": 3.0}
+
+
+def test_it_is_said_where_pca_does_better():
+    sse = Figure("{part} SSE per image")
+    worse = {"sse": Measured(sse, 2.0), "pca_sse": Measured(sse, 0.5)}
+    (line,) = beside_pca(worse, 3, lambda text: text.replace("image", "sample"))
+    assert line.startswith(
+        "PCA-3 rebuilds the test samples better (0.5 instead of 2 SSE per sample)"
+    )
+    assert beside_pca({**worse, "sse": Measured(sse, 0.5)}, 3) == []
+    assert beside_pca({"sse": worse["sse"]}, 3) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -21,13 +21,16 @@ MOST_REACH, GOOD_REACH = 5.0, 2.0
 Rescale = Callable[[str, str], str]
 
 
-def remarks(seen: Survey, rescale: Rescale, dtype: str = "uint8") -> Iterator[str]:
+def remarks(
+    seen: Survey, rescale: Rescale, dtype: str = "uint8", names: Sequence[str] = ()
+) -> Iterator[str]:
     """Warnings, each with what to do.
 
     Args:
         seen: What is known of all training samples.
         rescale: How a user of these data scales them.
         dtype: How they are stored.
+        names: Of the columns; none where they have numbers.
     """
     divisor = DIVISORS.get(dtype)
     peak = round(seen.high * divisor) if seen.peak is None and divisor else seen.peak
@@ -39,7 +42,7 @@ def remarks(seen: Survey, rescale: Rescale, dtype: str = "uint8") -> Iterator[st
             f"{only}, so that all inputs lie in [0, {peak / divisor:.2g}]; divide by {by} "
             f"yourself: {rescale('x' if by == 1 else f'x / {by}', '')}"
         )
-    elif seen.std is not None and (odd := _unscaled(seen.mean, seen.std)):
+    elif seen.std is not None and (odd := _unscaled(seen.mean, seen.std, names)):
         before = "m, s = x.mean(0, dtype=float), x.std(0, dtype=float); "
         yield (
             f"warning: data: {odd}, and the squared error sees little but the largest; standardise "
@@ -68,14 +71,14 @@ def too_fast(seen: Survey, rates: Mapping[str, float]) -> Iterator[str]:
             )
 
 
-def _unscaled(mean: torch.Tensor, std: torch.Tensor) -> str:
+def _unscaled(mean: torch.Tensor, std: torch.Tensor, names: Sequence[str]) -> str:
     """How columns differ by more than training bears; nothing where they do not."""
     varied = std[std > 0]
     if len(varied) < 1:
         return ""
     magnitude = (mean.double().square() + std.double().square()).sqrt()
     low, high = varied.min().item(), varied.max().item()
-    first, last = (int((std == value).nonzero()[0]) for value in (low, high))
+    first, last = (_name(int((std == value).nonzero()[0]), names) for value in (low, high))
     if len(varied) > 1 and high > 2 and high / low > MOST_RATIO:
         return (
             f"columns differ by orders of magnitude (standard deviation {low:.2g} in column "
@@ -83,8 +86,13 @@ def _unscaled(mean: torch.Tensor, std: torch.Tensor) -> str:
         )
     if magnitude.max() > MOST_MAGNITUDE:
         column = int(magnitude.argmax())
+        name = _name(column, names)
         return (
-            f"values lie far beyond [0, 1] (column {column} has mean {mean[column]:.3g} and "
+            f"values lie far beyond [0, 1] (column {name} has mean {mean[column]:.3g} and "
             f"standard deviation {std[column]:.3g})"
         )
     return ""
+
+
+def _name(column: int, names: Sequence[str]) -> str:
+    return names[column] if names else str(column)

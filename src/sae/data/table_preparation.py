@@ -19,29 +19,28 @@ from torch import Tensor
 from sae.data.loader import chunk_rows
 from sae.data.prepare import Preparation
 from sae.data.rows import Rows, take
+from sae.data.scaling import (
+    LEAST_APART,
+    LEAST_SPREAD,
+    has_heavy_tails,
+    of_most,
+    of_quartiles,
+    squash,
+    unsquash,
+)
 from sae.errors import InputError, check_choice, show
 from sae.nets.columns import Columns, marked
 from sae.seeding import derive_generator
 from sae.text import of_samples
 
-SCALINGS = ("auto", "minmax", "standard", "robust", "none")
+SCALINGS = ("auto", "minmax", "standard", "robust", "squashed", "none")
 MISSINGS = ("error", "mask", "mean")
 CATEGORIES = "categories"
-# Values nearer to each other are one: single precision could not divide by their distance.
-LEAST_SPREAD = 1e-30
-# Quartiles nearer to each other, as a share of the spread, are no scale: most values are the same.
-LEAST_APART = 1e-6
 NUMBER, CATEGORY, CONSTANT = "number", "category", "constant"
 # Rows that quantiles are taken of.
 QUANTILE_ROWS = 100_000
 # Columns in [0, 1] are left as they are where they fill that much of it.
 LEAST_WIDTH = 0.5
-# Of fewer values no tail is told from the rest.
-LEAST_VALUES = 20
-# Heavy tails: the few values beyond these quantiles make the standard deviation so much larger.
-TAILS, MOST_TAILS = (0.01, 0.99), 3.0
-# Between the quartiles of a normal distribution lie so many standard deviations.
-QUARTILES_APART = 1.3489795003921634
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Column:
     Attributes:
         name: What it is called.
         kind: ``number``, ``category``, or ``constant``: it does not vary, and is left out.
-        scaling: Of numbers: ``minmax``, ``standard``, ``robust`` or ``none``.
+        scaling: Of numbers: ``minmax``, ``standard``, ``robust``, ``squashed`` or ``none``.
         values: Of categories: what 0, 1, … stand for.
     """
 
@@ -105,6 +104,7 @@ class TablePreparation(Preparation):
         self.register_buffer("fill", torch.zeros(n))
         self._numbers = [k for k, each in enumerate(self.table) if each.kind == NUMBER]
         self._categories = [k for k, each in enumerate(self.table) if each.kind == CATEGORY]
+        self._squashes = any(self.table[k].scaling == "squashed" for k in self._numbers)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -138,6 +138,8 @@ class TablePreparation(Preparation):
         if self.missing == "mean":
             x = torch.where(x.isnan(), self.fill, x)
         numbers = ((x - self.shift) / self.scale)[:, self._numbers]
+        if self._squashes:
+            numbers = torch.where(self._are_squashed(x), squash(numbers), numbers)
         absent = numbers.isnan()
         parts = [marked(numbers.nan_to_num(nan=0.0), absent) if self.missing == "mask" else numbers]
         for k in self._categories:
@@ -151,7 +153,10 @@ class TablePreparation(Preparation):
     def inverse(self, x: Tensor) -> Tensor:
         """See :class:`~sae.data.prepare.Preparation`."""
         n, numbers = len(self._numbers), self._numbers
-        parts = [x[:, :n].float() * self.scale[numbers] + self.shift[numbers]]
+        found = x[:, :n].float()
+        if self._squashes:
+            found = torch.where(self._are_squashed(x), unsquash(found), found)
+        parts = [found * self.scale[numbers] + self.shift[numbers]]
         for k in self._categories:
             last = n + len(self.table[k].values)
             parts.append(x[:, n:last].argmax(dim=1, keepdim=True).float())
@@ -160,6 +165,11 @@ class TablePreparation(Preparation):
         parts.append(self.fill[constants].expand(x.shape[0], -1))
         order = [*numbers, *self._categories, *constants]
         return torch.cat(parts, dim=1)[:, np.argsort(order).tolist()]
+
+    def _are_squashed(self, like: Tensor) -> Tensor:
+        """Which features of numbers are squashed, (numbers,), where ``like`` lies."""
+        columns = [self.table[k].scaling == "squashed" for k in self._numbers]
+        return torch.tensor(columns, device=like.device)
 
     # Values
 
@@ -302,7 +312,7 @@ class TablePreparation(Preparation):
             The preparation; and for each column of categories the new number of each of its values,
             -1 of one that no training sample has.
         """
-        seen = _Seen(raw, columns)
+        seen = Seen(raw, columns)
         decided = [seen.decide(k) for k in range(len(columns))]
         renumbered: dict[int, Tensor] = {}
         for k, column in enumerate(columns):
@@ -315,7 +325,7 @@ class TablePreparation(Preparation):
         return self, renumbered
 
 
-class _Seen:
+class Seen:
     """What training samples are like, column by column."""
 
     def __init__(self, raw: Tensor | Rows, columns: Sequence[Column]) -> None:
@@ -386,13 +396,8 @@ class _Seen:
     def _auto(self, k: int) -> str:
         if self.as_they_are:
             return "none"
-        values = self._values(k)
-        if len(values) < LEAST_VALUES:
-            return "standard"
-        low, first, third, high = np.quantile(values, [TAILS[0], 0.25, 0.75, TAILS[1]])
-        inner = values[(values >= low) & (values <= high)]
-        heavy = third > first and self.std[k] > MOST_TAILS * inner.std() > 0
-        return "robust" if heavy else "standard"
+        heavy = has_heavy_tails(self._values(k), self.std[k])
+        return "squashed" if heavy else "standard"
 
     def _values(self, k: int) -> NDArray:
         values = self.some[:, k]
@@ -405,10 +410,11 @@ class _Seen:
         if column.scaling == "minmax":
             return float(self.low[k]), float(self.high[k] - self.low[k])
         if column.scaling == "robust":
-            first, middle, third = np.quantile(self._values(k), [0.25, 0.5, 0.75])
-            apart = (third - first) / QUARTILES_APART
+            middle, apart = of_quartiles(self._values(k))
             wide = apart > LEAST_APART * (self.high[k] - self.low[k])
-            return float(middle), float(apart if wide else self.std[k])
+            return middle, float(apart if wide else self.std[k])
+        if column.scaling == "squashed":
+            return of_most(self._values(k), float(self.std[k]))
         return float(self.mean[k]), float(self.std[k])
 
     def typical(self, k: int, column: Column) -> float:

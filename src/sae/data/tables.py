@@ -57,6 +57,7 @@ _DONE = {
     "minmax": "scaled to [0, 1]",
     "standard": "standardised",
     "robust": "scaled by their quartiles",
+    "squashed": "scaled by their quartiles, far-out values by their logarithm",
 }
 # A column of texts with more values than this, most of them different, holds no categories.
 MOST_CATEGORIES = 100
@@ -79,10 +80,11 @@ class TableDataModule(ImageDataModule):
         id: Column that says what each row is called. No input.
         columns: Which columns are inputs; null for all others.
         ignore: Columns that are no inputs.
-        preparation: auto, minmax, standard, robust or none; or a mapping of column names to one of
-            these or to categories, which has numbers taken as categories. auto leaves numbers as
-            they are where all lie in [0, 1] and fill it, else takes robust for columns with a few
-            values far out, and standard for the others.
+        preparation: auto, minmax, standard, robust, squashed or none; or a mapping of column names
+            to one of these or to categories, which has numbers taken as categories. squashed is
+            robust, but for values some quartile distances out, which go on as their logarithm. auto
+            leaves numbers as they are where all lie in [0, 1] and fill it, else takes squashed for
+            columns with a few values far out, and standard for the others.
         missing: error; mask: missing values count as 0 among the inputs and not at all in the loss;
             mean: they become the mean of their column, of categories the most frequent one.
         key: Which array of an .npz file; null where it holds one.
@@ -133,6 +135,8 @@ class TableDataModule(ImageDataModule):
         self._reading = {"key": key, "delimiter": delimiter, "encoding": encoding}
         self._val_size = val_size
         self._said: list[str] = []
+        # By file and column: the least and the greatest value, and where they are.
+        self._extremes: list[dict[str, list[tuple[float, str]]]] = []
         self._aside: tempfile.TemporaryDirectory[str] | None = None
         self.name = Path(os.path.expanduser(train)).stem or "table"
 
@@ -290,6 +294,7 @@ class TableDataModule(ImageDataModule):
         else:
             x = self._written(source, shape, parts())
         self._said += check.report(self._missing)
+        self._extremes.append(check.extremes())
         return x, np.concatenate(labels) if labels else None
 
     def _written(self, source: Source, shape: tuple[int, int], parts: Iterator[Tensor]) -> FileRows:
@@ -409,11 +414,29 @@ class TableDataModule(ImageDataModule):
             counts = " + ".join(str(len(each.values)) for each in groups)
             line += f"; {len(groups)} of categories ({counts} values)"
         self._said.append(f"{line}; {len(found.feature_names)} inputs in all")
+        self._say_what_lies_far_out(found)
         constant = [each for each in found.table if each.kind == CONSTANT]
         if constant:
             names = ", ".join(each.name for each in constant[:5]) + ", …" * (len(constant) > 5)
             left = "is left out: it does" if len(constant) == 1 else "are left out: they do"
             self._said.append(f"data: {names} {left} not vary among training samples")
+
+    def _say_what_lies_far_out(self, found: TablePreparation) -> None:
+        """One line: of each column whose tails :data:`auto` has found heavy, the farthest value."""
+        asked = {each.name: each.scaling for each in self.table}
+        farthest = []
+        for k, each in enumerate(found.table):
+            if each.scaling == "squashed" and asked[each.name] == "auto":
+                middle = float(found.shift[k])
+                ends = self._extremes[0][each.name]
+                value, place = max(ends, key=lambda end: abs(end[0] - middle))
+                farthest.append(f"{value:g} in column {each.name}, {place} (median {middle:g})")
+        if farthest:
+            named = "; ".join(farthest[:5]) + "; …" * (len(farthest) > 5)
+            self._said.append(
+                f"data: values lie far out: {named}; they count by their logarithm; mend those "
+                "that are wrong"
+            )
 
     def _count_unknown(self, of: str, rows: PreparedRows) -> None:
         counts: dict[str, int] = {}
@@ -433,8 +456,11 @@ class TableDataModule(ImageDataModule):
 
     def remarks(self, seen: Survey) -> list[str]:
         """What was done to the columns, and what the others have to say."""
-        other = "choose another preparation (standard), or name the column in ignore"
-        return [*self._said, *remarks(seen, lambda x, before: other)]
+        automatic = all(each.scaling in ("auto", "squashed") for each in self.table)
+        other = "choose preparation auto or squashed, or name the column in ignore"
+        other = "look at its values, or name the column in ignore" if automatic else other
+        names = getattr(self.preparation, "feature_names", ())
+        return [*self._said, *remarks(seen, lambda x, before: other, names=names)]
 
     def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The files that were read, from wherever the next command is run."""
@@ -515,6 +541,7 @@ class _Gaps:
         self.first = np.full(len(names), -1)
         self.lost, self.low = np.zeros(len(names)), np.full(len(names), np.inf)
         self.high = -self.low
+        self.at_low, self.at_high = self.first.copy(), self.first.copy()
 
     def look_at(self, raw: NDArray[Any], exact: NDArray[Any]) -> None:
         """Take the next rows.
@@ -533,14 +560,28 @@ class _Gaps:
             remedy = "mend it, leave it empty, or name the column in ignore"
             raise InputError(str(self.source.path), "finite numbers", found, remedy)
         self.lost = np.fmax(self.lost, np.fmax.reduce(np.abs(raw - exact), axis=0))
-        self.low = np.fmin(self.low, np.fmin.reduce(exact, axis=0))
-        self.high = np.fmax(self.high, np.fmax.reduce(exact, axis=0))
+        low, high = np.fmin.reduce(exact, axis=0), np.fmax.reduce(exact, axis=0)
+        lower, higher = low < self.low, high > self.high
+        self.at_low[lower] = self.n + (exact == low).argmax(axis=0)[lower]
+        self.at_high[higher] = self.n + (exact == high).argmax(axis=0)[higher]
+        self.low, self.high = np.fmin(self.low, low), np.fmax(self.high, high)
         missing = np.isnan(raw)
         if missing.any():
             self.count += missing.sum(axis=0)
             new = (self.first < 0) & missing.any(axis=0)
             self.first[new] = self.n + missing.argmax(axis=0)[new]
         self.n += len(raw)
+
+    def extremes(self) -> dict[str, list[tuple[float, str]]]:
+        """The least and the greatest value of each column that has any, and where they are."""
+        return {
+            name: [
+                (float(self.low[k]), _place(self.source, int(self.at_low[k]))),
+                (float(self.high[k]), _place(self.source, int(self.at_high[k]))),
+            ]
+            for k, name in enumerate(self.names)
+            if self.at_low[k] >= 0
+        }
 
     def report(self, missing: str) -> list[str]:
         """A line on what is missing, and what becomes of it.

@@ -55,8 +55,9 @@ class BaseAutoencoder(BaseEstimator):
     Args:
         sizes: Units of each layer, the code's last. None chooses by the number of features.
         activation: Of the units: sigmoid, tanh, relu, leaky_relu, gelu, silu or identity.
-        scaler: What brings the features to one scale: minmax, standard, robust or none. auto takes
-            none where all values lie in [0, 1], else standard.
+        scaler: What brings the features to one scale: minmax, standard, robust, squashed (robust,
+            with values far out by their logarithm) or none. auto takes none where all values lie in
+            [0, 1], else squashed for features with a few values far out, and standard for others.
         noise: Part of the scaled inputs that is set to zero in training, in [0, 1); the clean ones
             are to be restored (a denoising autoencoder).
         sparsity: Mean activity, in (0, 1), near which each unit of a code is held by a penalty, for
@@ -112,8 +113,13 @@ class BaseAutoencoder(BaseEstimator):
     # What a subclass may have otherwise
 
     def _default_sizes(self, features: int) -> list[int]:
-        """A wide layer, and a code of a quarter of the features."""
-        return [min(256, max(32, 4 * features)), min(32, -(-features // 4))]
+        """A wide layer, and a code of a quarter of the features.
+
+        Of few features it has two units, but fewer than features: one curve through the samples
+        misses most of what is odd about them.
+        """
+        code = max(-(-features // 4), min(2, features - 1))
+        return [min(256, max(32, 4 * features)), min(32, code)]
 
     def _has_linear_code(self) -> bool:
         """Whether the code has no activation, and so may hold any value; a sparse one may not."""

@@ -11,7 +11,7 @@ from sklearn.utils.validation import validate_data
 
 from sae.errors import check_number
 from sae.estimators.base import TYPES, BaseAutoencoder
-from sae.estimators.scaling import scaled
+from sae.estimators.scaling import ColumnScaler, scaled
 
 
 class AutoencoderDetector(OutlierMixin, BaseAutoencoder):
@@ -94,7 +94,8 @@ class AutoencoderDetector(OutlierMixin, BaseAutoencoder):
     def score_samples(self, X: ArrayLike) -> NDArray:
         """How well samples are rebuilt: (n, features) -> (n,), the lower the less like the others.
 
-        It is the mean squared error of a feature on the common scale, with a minus.
+        It is the mean squared error of a feature on the common scale, with a minus; of features
+        with values far out in units of their quartiles, not of the logarithm that is trained on.
         """
         return self._scores(self._taken(X))
 
@@ -107,4 +108,8 @@ class AutoencoderDetector(OutlierMixin, BaseAutoencoder):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def _scores(self, x: NDArray) -> NDArray:
-        return -np.square(self._rebuilt(x) - x).mean(axis=1)
+        rebuilt = self._rebuilt(x)
+        if isinstance(self.scaler_, ColumnScaler):
+            # An error of a third is large in what lies far out, but small in its logarithm.
+            x, rebuilt = (self.scaler_.unsquashed(each.astype(float)) for each in (x, rebuilt))
+        return -np.square(rebuilt - x).mean(axis=1)

@@ -50,6 +50,27 @@ def table(
     return "\n".join([heading, rule, *lines, rule])
 
 
+def beside_pca(
+    figures: Mapping[str, Measured], size: int, words: Callable[[str], str] = str
+) -> list[str]:
+    """A line where PCA rebuilds the test samples better from as many numbers; else none.
+
+    Args:
+        figures: Those of the test, ``sse`` and ``pca_sse`` among them where there are such.
+        size: Units of the code.
+        words: As in :func:`table`.
+    """
+    own, others = figures.get("sse"), figures.get("pca_sse")
+    if own is None or others is None or own.value <= others.value:
+        return []
+    line = (
+        f"PCA-{size} rebuilds the test images better ({others.value:.4g} instead of "
+        f"{own.value:.4g} SSE per image); train longer (--finetune.epochs), try a lower "
+        "--finetune.lr or wider layers below the code, or use PCA"
+    )
+    return [words(line)]
+
+
 def closing_lines(folder: Path, checkpoint: Path) -> str:
     """Where things are and what to type next; the last line is ``run: <folder>``."""
     config = typed_path(folder / "config.yaml")
