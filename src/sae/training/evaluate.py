@@ -87,9 +87,9 @@ def compare(
 
     Returns:
         ``pca_sse``, SSE per image of PCA with as many components as the code has units (or as the
-        training images have directions, where those are fewer), where the model reconstructs; those of :func:`restoration`, where it restores images; and
-        ``knn_accuracy``, percent, of 5-NN from training codes to test codes, where there are
-        labels.
+        training images have directions, where those are fewer), where the model reconstructs; those
+        of :func:`restoration`, where it restores images; and ``knn_accuracy``, percent, of 5-NN
+        from training codes to test codes, where there are labels.
     """
     train, test = data.train_dataloader(), data.test_dataloader()
     size, found = model.sizes[-1], {}
