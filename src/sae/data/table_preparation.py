@@ -20,7 +20,7 @@ from sae.data.loader import chunk_rows
 from sae.data.prepare import Preparation
 from sae.data.rows import Rows, take
 from sae.errors import InputError, check_choice, show
-from sae.nets.columns import Columns, marked
+from sae.nets.columns import Columns, is_missing, marked
 from sae.seeding import derive_generator
 from sae.text import of_samples
 
@@ -160,6 +160,23 @@ class TablePreparation(Preparation):
         parts.append(self.fill[constants].expand(x.shape[0], -1))
         order = [*numbers, *self._categories, *constants]
         return torch.cat(parts, dim=1)[:, np.argsort(order).tolist()]
+
+    @property
+    def used(self) -> list[int]:
+        """Which of the raw columns the network sees: all but those that do not vary."""
+        return sorted([*self._numbers, *self._categories])
+
+    def absent(self, x: Tensor) -> Tensor:
+        """Which raw columns are marked as missing: (b, features) -> (b, raw columns)."""
+        marks = is_missing(x)
+        found = torch.zeros(len(x), len(self.table), dtype=torch.bool, device=x.device)
+        n = len(self._numbers)
+        found[:, self._numbers] = marks[:, :n]
+        for k in self._categories:
+            last = n + len(self.table[k].values)
+            found[:, k] = marks[:, n:last].all(dim=1)
+            n = last
+        return found
 
     # Values
 
