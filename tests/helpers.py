@@ -13,7 +13,7 @@ import torch.distributed as dist
 from lightning import Callback
 
 from sae.cli.command import main
-from sae.data import ImageDataModule, TensorLoader
+from sae.data import ImageDataModule, TableDataModule, TensorLoader
 from sae.data.base import Samples
 from sae.nets.build import build_stack
 from sae.pictures.scene import Probe, Scene
@@ -209,3 +209,23 @@ def tiny_scene(kind: str = "stack", recipe: Recipe | None = None, **kwargs) -> S
     index = int(kind.removeprefix("stage")) - 1
     stage = Stage(model.stack, index, recipe or Recipe()).eval()
     return Scene(stage, model.stack, probe, f"stage {index + 1}/2", range(1, index + 1))
+
+
+def table_scene(missing: str = "mask", label: str | None = None) -> Scene:
+    """A stack of 2 units on 90 rows of two numbers and a category, written into this folder.
+
+    The number ``b`` of every third row is missing, and ``still`` does not vary.
+    """
+    rows = [
+        f"{k},{1000 + 7 * k % 40 if k % 3 else ''},{('blue', 'red')[k % 2]},5,{'xy'[k % 2]}"
+        for k in range(90)
+    ]
+    Path("x.csv").write_text("\n".join(["a,b,colour,still,kind", *rows, ""]))
+    ignored = [] if label else ["kind"]
+    data = TableDataModule("x.csv", missing=missing, label=label, ignore=ignored, split_seed=1)
+    data.setup()
+    model = StackedAutoencoder([data.n_features, 2])
+    model.suit(data.preparation)
+    model = randomised(model).eval()
+    model.recipe = Recipe()
+    return Scene(model, model.stack, Probe(data, 2), "fine-tune", [1])

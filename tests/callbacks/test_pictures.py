@@ -211,3 +211,10 @@ def test_nothing_grows_over_two_hundred_epochs(tmp_path):
     assert resident[-1] - resident[0] < 75e6, [f"{r / 1e6:.0f} MB" for r in resident]
     gc.collect()
     assert not [thing for thing in gc.get_objects() if type(thing) is Figure]
+
+
+def test_a_table_begins_with_whole_numbers_where_they_are(tmp_path):
+    drawing.write_table(tmp_path / "a.csv", ["label", "x"], np.array([[1234567.0, 0.5]]))
+    assert (tmp_path / "a.csv").read_text().split() == ["label,x", "1234567,0.5"]
+    drawing.write_table(tmp_path / "b.csv", ["x", "y"], np.array([[-1.25, 2.0], [3.0, 0.5]]))
+    assert (tmp_path / "b.csv").read_text().split() == ["x,y", "-1.25,2", "3,0.5"]

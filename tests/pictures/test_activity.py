@@ -46,7 +46,9 @@ def test_the_histogram_counts_every_unit_once():
     assert (everyone.sum(), living.sum()) == (6, 5)
     words = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert "rho 0.2, the target" in words
-    assert {"dead (1)", "alive (5)"} <= set(words)
+    dead = figure.axes[0].patches[0].get_data()
+    assert (dead.values - dead.baseline).sum() == 1, "of its bar orange is the dead one"
+    assert {"dead, on top (1)", "alive (5)"} <= set(words)
 
 
 def test_a_code_without_an_activity_shows_its_mean():

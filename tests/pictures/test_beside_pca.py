@@ -7,7 +7,8 @@ from sae.pictures import codes
 from sae.pictures.beside_pca import BesidePCA
 
 
-def test_the_first_plane_is_pca_and_the_second_the_code_as_it_is():
+def test_the_first_plane_is_pca_and_the_second_the_code_as_it_is(monkeypatch):
+    monkeypatch.setattr(codes, "LEAST_VOTED", 16)
     scene = tiny_scene(sizes=[12, 6, 2], linear_code=True)
     numbers = BesidePCA().numbers(scene)
     assert numbers["planes"].tolist() == ["PCA of the pixels", "code"]

@@ -198,3 +198,27 @@ def test_many_units_take_no_long_time_and_the_same_plane():
     centred = wide - wide.mean(axis=0)
     _, _, v = np.linalg.svd(centred, full_matrices=False)
     np.testing.assert_allclose(np.abs(shown), np.abs(centred @ v[:2].T), atol=1e-3)
+
+
+def test_without_labels_there_is_no_class_to_see_or_to_read():
+    scene = tuned()
+    scene.probe.labelled = False
+    numbers = codes.numbers(scene)
+    figure = codes.draw(numbers)
+    assert not figure.legends
+    assert not images(figure), "no colour bar"
+    heads, rows = codes.table(numbers, scene.codes())
+    assert heads[0] == "pixels_x"
+    np.testing.assert_allclose(rows[:, :2], numbers["points"][0])
+    one = tiny_scene(sizes=[12, 1])
+    one.probe.labelled = False
+    made = codes.numbers(one)
+    assert made["axes"][-1].tolist() == ["h[0]", "number"]
+    assert made["points"][-1][:, 1].tolist() == list(range(16))
+
+
+def test_few_images_are_not_voted_on():
+    rng = np.random.default_rng(0)
+    points, labels = rng.normal(size=(50, 2)), np.arange(50) % 2
+    assert np.isnan(codes.of_codes("code", points[:49], labels[:49]).accuracy)
+    assert codes.of_codes("code", points, labels).accuracy == codes.accuracy(points, labels)

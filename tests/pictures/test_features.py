@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from drawn import array, images
-from helpers import tiny_scene
+from drawn import array, check_words, images
+from helpers import table_scene, tiny_scene
 from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
 
@@ -94,3 +94,38 @@ def test_frames_of_dead_units_are_in_their_row():
         box, (left, bottom, width, height) = frame.get_window_extent(), image.bbox.bounds
         assert int((box.x0 + box.width / 2 - left) / width * 10) == 7
         assert int((bottom + height - box.y0 - box.height / 2) / height * 3) == 1
+
+
+def test_units_are_apart_whatever_the_size_of_an_image():
+    """Of images of many pixels a line of one would be lost between those of the picture."""
+    made = {
+        **features.numbers(tiny_scene("stage1")),
+        "images": np.zeros((1, 40, 60, 80, 3)),
+        "dead": np.zeros(40, bool),
+    }
+    (image,) = images(features.draw(made))
+    shown = array(image)
+    white = (shown == 1).all(axis=-1)
+    lines = white.all(axis=0)
+    wide = image.bbox.bounds[2] / shown.shape[1]  # pixels of the picture for one of the array
+    assert lines.sum() * wide / 21 >= 1, "twenty images, and a line at each end"
+    assert white.all(axis=1).sum() == lines.sum() // 21 * 3
+
+
+def test_units_of_a_table_are_lines_with_the_names_of_its_features():
+    made = features.numbers(table_scene())
+    assert made["names"].tolist() == ["a", "b", "colour=blue", "colour=red"]
+    figure = features.draw(made)
+    check_words("a table", figure)
+    assert len(images(figure)) == 2 * 2, "a line for each unit in each panel"
+    words = [text.get_text() for text in figure.texts]
+    assert words.count("colour=red") == 2
+    scaled = made["images"] / np.abs(made["images"]).max(axis=(2, 3), keepdims=True)
+    found = sorted(array(image).ravel().tolist() for image in images(figure))
+    np.testing.assert_allclose(found, sorted(scaled.reshape(4, 4).tolist()))
+
+
+def test_it_is_said_on_how_few_images_units_are_dead():
+    assert "dead: 0 of 6 on 16 images" in str(features.numbers(tiny_scene("stage1"))["subtitle"])
+    assert features.few(1000) == ""
+    assert features.few(1) == " on 1 image"

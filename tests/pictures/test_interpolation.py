@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from drawn import array, images, words_at
-from helpers import tiny_scene
+from helpers import table_scene, tiny_scene
 
 from sae.pictures import interpolation
 
@@ -46,3 +46,14 @@ def test_the_way_lies_between_its_ends_and_above_cross_fading():
     np.testing.assert_allclose(np.stack(below[1:-1]), numbers["ways"][0, 1])
     words = words_at(figure)
     assert words["0 to 1\nby code"][1] > words["by pixels"][1]
+
+
+def test_a_row_of_a_table_is_no_picture_on_the_way_to_another():
+    assert interpolation.numbers(table_scene()) is None
+
+
+def test_images_without_labels_are_of_no_class():
+    scene = tiny_scene()
+    scene.probe.labelled = False
+    words = words_at(interpolation.draw(interpolation.numbers(scene)))
+    assert "by code" in words

@@ -3,11 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers import corrupted, randomised, tiny_scene
+from drawn import check_words
+from helpers import corrupted, randomised, table_scene, tiny_scene
 from matplotlib.image import BboxImage
 from torchvision.utils import make_grid
 
 from sae.look.pca import fit_pca
+from sae.nets.columns import is_missing
 from sae.pictures import reconstructions
 from sae.terms.corruption import Corruption
 from sae.training.recipe import Recipe
@@ -138,3 +140,65 @@ def test_without_training_there_is_just_the_stack():
         "the stack",
         "PCA-3 of the pixels",
     ]
+
+
+def test_a_table_shows_values_in_the_users_units():
+    scene = table_scene()
+    made = reconstructions.numbers(scene)
+    assert made["names"].tolist() == ["a", "b", "colour"], "what does not vary is left out"
+    table = scene.probe.table
+    assert table is not None
+    x = scene.probe.images[:6]
+    given, rebuilt = (table.inverse(each) for each in (x, scene.stack(x).detach()))
+    assert made["values"][:, 0, 0].tolist() == [f"{a:.0f}" for a in given[:, 0]]
+    colours = [["blue", "red"][int(k)] for k in rebuilt[:, 2]]
+    assert made["values"][:, 1, 2].tolist() == colours
+    gaps = is_missing(x[:, 1]).numpy()
+    assert 0 < gaps.sum() < len(gaps)
+    assert ((made["values"][:, 0, 1] == "–") == gaps).all()
+    assert not made["off"][gaps, 1].any(), "what is missing is not rebuilt wrongly"
+    np.testing.assert_array_equal(made["off"][:, 2], given[:, 2] != rebuilt[:, 2])
+    errors = scene.stack.errors(scene.stack(x), x).sum(dim=1).detach()
+    np.testing.assert_allclose(made["errors"], errors, rtol=1e-5)
+
+
+def test_what_is_drawn_of_a_table_are_its_names_and_values():
+    made = reconstructions.numbers(table_scene())
+    figure = reconstructions.draw(made)
+    check_words("a table", figure)
+    words = [text.get_text() for text in figure.texts]
+    assert {"a", "b", "colour", "sample 1", "as it is", "rebuilt"} <= set(words)
+    assert not any("class" in each for each in words)
+    assert words.count("–") == (made["values"] == "–").sum()
+
+
+def test_rows_of_a_table_with_labels_are_called_by_their_class():
+    figure = reconstructions.draw(reconstructions.numbers(table_scene(label="kind")))
+    words = [text.get_text() for text in figure.texts]
+    assert "class x" in words
+    assert "class y" in words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (37.0, "37"),
+        (2019.0, "2019"),
+        (43929.65, "43,930"),
+        (-0.01759, "−0.01759"),
+        (0.0, "0"),
+        (6.25e8, "6.25e+08"),
+        (None, "–"),
+        ("Ulm", "Ulm"),
+        (12.5, "12.5"),
+    ],
+)
+def test_values_read_as_people_write_them(value, words):
+    assert reconstructions._text(value) == words
+
+
+def test_images_without_labels_are_of_no_class():
+    scene = tiny_scene()
+    scene.probe.labelled = False
+    words = [t.get_text() for t in reconstructions.draw(reconstructions.numbers(scene)).texts]
+    assert not {"class", "0"} & set(words)

@@ -20,6 +20,8 @@ def test_compare_uses_the_training_images_and_the_code_size():
     given = {name: found.value for name, found in compare(model, data, fit_pca(train, 12)).items()}
     assert given == pytest.approx(figures, rel=1e-4)
     assert 0 <= figures["knn_accuracy"] <= 100
+    fewer = compare(model, data, fit_pca(train, 2))["pca_sse"]  # than the code of 3 units
+    assert fewer.line()[0] == "PCA-2, test SSE per image"
 
 
 def denoiser(level: float = 0.3):

@@ -144,8 +144,9 @@ def show(board: TensorBoardLogger, tag: str, image: PNG, step: int = 0) -> None:
 
 
 def write_table(path: Path, heads: list[str], rows: NDArray[Any]) -> None:
-    """Write a CSV, its first column in whole numbers or as the words that it is."""
-    first = "%s" if rows.dtype == object else "%d"
+    """Write a CSV, its first column in whole numbers or as the words that it is, where it is so."""
+    words = rows.dtype == object
+    first = "%s" if words else "%d" if (rows[:, 0] % 1 == 0).all() else "%.6g"
     formats, head = [first, *["%.6g"] * (len(heads) - 1)], ",".join(heads)
     np.savetxt(path, rows, formats, delimiter=",", header=head, comments="", encoding="utf-8")
 

@@ -29,7 +29,7 @@ from sae.data.scaling import (
     unsquash,
 )
 from sae.errors import InputError, check_choice, show
-from sae.nets.columns import Columns, marked
+from sae.nets.columns import Columns, is_missing, marked
 from sae.seeding import derive_generator
 from sae.text import of_samples
 
@@ -170,6 +170,23 @@ class TablePreparation(Preparation):
         """Which features of numbers are squashed, (numbers,), where ``like`` lies."""
         columns = [self.table[k].scaling == "squashed" for k in self._numbers]
         return torch.tensor(columns, device=like.device)
+
+    @property
+    def used(self) -> list[int]:
+        """Which of the raw columns the network sees: all but those that do not vary."""
+        return sorted([*self._numbers, *self._categories])
+
+    def absent(self, x: Tensor) -> Tensor:
+        """Which raw columns are marked as missing: (b, features) -> (b, raw columns)."""
+        marks = is_missing(x)
+        found = torch.zeros(len(x), len(self.table), dtype=torch.bool, device=x.device)
+        n = len(self._numbers)
+        found[:, self._numbers] = marks[:, :n]
+        for k in self._categories:
+            last = n + len(self.table[k].values)
+            found[:, k] = marks[:, n:last].all(dim=1)
+            n = last
+        return found
 
     # Values
 

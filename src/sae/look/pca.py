@@ -61,8 +61,7 @@ def fit_pca(train: Values, n_components: int) -> PCA:
 
     Args:
         train: Samples, (n, features).
-        n_components: How many; cut to the features and the samples, and of fewer samples than
-            features to the directions in which they vary at all.
+        n_components: How many; cut to the directions in which the samples vary at all.
     """
     x = torch.from_numpy(train)
     n, features = x.shape
@@ -72,6 +71,9 @@ def fit_pca(train: Values, n_components: int) -> PCA:
     mean /= n
     fit = _of_features if features <= n else _of_samples
     variances, components, total = fit(x, mean, min(n_components, n, features))
+    if features <= n:  # of the samples' side those without variance are left out already
+        varies = _varies(variances, features)
+        variances, components = variances[varies], components[varies]
     share = variances.clamp(min=0) / total if total > 0 else torch.zeros_like(variances)
     # The sign of a component means nothing: its greatest value is made positive.
     greatest = components.abs().argmax(dim=1, keepdim=True)
@@ -101,7 +103,7 @@ def _of_samples(x: Tensor, mean: Tensor, k: int) -> tuple[Tensor, Tensor, float]
     total = gram.trace().item()
     variances, vectors = beside(lambda: torch.linalg.eigh(gram))
     variances, vectors = variances.flip(0)[:k], vectors.flip(1)[:, :k]
-    varies = variances > n * torch.finfo(torch.double).eps * variances[:1]
+    varies = _varies(variances, n)
     variances, vectors = variances[varies], vectors[:, varies]
     components = torch.empty(features, len(variances), dtype=torch.double)
     for columns in _parts(features, n, k):
@@ -110,6 +112,11 @@ def _of_samples(x: Tensor, mean: Tensor, k: int) -> tuple[Tensor, Tensor, float]
     # Those of hardly any variance are not at right angles to the others yet.
     components = beside(lambda: torch.linalg.qr(components).Q)
     return variances, components.t().contiguous(), total
+
+
+def _varies(variances: Tensor, n: int) -> Tensor:
+    """Which eigenvalues, the greatest first, of a matrix (n, n) are more than rounding errors."""
+    return variances > n * torch.finfo(torch.double).eps * variances[:1]
 
 
 def pca_sse(

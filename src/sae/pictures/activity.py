@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -45,8 +47,11 @@ def draw(numbers: Numbers) -> Figure:
         high = 1.0
     edges = np.linspace(low, high * 1.001, 41)
     living, all_units = (np.histogram(part, edges)[0] for part in (activity[~dead], activity))
-    axis.stairs(all_units, edges, fill=True, color=SECOND, label=f"dead ({dead.sum()})")
-    axis.stairs(living, edges, fill=True, color=FIRST, label=f"alive ({(~dead).sum()})")
+    # The dead ones stand on the living: what is orange of a bar is their number.
+    words = f"dead, on top ({dead.sum()})" if dead.any() else "dead (0)"
+    style: dict[str, Any] = {"fill": True, "lw": 0}
+    axis.stairs(all_units, edges, baseline=living, color=SECOND, label=words, **style)
+    axis.stairs(living, edges, color=FIRST, label=f"alive ({(~dead).sum()})", **style)
     axis.axvline(activity.mean(), color=INK, lw=1.2, ls="--", label=f"mean {activity.mean():.3f}")
     if not np.isnan(rho):
         axis.axvline(rho, color=INK, lw=1.6, label=f"rho {rho:g}, the target")

@@ -32,6 +32,7 @@ from sae.text import cell
 Array = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
 MOST_LEGEND = 20
+LEAST_VOTED = 50  # of fewer images a vote among the nearest says nothing
 MOST_EXACT = 500
 # All points span so many times what nine tenths of them do (of a normal distribution twice).
 FAR = 4
@@ -47,7 +48,7 @@ class Plane:
         points: Where the images lie, (n, 2).
         axes: Names of the two axes.
         accuracy: Percent of the images whose class is that of most of their nearest 5 others in
-            the plane; nan where there are too few, or fewer than two classes.
+            the plane; nan where there are fewer than 50, or fewer than two classes.
     """
 
     name: str
@@ -59,12 +60,13 @@ class Plane:
 def numbers(scene: Scene) -> Numbers:
     """Places of the same images in each plane, (planes, n, 2), the names of the axes, labels."""
     probe, before = scene.probe, scene.code_before
+    labels = probe.labels if probe.labelled else None
     planes = [scene.once("plane of the pixels", lambda: of_pixels(probe))]
     if before is not None:
         name = "code before fine-tuning"
-        planes.append(scene.once(name, lambda: of_codes(name, before, probe.labels)))
+        planes.append(scene.once(name, lambda: of_codes(name, before, labels)))
     name = "code" if before is None else "code after fine-tuning"
-    now = of_codes(name, scene.codes(), probe.labels)
+    now = of_codes(name, scene.codes(), labels)
     planes.append(_turned(now, planes[-1]))
     units = scene.path[-1].n_code
     through = f" · codes of {units} units through PCA" if units > 2 else ""
@@ -84,19 +86,20 @@ def of_pixels(probe: Probe) -> Plane:
     """The images by their two first principal components, those of the training images."""
     pca = probe.pca
     points, axes = _principal(pca.transform(probe.images.numpy(), 2), pca.variance_share)
-    return Plane("PCA of the pixels", points, axes, accuracy(points, probe.labels))
+    return Plane("PCA of the pixels", points, axes, _vote(points, probe.labels))
 
 
-def of_codes(name: str, codes: Array, labels: Labels) -> Plane:
+def of_codes(name: str, codes: Array, labels: Labels | None) -> Plane:
     """The images by their codes, (n, units).
 
-    Two-dimensional codes lie as they are, one-dimensional ones over their label, larger ones
-    through PCA.
+    Two-dimensional codes lie as they are, one-dimensional ones over their label (without labels
+    over their number), larger ones through PCA.
     """
     axes = ("h[0]", "h[1]")
     if codes.shape[1] == 1:
-        points = np.column_stack([codes[:, 0], labels])
-        return Plane(name, points, ("h[0]", "label"), accuracy(codes, labels))
+        over, what = (np.arange(len(codes)), "number") if labels is None else (labels, "label")
+        points = np.column_stack([codes[:, 0], over])
+        return Plane(name, points, ("h[0]", what), _vote(codes, labels))
     if codes.shape[1] == 2 or len(codes) < 2:
         points = codes[:, :2]
     elif codes.shape[1] <= MOST_EXACT:
@@ -104,7 +107,7 @@ def of_codes(name: str, codes: Array, labels: Labels) -> Plane:
         points, axes = _principal(pca.transform(codes, 2), pca.variance_share)
     else:
         points, axes = _principal(*_nearly(codes))
-    return Plane(name, points, axes, accuracy(points, labels))
+    return Plane(name, points, axes, _vote(points, labels))
 
 
 def _nearly(codes: Array) -> tuple[Array, Array]:
@@ -150,6 +153,11 @@ def _turned(plane: Plane, before: Plane) -> Plane:
     return replace(plane, points=plane.points * np.where(free & (dots < 0), -1, 1))
 
 
+def _vote(points: Array, labels: Labels | None) -> float:
+    """The accuracy where there are labels, and images enough for it to say something."""
+    return float("nan") if labels is None or len(points) < LEAST_VOTED else accuracy(points, labels)
+
+
 def accuracy(points: Array, labels: Labels) -> float:
     """See :class:`Plane`."""
     from sklearn.neighbors import KNeighborsClassifier
@@ -164,13 +172,19 @@ def accuracy(points: Array, labels: Labels) -> float:
 
 
 def draw(numbers: Numbers, side: float = SIDE) -> Figure:
-    """The planes side by side, ``side`` inches each way, a colour bar, and a legend."""
+    """The planes side by side, ``side`` inches each way; of labels a colour bar and a legend."""
     labels, planes = numbers["labels"], numbers["points"]
     classes = np.unique(labels)
     colours = class_colours(len(classes))
     n, top = len(planes), HEAD + 0.3
+    known = labels.dtype.kind != "U" or bool((labels != "").any())
     right = n * (side + GAP) + 0.12
-    figure = sheet(right + 1.45, top + side + 0.55, str(numbers["title"]), str(numbers["subtitle"]))
+    figure = sheet(
+        right + (1.45 if known else 0.1),
+        top + side + 0.55,
+        str(numbers["title"]),
+        str(numbers["subtitle"]),
+    )
     size = min(4.5, max(1.8, 90 / np.sqrt(len(labels))))
     for k, (points, axes) in enumerate(zip(planes, numbers["axes"], strict=True)):
         box = Box(GAP + k * (side + GAP), top, side, side)
@@ -185,6 +199,8 @@ def draw(numbers: Numbers, side: float = SIDE) -> Figure:
         label(figure, box.left, top - 0.12, f"{numbers['planes'][k]}{voted}")
         beyond = f" · {out} of {len(points):,} lie outside" if out else ""
         name_axes(figure, box, axis, f"{axes[0]}{beyond}", str(axes[1]))
+    if not known:
+        return figure
     bar = np.arange(len(classes))[::-1, None]
     show(figure, Box(right, top, 0.14, side), bar, cmap=colours, high=len(classes) - 1)
     few = np.unique(np.linspace(0, len(classes) - 1, MOST_LEGEND).astype(int))
@@ -207,12 +223,18 @@ def draw(numbers: Numbers, side: float = SIDE) -> Figure:
 
 
 def table(numbers: Numbers, codes: Array) -> tuple[list[str], NDArray[Any]]:
-    """The same for a CSV: names of the columns, and a row an image, its whole code at the end."""
+    """The same for a CSV: names of the columns, and a row an image, its whole code at the end.
+
+    Without labels there is no column of them.
+    """
     planes = numbers["points"]
     keys = ["pixels", "before", "code"] if len(planes) == 3 else ["pixels", "code"]
-    heads = ["label", *(f"{key}_{axis}" for key in keys for axis in "xy")]
+    heads = [f"{key}_{axis}" for key in keys for axis in "xy"]
     heads += [f"h{k}" for k in range(codes.shape[1])]
     labels = numbers["labels"]
+    if labels.dtype.kind == "U" and not (labels != "").any():
+        return heads, np.column_stack([*planes, codes])
+    heads = ["label", *heads]
     if labels.dtype.kind == "U":
         labels = np.array([cell(name) for name in labels.tolist()], dtype=object)
     return heads, np.column_stack([labels, *planes, codes])
@@ -224,7 +246,7 @@ class Codes(Picture):
     caption = (
         "The same images by PCA of their pixels and by their code: as it is in two "
         "dimensions, through PCA where it has more. 5-NN: how often a vote of the nearest "
-        "five in that plane is right."
+        "five in that plane is right; not said of fewer than 50, or without labels."
     )
     rank = 60
     slides = True

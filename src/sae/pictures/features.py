@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sae.nets.stack import Stack
@@ -14,10 +16,13 @@ from sae.pictures.numbers import Numbers, texts
 from sae.pictures.picture import Picture
 from sae.pictures.scene import Scene
 from sae.pictures.style import (
+    DPI,
     FAINT,
     HEAD,
     MARGIN,
     NARROW,
+    SECOND,
+    SMALL,
     Box,
     frame,
     grid,
@@ -31,6 +36,10 @@ MOST_UNITS = 100
 LEAST_SPREAD = 0.05  # standard deviation of a pixel whose weights are shown
 WIDTH, MOST_TILE, MOST_COLUMNS = 9.2, 1.2, 20  # inches, inches; of all panels together
 ANSWER = "decoder's answer to one unit"
+# Of a table: features that are named, and inches of a panel, of a unit and of a letter of a name.
+MOST_NAMES, MOST_LETTERS = 30, 20
+PANEL, LEAST_LINE, MOST_LINE, LETTER = 4.6, 0.09, 0.24, 0.068
+FEW = 1000  # validation images; a unit that says nothing on fewer may do so on others
 
 
 @torch.no_grad()
@@ -75,12 +84,18 @@ def numbers(scene: Scene, layer: int | None = None) -> Numbers:
         "title": np.array(f"What layer {layer + 1} has learnt · {scene.title}"),
         "subtitle": np.array(
             f"{scene.subtitle} · {which} units, each on its own scale "
-            f"· dead: {n_dead} of {len(units.dead)}"
+            f"· dead: {n_dead} of {n}{few(scene.probe.n_validation)}"
         ),
         "panels": texts(panels),
         "images": scene.probe.in_shape(images) if images.ndim == 3 else images,
         "dead": units.dead[every].numpy(),
+        **({} if (table := scene.probe.table) is None else {"names": texts(table.feature_names)}),
     }
+
+
+def few(n: int) -> str:
+    """On how many validation images units were judged to be dead, where these are few."""
+    return f" on {n} image{'s' * (n != 1)}" if n < FEW else ""
 
 
 def _weights(weights: dict[str, Tensor], images: Tensor, shown: int) -> dict[str, Tensor]:
@@ -104,7 +119,12 @@ def _answers(path: Stack, codes: Tensor, units: list[int]) -> Tensor:
 
 
 def draw(numbers: Numbers) -> Figure:
-    """A panel for each kind of image, red above zero and blue below, dead units framed."""
+    """A panel for each kind of image, red above zero and blue below, dead units framed.
+
+    Of a table a line for each unit, with the names of its features below where they are few.
+    """
+    if "names" in numbers and numbers["images"].shape[2] == 1:
+        return _draw_lines(numbers)
     images, dead = numbers["images"], numbers["dead"]
     n_panels, n, height, width, *colours = images.shape
     columns = min(n, MOST_COLUMNS // n_panels)
@@ -118,19 +138,63 @@ def draw(numbers: Numbers) -> Figure:
         str(numbers["title"]),
         str(numbers["subtitle"]),
     )
-    greatest = np.abs(images).max(axis=tuple(range(2, images.ndim)), keepdims=True)
-    scaled = images / np.where(greatest > 0, greatest, 1)
+    scaled = _scaled(images)
+    # Lines between images of many pixels are as wide as one of the picture at least, in white.
+    line = max(1, math.ceil(1.5 * width / (side * DPI)))
     for k in range(n_panels):
         left = MARGIN + k * (wide + 0.25)
         box = Box(left, top, wide, tall)
-        tiles = grid(scaled[k], columns, blank=0)
+        tiles = grid(scaled[k], columns, blank=1 if colours else 0, padding=line)
         show(figure, box, (tiles + 1) / 2 if colours else tiles, cmap="RdBu_r", low=-1)
         for unit in dead[:n].nonzero()[0]:
-            frame(figure, box, (rows, columns), width / (width + 1), int(unit))
+            frame(figure, box, (rows, columns), width / (width + line), int(unit))
         label(figure, left, top - 0.12, str(numbers["panels"][k]))
     key = "grey: 0 · brighter: above" if colours else "red: above 0 · blue: below 0"
     key += " · framed: dead" * bool(dead[:n].any())
     label(figure, MARGIN, top + tall + 0.2, key, color=FAINT)
+    return figure
+
+
+def _scaled(images: NDArray[Any]) -> NDArray[Any]:
+    """Each image, (panels, units, …), on its own scale: from -1 to 1."""
+    greatest = np.abs(images).max(axis=tuple(range(2, images.ndim)), keepdims=True)
+    return np.asarray(images / np.where(greatest > 0, greatest, 1))
+
+
+def _draw_lines(numbers: Numbers) -> Figure:
+    """A panel for each kind: a line a unit, a column a feature, gaps between the units."""
+    images, dead, names = numbers["images"], numbers["dead"], numbers["names"]
+    n_panels, n, _, n_features = images.shape
+    named = n_features <= MOST_NAMES
+    longest = min(MOST_LETTERS, max(map(len, names))) if named else 0
+    line, top = min(MOST_LINE, max(LEAST_LINE, 5 / n)), HEAD + 0.3
+    tall, beside = line * n, 0.35
+    under = top + tall + 0.1 + LETTER * longest
+    figure = sheet(
+        max(NARROW, MARGIN + n_panels * (PANEL + beside)),
+        under + 0.4,
+        str(numbers["title"]),
+        str(numbers["subtitle"]),
+    )
+    for k, scaled in enumerate(_scaled(images)[:, :, 0]):
+        left = MARGIN + beside + k * (PANEL + beside)
+        for unit in range(n):
+            box = Box(left, top + unit * line, PANEL, line * 0.8)
+            show(figure, box, scaled[unit][None], cmap="RdBu_r", low=-1)
+            if line > 0.12:
+                style = {"color": SECOND if dead[unit] else FAINT, "fontsize": SMALL}
+                middle = top + (unit + 0.4) * line
+                label(figure, left - 0.06, middle, str(unit), ha="right", **style)
+            elif dead[unit]:
+                frame(figure, box, (1, 1), 1.0, 0)
+        label(figure, left, top - 0.12, str(numbers["panels"][k]))
+        for feature, name in enumerate(names if named else ()):
+            middle = left + (feature + 0.5) * PANEL / n_features
+            words = name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
+            place = top + tall + 0.05
+            label(figure, middle, place, words, rotation=90, ha="center", va="top", fontsize=SMALL)
+    key = "red: above 0 · blue: below 0" + " · orange: dead" * bool(dead[:n].any())
+    label(figure, MARGIN, under + 0.2, key, color=FAINT)
     return figure
 
 
@@ -140,7 +204,7 @@ class Features(Picture):
     caption = (
         "First layer: its weights as images. Deeper layers: what changes in the image "
         "when one unit goes from its 1st to its 99th percentile, the others at their "
-        "mean."
+        "mean. Of a table: a line for each unit, a column for each feature."
     )
     rank = 30
 

@@ -20,11 +20,12 @@ def numbers(scene: Scene) -> Numbers | None:
     """Pairs of classes and the way between them, (pairs, 2, steps, height, width).
 
     First the decoder's answers along the straight line between the two codes, then the straight
-    line between the two images. None where there are fewer than two classes.
+    line between the two images. None where there are fewer than two classes, and of tables: a row
+    of numbers is no picture.
     """
     probe = scene.probe
     rows = probe.rows[: 2 * MOST_PAIRS]
-    if len(rows) < 2:
+    if len(rows) < 2 or probe.table is not None:
         return None
     starts, ends = rows[: len(rows) // 2], rows[len(rows) // 2 :][: len(rows) // 2]
     path = scene.path
@@ -74,8 +75,8 @@ def draw(numbers: Numbers) -> Figure:
         label(figure, middle, top - 0.1, words, ha="center")
     for k, pair in enumerate(numbers["classes"]):
         middle = top + (k * (line + between) + 1 + height / 2) * inch
-        names = " to ".join(short(name) for name in pair)
-        label(figure, LEFT - 0.1, middle, f"{names}\nby code", ha="right", fontsize=SMALL)
+        names = " to ".join(short(name) for name in pair) + "\n" if any(map(str, pair)) else ""
+        label(figure, LEFT - 0.1, middle, f"{names}by code", ha="right", fontsize=SMALL)
         label(figure, LEFT - 0.1, middle + down, "by pixels", ha="right", fontsize=SMALL)
     return figure
 

@@ -97,6 +97,8 @@ def draw(numbers: Numbers) -> Figure:
         label(figure, box.left, top - 0.12, name)
         name_axes(figure, box, axis, *numbers["axes"])
     classes = numbers["classes"]
+    if classes.tolist() == [""]:  # there are no labels
+        return figure
     colours = class_colours(len(classes))
     label(figure, 2 * (SIDE + GAP) + 0.05, top + 0.1, "class", fontsize=SMALL)
     few = np.unique(np.linspace(0, len(classes) - 1, len(CLASSES)).astype(int))

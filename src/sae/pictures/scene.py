@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sae.data import ImageDataModule
 from sae.data.rows import scale, take
+from sae.data.table_preparation import TablePreparation
 from sae.devices import beside
 from sae.look.knn import to_compare
 from sae.look.pca import PCA, fit_pca
@@ -35,8 +36,10 @@ class Probe:
 
     Attributes:
         images: In [0, 1], (n, pixels).
-        labels: Their classes, (n,).
+        labels: Their classes, (n,); 0 throughout where nothing is known of any.
+        labelled: Whether their classes are known.
         class_names: What the classes 0, 1, … are called; empty where they are called so.
+        table: How rows of a table have become these; None of images.
         rows: Index of the first image of each class, of ten classes at most.
         image_shape: Height and width, and 3 where the images have colours.
         black: What pictures show as black: 0, or the least value of data that go below.
@@ -49,6 +52,7 @@ class Probe:
         self.images = scale(take(data.val.x, slice(0, N_IMAGES)))
         y = data.val.y
         n = len(self.images)
+        self.labelled = y is not None
         self.labels: NDArray[np.int64] = np.zeros(n, np.int64) if y is None else y[:n].numpy()
         every = np.unique(self.labels, return_index=True)[1]
         # Without labels all are of one class, and the first ones get the rows.
@@ -58,6 +62,8 @@ class Probe:
         self.black = min(0.0, self.images.min().item())
         self.white = max(1.0, self.images.max().item())
         self.class_names = data.class_names
+        prepared = data.preparation
+        self.table = prepared if isinstance(prepared, TablePreparation) else None
         self.n_validation = len(data.val)
         self._data, self._n_components = data, n_components
 
@@ -73,7 +79,12 @@ class Probe:
                 yield x, loader.y[first:last]
 
     def named(self, labels: NDArray[np.int64]) -> NDArray[Any]:
-        """Labels as people call the classes: by name, where the data have names."""
+        """Labels as people call the classes: by name, where the data have names.
+
+        Where there are no labels they are all called the empty text.
+        """
+        if not self.labelled:
+            return np.full(labels.shape, "", np.str_)
         return np.array(self.class_names, np.str_)[labels] if self.class_names else labels
 
     @cached_property

@@ -89,20 +89,21 @@ def panel(figure: Figure, box: Box) -> Axes:
     return axis
 
 
-def grid(images: NDArray[Any], columns: int, blank: float = 1.0) -> NDArray[Any]:
+def grid(images: NDArray[Any], columns: int, blank: float = 1.0, padding: int = 1) -> NDArray[Any]:
     """Images in rows of so many, with lines of ``blank`` between them.
 
     Args:
         images: (n, height, width), or (n, height, width, 3) in colour.
         columns: How many in a row.
         blank: Value of the lines.
+        padding: How wide they are.
     """
     if len(images) == 1:  # torchvision leaves the lines out
-        beside = [(1, 1), (1, 1), (0, 0)][: images.ndim - 1]
+        beside = [(padding, padding), (padding, padding), (0, 0)][: images.ndim - 1]
         return np.pad(images[0], beside, constant_values=blank)
     coloured = images.ndim == 4
     channels = torch.from_numpy(images if coloured else images[..., None]).permute(0, 3, 1, 2)
-    tiles = make_grid(channels, columns, padding=1, pad_value=blank)
+    tiles = make_grid(channels, columns, padding=padding, pad_value=blank)
     return tiles.permute(1, 2, 0).numpy() if coloured else tiles[0].numpy()
 
 

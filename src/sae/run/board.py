@@ -99,11 +99,11 @@ class RunBoard:
 
         Args:
             codes: (n, units).
-            labels: (n,).
+            labels: (n,); empty texts where there are none.
             images: (n, height, width), or (n, height, width, 3) in colour, in [0, 1].
         """
         # With a single column the projector takes the header for data, and with none it shows none.
-        rows = [[str(label), str(k)] for k, label in enumerate(labels)]
+        rows = [[str(label) or "none", str(k)] for k, label in enumerate(labels)]
         self.logger.experiment.add_embedding(
             codes, rows, _thumbnails(images), tag="codes", metadata_header=["class", "image"]
         )

@@ -86,16 +86,17 @@ def compare(
     """Figures on the test images that need the training images too.
 
     Returns:
-        ``pca_sse``, SSE per image of PCA with as many components as the code has units, where the
-        model reconstructs; those of :func:`restoration`, where it restores images; and
-        ``knn_accuracy``, percent, of 5-NN from training codes to test codes, where there are
-        labels.
+        ``pca_sse``, SSE per image of PCA with as many components as the code has units (or as the
+        training images have directions, where those are fewer), where the model reconstructs; those
+        of :func:`restoration`, where it restores images; and ``knn_accuracy``, percent, of 5-NN
+        from training codes to test codes, where there are labels.
     """
     train, test = data.train_dataloader(), data.test_dataloader()
     size, found = model.sizes[-1], {}
     if model.objective.reconstructs:
         pca = fit_pca(to_compare(train), size) if pca is None else pca
-        figure = Figure(f"PCA-{size}, {{part}} SSE per image")
+        n = min(size, len(pca.components))
+        figure = Figure(f"PCA-{n}, {{part}} SSE per image")
         found["pca_sse"] = Measured(figure, pca_sse(pca, test.whole(), size, errors_of(model)))
         if denoises(model, data):
             found |= restoration(model, data, pca)
