@@ -176,7 +176,7 @@ class TablePreparation(Preparation):
         """Which of the raw columns the network sees: all but those that do not vary."""
         return sorted([*self._numbers, *self._categories])
 
-    def absent(self, x: Tensor) -> Tensor:
+    def marked_columns(self, x: Tensor) -> Tensor:
         """Which raw columns are marked as missing: (b, features) -> (b, raw columns)."""
         marks = is_missing(x)
         found = torch.zeros(len(x), len(self.table), dtype=torch.bool, device=x.device)

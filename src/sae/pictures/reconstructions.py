@@ -84,7 +84,7 @@ def of_table(scene: Scene, table: TablePreparation) -> Numbers:
     x = probe.images[rows]
     x_hat = scene.path(beside(scene.path, x)).float().cpu()
     raws = [table.inverse(each) for each in (x, x_hat)]
-    absent = table.absent(x)
+    absent = table.marked_columns(x)
     values = [[[_text(v) for v in row] for row in table.from_raw(raw)] for raw in raws]
     for row, column in absent.nonzero().tolist():
         values[0][row][column] = "–"
@@ -109,7 +109,7 @@ def of_table(scene: Scene, table: TablePreparation) -> Numbers:
 
 def _spread(table: TablePreparation, images: Tensor) -> Tensor:
     """Standard deviation of each raw column where it is known; 0 of a category."""
-    raw, absent = table.inverse(images).double(), table.absent(images)
+    raw, absent = table.inverse(images).double(), table.marked_columns(images)
     raw[absent] = math.nan
     spread = np.nanstd(raw.numpy(), axis=0) if len(raw) else np.zeros(raw.shape[1])
     spread[[k for k, each in enumerate(table.table) if each.values]] = 0
