@@ -300,7 +300,8 @@ class Experiment:
             main = trainer.is_global_zero and self.model.objective.reconstructs
             pca = self.probe.pca if main and self.probe is not None else None
             if main and pca is None and denoises(self.model, self.data):  # it is kept
-                pca = fit_pca(to_compare(self.data.train_dataloader()), self.model.sizes[-1])
+                train = self.data.train_dataloader()
+                pca = fit_pca(to_compare(train), self.model.sizes[-1], train.has_gaps)
             test = figures_on_test(trainer, self.model, self.data, pca=pca)
             self._write_tables()
             if main and self.extras.checkpoints:

@@ -10,6 +10,7 @@ from helpers import as_process
 from sae.data import TensorLoader
 from sae.data import loader as loader_module
 from sae.data.rows import TILE_ROWS
+from sae.nets.columns import MISSING
 
 
 def batches(loader) -> list[torch.Tensor]:
@@ -224,3 +225,18 @@ def test_last_batches_of_sorted_samples_are_of_many_classes():
 def test_the_range_of_pixels_is_their_own_where_some_lie_outside(low, high, expected):
     x = torch.linspace(low, high, 24).reshape(6, 4)
     assert TensorLoader(x).survey().pixel_range == pytest.approx(expected)
+
+
+def test_what_is_missing_has_no_part_in_the_mean():
+    x = torch.tensor([[100.0, MISSING, MISSING], [MISSING, 2.0, MISSING], [102.0, 4.0, MISSING]])
+    loader = TensorLoader(x)
+    loader.has_gaps = True
+    for each in (loader, loader.sample(3), loader.reseeded(1)):
+        seen = each.survey()
+        assert each.has_gaps
+        assert seen.mean.tolist() == [101, 3, 0]
+        assert seen.std.tolist() == pytest.approx([1, 1, 0])
+    assert len(loader.sample(2).x) == 2
+    assert loader.sample(2).has_gaps
+    assert not loader.of(x).has_gaps, "codes have none"
+    assert TensorLoader(x).survey().mean[0].item() == pytest.approx(202 / 3)

@@ -286,6 +286,19 @@ def test_a_test_file_with_other_columns_is_refused(text, message):
         table(PLAIN, test="test.csv")
 
 
+def test_a_test_file_takes_its_columns_of_texts_from_train():
+    kinds = ("a", "b", "c", "01", "2")
+    train = "size,kind\n" + "".join(f"{X[i, 0]:.4f},{kinds[i % 5]}\n" for i in range(200))
+    Path("test.csv").write_text("size,kind\n0.1,01\n0.2,2\n0.3,2\n")  # all look like numbers
+    data = table(train, test="test.csv")
+    assert data.preparation.feature_names == ["size", *(f"kind={each}" for each in sorted(kinds))]
+    assert data.test.x[:, 1:].argmax(dim=1).tolist() == [0, 1, 1]
+    assert data.test.x[:, 1:].sum(dim=1).tolist() == [1, 1, 1]
+    Path("test.csv").write_text("size,kind\n0.1,01\n0.2,2\n0.3,a\n")  # most look like numbers
+    data = table(train, test="test.csv")
+    assert data.test.x[:, 1:].argmax(dim=1).tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize("name", ["x.npy", "x.npz"])
 def test_python_objects_are_never_read(name):
     x = np.array([[1, 2], [3]], dtype=object)

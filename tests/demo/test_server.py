@@ -101,6 +101,9 @@ def test_answers(server):
         ("POST", "/image", b"x", 422, "file: expected an image"),
         ("POST", "/file?name=a.npy&row=0", b"x", 422, "a.npy: expected"),
         ("POST", "/file?name=&row=0", b"x", 422, "file: expected"),
+        ("POST", "/file?name=..", b"x", 422, "file: expected a name with an end"),
+        ("POST", "/file?name=a.b%00c", b"x", 422, "file: expected a name with an end"),
+        ("POST", "/row", b"[1, 2]", 422, "row: expected 784 values, found 2"),
         ("GET", "/map?first=9&second=x", None, 422, "unit: expected a number from 0 to 3"),
     ],
 )

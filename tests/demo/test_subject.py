@@ -166,7 +166,8 @@ def test_rows_have_a_field_a_column(of_rows):
 
 
 @pytest.mark.parametrize(
-    "values", [[], [1], [1, 2, None], [1, 2, "x"], [1, 2, [3]], [1, 2, 1e999], [1, {}, 3]]
+    "values",
+    [[], [1], [1, 2, 3, 4], [1, 2, None], [1, 2, "x"], [1, 2, [3]], [1, 2, 1e999], [1, {}, 3]],
 )
 def test_rows_that_do_not_fit_are_refused(of_rows, values):
     with pytest.raises(InputError, match=r"^row: expected "):
@@ -206,10 +207,27 @@ def test_a_table_has_choices_and_says_what_it_has_not_seen():
     assert found["input"]["values"] == [pytest.approx(0.5, rel=1e-4), "red"]
     assert found["reconstruction"]["values"][1] in ("red", "blue")
     assert "note" not in found
+    for values in ([], [0.5], [0.5, "red", 1]):
+        with pytest.raises(InputError, match=f"^row: expected 2 values, found {len(values)}; "):
+            subject.row(values)
     content = b"colour,size\ngreen,0.25\n"  # in another order
     found = subject.file("new.csv", content)
     assert found["input"]["values"][0] == pytest.approx(0.25, rel=1e-4)
     assert "colour = 'green'" in found["note"]
+
+
+@pytest.mark.parametrize("name", ["..", "../..", "a\0b.npy", "a/b\\" + "é" * 300 + ".npy"])
+def test_a_file_may_be_called_anything(of_rows, name):
+    buffer = io.BytesIO()
+    np.save(buffer, np.full((1, 3), 0.5, np.float32))
+    if name.endswith(".npy"):
+        assert of_rows.file(name, buffer.getvalue())["rows"] == 1
+        with pytest.raises(InputError) as caught:
+            of_rows.file(name, b"junk")
+        assert len(caught.value.key) < 100
+    else:
+        with pytest.raises(InputError, match=r"^file: expected a name with an end such as \.csv"):
+            of_rows.file(name, buffer.getvalue())
 
 
 def test_nothing_is_left_of_a_file(of_rows, tmp_path, monkeypatch):

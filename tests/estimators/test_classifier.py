@@ -64,5 +64,10 @@ def test_what_cannot_be_learnt_is_named(wine):
         AutoencoderClassifier().fit(X, ["red"] * len(X))
     with pytest.raises(InputError, match="found 0"):
         AutoencoderClassifier(unlabelled=-1).fit(X, [-1] * len(X))
+    some = np.array(["red", "blue"] * len(X), dtype=object)[: len(X)]
+    some[3::5] = None
+    for unlabelled in (None, "none"):
+        with pytest.raises(InputError, match=r"^y: .* found None for \d+ of them, .* sample 3; "):
+            AutoencoderClassifier(unlabelled=unlabelled).fit(X, some)
     with pytest.raises(InputError, match="epochs"):
         AutoencoderClassifier(epochs=0).fit(X, y)

@@ -12,6 +12,7 @@ from sae.data import TensorLoader
 from sae.data.rows import scale
 from sae.look.health import Health, check
 from sae.nets.activations import ACTIVATIONS
+from sae.nets.columns import MISSING, Columns
 from sae.nets.dense import Dense
 from sae.terms.sparsity import Sparsity
 from sae.training.recipe import Recipe
@@ -252,3 +253,14 @@ def test_a_tied_layer_with_saturated_outputs_is_caught():
         for line in warnings
     )
     assert any("saturated code" in line for line in warnings)
+
+
+def test_the_mean_is_that_of_what_is_there():
+    """4, 6 and one that is missing: the mean leaves 2; the constant 4.5 leaves 2.5."""
+    net = layer("sigmoid", [0.0], [0.0], "identity")
+    net.columns = Columns(1)
+    with torch.no_grad():
+        net.decoder_bias[:] = 4.5
+    assert look(net, [MISSING, 4.0, 6.0]).loss_ratio == pytest.approx(1.25)
+    assert look(net, [4.0, MISSING, 6.0]).loss_ratio == pytest.approx(1.25)
+    assert look(net, [MISSING, 6.0, 6.0]).loss_ratio is None, "it does not vary"

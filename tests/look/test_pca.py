@@ -176,3 +176,22 @@ def test_what_is_missing_does_not_count():
     error = np.square(x.numpy() - pca.rebuild(x.numpy(), 2))
     expected = error[~missing.numpy()].sum() / 50
     assert pca_sse(pca, [x], 2, Columns(4).errors) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(300, 4), (30, 40)])
+def test_the_mean_of_the_others_stands_in_for_what_is_missing(shape):
+    """Far from zero a missing value that counted as 0 would be all that PCA sees."""
+    gen = torch.Generator().manual_seed(0)
+    x = 100 + torch.randn(shape, generator=gen)
+    missing = torch.rand(shape, generator=gen) < 0.1
+    x, there = marked(x, missing), ~missing.numpy()
+    mean = np.array([c[t].mean(dtype=float) for c, t in zip(x.numpy().T, there.T, strict=True)])
+    pca = fit_pca(x.numpy(), 1, has_gaps=True)
+    np.testing.assert_allclose(pca.mean, mean, rtol=1e-6)
+    filled = np.where(there, x.numpy(), mean)
+    expected = fit_pca(filled, 1)
+    np.testing.assert_allclose(pca.rebuild(x.numpy(), 1), expected.rebuild(filled, 1), rtol=1e-6)
+    of_mean = np.square(x.numpy() - mean)[there].sum() / len(x)
+    errors = Columns(shape[1]).errors
+    assert pca_sse(pca, [x], 1, errors) < of_mean
+    assert pca_sse(fit_pca(x.numpy(), 1), [x], 1, errors) > 10 * of_mean, "with zeros"

@@ -301,7 +301,9 @@ def test_words_are_no_samples(run):
     ("rows", "divisor", "says"),
     [
         (np.array([[0.0, 0.7]]), 255, r"values from 0 to 255, .*some in \[0, 0.7\]; multiply"),
-        (np.array([[0, 1]], np.uint8), 255, "multiply by 255"),
+        (np.array([[0, 1]]), 255, "multiply by 255"),
+        (np.array([[0, 1]], np.uint8), 255, None),
+        (np.array([[0, 1]], np.uint16), 65535, None),
         (np.array([[0, 9]], np.uint8), 65535, "expected uint16, .*found uint8"),
         (np.array([[0, 9]], np.uint8), 1, "expected floats, .*found uint8; divide pixels by 255"),
         (np.array([[0, 9]]), 1, "expected floats, .*found int64; divide pixels by 255"),
@@ -390,6 +392,10 @@ def test_a_denoising_run_denoises(folder, digits):
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     run = load_run(folder)
     np.testing.assert_array_equal(run.denoise(digits[:3]), run.reconstruct(digits[:3]))
+    for change in ({"corruption": {"kind": "masking", "level": 0.0}}, {"epochs": 0}):
+        other = {**config, "finetune": {**config["finetune"], **change}}
+        (folder / "config.yaml").write_text(yaml.safe_dump(other))
+        assert not load_run(folder).denoises
 
 
 def test_another_device(folder, digits):

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from helpers import place_of, tiny_data, tiny_model
 
+from sae.data import TableDataModule
 from sae.look.pca import fit_pca, pca_sse
+from sae.nets.columns import is_missing
+from sae.pictures.scene import Probe
 from sae.terms.corruption import Corruption
 from sae.training import evaluate
 from sae.training.evaluate import compare, denoises, restoration
 from sae.training.recipe import Recipe
+from sae.training.stacked import StackedAutoencoder
 
 
 def test_compare_uses_the_training_images_and_the_code_size():
@@ -55,6 +61,32 @@ def test_only_what_restores_images_is_judged_so():
     assert denoises(denoiser(), data)
     assert not denoises(denoiser(0.0), data)
     assert not denoises(tiny_model(), data)
+    left_out = denoiser()
+    left_out.recipe = Recipe(epochs=0, corruption=left_out.recipe.corruption)
+    assert not denoises(left_out, data)
     data.image_shape = (1, 12)
     assert not denoises(denoiser(), data)
     assert "restored_psnr" not in compare(denoiser(), data)
+
+
+def test_of_a_table_with_gaps_pca_is_no_worse_than_the_means_of_columns():
+    """From the file to the figure: no missing value counts as 0 anywhere."""
+    draw = np.random.default_rng(0)
+    x = 100 + draw.normal(size=(300, 1)) + 0.5 * draw.normal(size=(300, 4))
+    missing = draw.random(x.shape) < 0.1
+    cells = np.where(missing, "", np.char.mod("%.4f", x))
+    Path("gaps.csv").write_text("\n".join(["a,b,c,d", *(",".join(row) for row in cells), ""]))
+    data = TableDataModule("gaps.csv", missing="mask", preparation="none")
+    data.setup()
+    model = StackedAutoencoder(sizes=[4, 1], output="linear")
+    model.suit(data.preparation)
+    mean = data.train_dataloader().survey().mean
+    np.testing.assert_allclose(mean, 100, atol=0.5)
+    of_means = data.test.x - mean
+    of_means[is_missing(data.test.x)] = 0
+    of_means = of_means.square().sum(dim=1).mean().item()
+    scene = Probe(data, 1)
+    for pca in (None, scene.pca):
+        assert compare(model, data, pca)["pca_sse"].value < 0.5 * of_means
+    points = scene.pca.transform(scene.images.numpy(), 1)
+    assert np.abs(points).max() < 10, "nor in the plane of the codes"

@@ -303,7 +303,7 @@ class ImageDataModule(LightningDataModule):
 
     def train_dataloader(self) -> TensorLoader:
         """Training images, in a new order each epoch."""
-        return TensorLoader(self.train.x, self.train.y, self.batch_size, shuffle=True)
+        return self._loader(self.train, self.batch_size, shuffle=True)
 
     def labelled_dataloader(self) -> TensorLoader:
         """The training images whose labels are known, in a new order each epoch.
@@ -311,16 +311,26 @@ class ImageDataModule(LightningDataModule):
         With fewer of them than a batch has images, an epoch is one batch of all.
         """
         samples = self.labelled or self.train
-        return TensorLoader(samples.x, samples.y, self.batch_size, shuffle=True)
+        return self._loader(samples, self.batch_size, shuffle=True)
 
     def val_dataloader(self) -> TensorLoader:
         """Validation images, in batches no smaller than those of the training."""
         few = min(VAL_BATCH, VAL_VALUES // self.n_features)
-        return TensorLoader(self.val.x, self.val.y, max(self.batch_size, few))
+        return self._loader(self.val, max(self.batch_size, few))
 
     def test_dataloader(self) -> TensorLoader:
         """The official test images."""
-        return TensorLoader(self.test.x, self.test.y, self.batch_size)
+        return self._loader(self.test, self.batch_size)
+
+    def _loader(self, samples: Samples, batch_size: int, shuffle: bool = False) -> TensorLoader:
+        loader = TensorLoader(samples.x, samples.y, batch_size, shuffle)
+        loader.has_gaps = self.has_gaps
+        return loader
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether what is missing of a sample is marked, as :mod:`sae.nets.columns` has it."""
+        return self.preparation.outputs is not None
 
     def predict_dataloader(self) -> TensorLoader:
         """The test images, for their codes."""

@@ -21,6 +21,7 @@ from sae.batch import Batch, sent_ahead
 from sae.data.rows import BLOCK_BYTES, TILE_ROWS, Rows, are_pixels, scale, take
 from sae.devices import free_memory
 from sae.nets.activations import PIXELS
+from sae.nets.columns import is_missing
 from sae.place import Share
 from sae.seeding import derive_generator
 
@@ -99,7 +100,7 @@ class Survey:
     """What all samples have in common.
 
     Attributes:
-        mean: Their mean, (features,).
+        mean: Their mean, (features,); of a table that of the values that are there.
         low: No value is lower; of pixels 0. Not a number where one of them is not.
         high: No value is higher; of pixels 1.
         std: Standard deviation of each feature, (features,); None of pixels, which share a scale.
@@ -136,6 +137,7 @@ class TensorLoader:
         device: Where batches are sent; None leaves them where the samples are. See :meth:`on`.
         images: The images of the same samples, (n, pixels), where x are their codes and a stage is
             to rebuild images; else None.
+        has_gaps: Whether what is missing of x is marked, as :mod:`sae.nets.columns` has it.
     """
 
     batch_sampler = None  # the Trainer looks for it wherever there is a `sampler`
@@ -151,6 +153,7 @@ class TensorLoader:
         self.x, self.y, self.batch_size, self.burst = x, y, batch_size, 1
         self.device: torch.device | None = None
         self.images: Tensor | Rows | None = None
+        self.has_gaps = False
         self._seen: Survey | None = None
         self._numbers: Tensor | None = None  # 0, 1, … where the samples lie on a device
         self.sampler = _EpochOrder(len(x), shuffle, seed, getattr(x, "block", None))
@@ -272,14 +275,16 @@ class TensorLoader:
 
     def _survey_numbers(self) -> Survey:
         total = torch.zeros(2, self.x.shape[1], dtype=torch.double)  # of values, of squares
+        there = torch.zeros(self.x.shape[1], dtype=torch.double)
         low, high = torch.tensor(math.inf), torch.tensor(-math.inf)
         for first, last in self.chunks():
             x = take(self.x, slice(first, last)).cpu()
             double = x.double()
             total += torch.stack([double.sum(dim=0), double.square().sum(dim=0)])
+            there += (~is_missing(x)).sum(dim=0) if self.has_gaps else len(x)
             least, most = x.aminmax()  # NaN where one of them is
             low, high = torch.minimum(low, least), torch.maximum(high, most)
-        mean, square = total / len(self.x)
+        mean, square = total / there.clamp(min=1)  # what is missing counts as 0 in both
         variance = square - mean.square()
         # What is left of a difference of nearly equal numbers is no variance.
         std = torch.where(variance > 1e-13 * square, variance, 0).sqrt()
@@ -298,7 +303,9 @@ class TensorLoader:
         generator = derive_generator(0, "sample")
         index = torch.randperm(len(self.x), generator=generator)[:most].sort().values
         labels = None if self.y is None else self.y[index]
-        return TensorLoader(take(self.x, index), labels, self.batch_size)
+        some = TensorLoader(take(self.x, index), labels, self.batch_size)
+        some.has_gaps = self.has_gaps
+        return some
 
     def of(self, x: Tensor | Rows) -> TensorLoader:
         """A loader of other features of the same samples: their labels, their order."""
@@ -341,7 +348,7 @@ class TensorLoader:
 
     def _again(self, x: Tensor | Rows, images: Tensor | Rows | None = None) -> TensorLoader:
         other = self.of(x)
-        other.images = images
+        other.images, other.has_gaps = images, self.has_gaps
         return other
 
 

@@ -151,7 +151,7 @@ class TableDataModule(ImageDataModule):
         names = self._inputs(types, str(source.path))
         sources = [source]
         if self.paths["test"] is not None:
-            sources.append(self._open("test"))
+            sources.append(self._open("test", [name for name in types if types[name] == "text"]))
             self._stamps.append(_stamp(sources[1].path))
             self._check_alike(types, sources[1], names)
         self.table = self._table(names, types, sources)
@@ -169,12 +169,22 @@ class TableDataModule(ImageDataModule):
         self.description += f"{len(names)} column{'s' * (len(names) != 1)})"
         return train, test
 
-    def _open(self, part: str) -> Source:
+    def _open(self, part: str, texts: Sequence[str] = ()) -> Source:
+        """A file of the data.
+
+        Args:
+            part: Which.
+            texts: Columns that hold texts, even where all of them look like numbers.
+        """
         path = self.paths[part]
         assert path is not None
-        options = {name: value for name, value in self._reading.items() if value is not None}
+        options: dict[str, Any] = {
+            name: value for name, value in self._reading.items() if value is not None
+        }
         if isinstance(self.id, str) and Path(path).suffix.lower() not in (".npy", ".npz"):
             options["id"] = self.id
+        if texts and Path(path).suffix.lower() in CsvSource.suffixes:
+            options["texts"] = texts
         source = open_source(path, **options)
         if source.columns is None and len(source.sample_shape) != 1:
             found = f"samples of {'x'.join(map(str, source.sample_shape))}"
@@ -229,10 +239,10 @@ class TableDataModule(ImageDataModule):
             one = Column(name, CATEGORY) if categories else Column(name, NUMBER, kind)
             columns.append(one)
         insisted = [name for name, kind in self._kinds.items() if kind == CATEGORIES]
-        for source in sources:
-            if isinstance(source, CsvSource):
-                texts = [each.name for each in columns if each.kind == CATEGORY]
-                source.check_numbers([name for name in texts if name not in insisted])
+        train = sources[0]
+        if isinstance(train, CsvSource):  # a few rows of a test may well all look like numbers
+            texts = [each.name for each in columns if each.kind == CATEGORY]
+            train.check_numbers([name for name in texts if name not in insisted])
         coded = [each.name for each in columns if each.kind == CATEGORY]
         values: dict[str, set[Any]] = {name: set() for name in coded}
         if coded:

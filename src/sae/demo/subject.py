@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import tempfile
 from collections.abc import Sequence
 from functools import cached_property
@@ -30,6 +31,7 @@ NEIGHBOURS = 8
 # More columns than these are shown, but not as fields to fill in.
 MOST_FIELDS = 40
 MOST_ROWS = 1000  # of a file
+MOST_LETTERS = 80  # of its name, in what is said of it
 PERCENTS = range(1, 101)
 MNIST = 20 / 28  # part of an image that a digit is long
 
@@ -204,6 +206,9 @@ class Subject:
         Raises:
             InputError: They do not fit the run.
         """
+        if len(values) != self.run.n_columns:
+            expected, found = f"{self.run.n_columns} values", str(len(values))
+            raise InputError("row", expected, found, "give one for each column")
         row = np.empty((1, len(values)), dtype=object)
         row[0] = [None if isinstance(each, (list, dict)) else each for each in values]
         return self._look_at_row(row)
@@ -219,11 +224,18 @@ class Subject:
         Raises:
             InputError: It cannot be read, or does not fit the run.
         """
-        name = Path(name).name
+        name = name.replace("\\", "/").rpartition("/")[2]
         if not name:
             raise InputError("file", "a file with a name", "one without", "give it one")
+        # Of the name only its end is used: it comes from elsewhere, and may be of any letters.
+        suffix = Path(name).suffix
+        if not re.fullmatch(r"\.[A-Za-z0-9]{1,10}", suffix):
+            found = show(suffix) if suffix else "none"
+            remedy = "drop one as the run's data"
+            raise InputError("file", "a name with an end such as .csv", found, remedy)
+        name = name if len(name) <= MOST_LETTERS else f"{name[:MOST_LETTERS]}…"
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / name
+            path = Path(folder) / f"x{suffix}"
             path.write_bytes(content)
             try:
                 texts = self.run.text_columns if CsvSource.fits(path) else None

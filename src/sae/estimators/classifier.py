@@ -98,10 +98,16 @@ class AutoencoderClassifier(ClassifierMixin, BaseAutoencoder):
             y: Their classes, (n,): numbers or texts.
 
         Raises:
-            InputError: There are fewer than two classes, or no training with labels.
+            InputError: There are fewer than two classes, some labels are None, or there is no
+                training with labels.
         """
         samples, given = validate_data(self, X, y, dtype=TYPES)
         given = column_or_1d(given, warn=True)
+        absent = np.flatnonzero([label is None for label in given])
+        if len(absent):
+            found = f"None for {len(absent):,} of them, the first of sample {absent[0]}"
+            remedy = "name a label that no class has, such as -1, and give it as unlabelled"
+            raise InputError("y", "a label for each sample", found, remedy)
         check_classification_targets(given)
         known = np.arange(len(given))
         if self.unlabelled is not None:

@@ -20,6 +20,7 @@ from torch import Tensor
 from sae.devices import beside
 from sae.look.units import FLAT, UnitSums, has_ends, place
 from sae.nets.activations import RANGES
+from sae.nets.columns import is_missing
 from sae.nets.layer import Autoencoder, Layer
 from sae.training.recipe import Recipe
 
@@ -55,7 +56,8 @@ class Health:
         activity: Mean activity of the code, as :class:`~sae.terms.sparsity.Sparsity` has it, for
             sigmoid, tanh and relu; else None.
         rho: Its target where the recipe has a penalty on it, else None.
-        loss_ratio: Squared error of the reconstruction over that of the mean of these inputs,
+        loss_ratio: Squared error of the reconstruction over that of the mean of these inputs, each
+            without what is missing,
             whatever loss was trained on; 0 is perfect, 1 no better than the mean. None where the
             inputs do not vary.
         stuck: The part of ``loss_ratio`` that stems from outputs at a flat end of a sigmoid or tanh
@@ -214,12 +216,22 @@ class _Sums:
         h = self.net.encode(x)
         x_hat = self.net.decode(h)
         self.units.add(h)
+        there = None if self.net.columns is None else ~is_missing(x)
         if self.origin is None:
             # Sums are of the distance from the first sample: those of constant inputs are exact.
+            # Of a feature that it lacks, from that of the first one that has it.
             self.origin = x[0]
+            if there is not None:
+                self.origin = x.gather(0, there.int().argmax(dim=0, keepdim=True))[0]
             self.x = torch.zeros_like(x[0], dtype=torch.double, device="cpu")
+            self.there = torch.zeros_like(self.x)
         self.n += len(x)
         from_origin = x - self.origin
+        if there is None:
+            self.there += len(x)
+        else:
+            from_origin = from_origin.masked_fill(~there, 0)
+            self.there += there.sum(dim=0).cpu()
         self.x += from_origin.sum(dim=0).cpu()
         self.square += from_origin.square().sum().item()
         error = self.net.errors(x_hat, x)
@@ -234,7 +246,7 @@ class _Sums:
 
     def health(self, recipe: Recipe) -> Health:
         net, units = self.net, self.units.units()
-        of_mean = self.square - self.x.square().sum().item() / self.n
+        of_mean = self.square - (self.x.square() / self.there.clamp(min=1)).sum().item()
         rebuilds = self.reconstructs and of_mean > 0
         layers = [module for module in net.modules() if isinstance(module, Layer)]
         values = self.n * len(units.dead)

@@ -19,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sae.nets.columns import is_missing
+
 Values = NDArray[np.floating[Any]]
 Double = NDArray[np.float64]
 T = TypeVar("T")
@@ -36,15 +38,21 @@ class PCA:
         mean: Of the samples, (features,).
         components: (k, features), of length 1 and at right angles to each other.
         variance_share: Part of the whole variance that each holds, (k,), in [0, 1].
+        has_gaps: Whether what is missing of samples is marked, as :mod:`sae.nets.columns` has it.
+            The mean stands in for it.
     """
 
     mean: Double
     components: Double
     variance_share: Double
+    has_gaps: bool = False
 
     def transform(self, x: Values, n_components: int) -> Double:
         """Places along the first components: (m, features) -> (m, n_components)."""
-        return np.asarray((x - self.mean) @ self.components[:n_components].T)
+        centred = x - self.mean
+        if self.has_gaps:
+            centred[is_missing(torch.from_numpy(x)).numpy()] = 0
+        return np.asarray(centred @ self.components[:n_components].T)
 
     def rebuild(self, x: Values, n_components: int) -> Double:
         """``x`` (m, features) as its first components have it, of the same shape."""
@@ -52,7 +60,7 @@ class PCA:
         return np.asarray(self.transform(x, n_components) @ basis + self.mean)
 
 
-def fit_pca(train: Values, n_components: int) -> PCA:
+def fit_pca(train: Values, n_components: int, has_gaps: bool = False) -> PCA:
     """The first principal components of ``train``, exact to the digits of double precision.
 
     With no more features than samples they are the eigenvectors of the features' covariance, else
@@ -62,15 +70,21 @@ def fit_pca(train: Values, n_components: int) -> PCA:
     Args:
         train: Samples, (n, features).
         n_components: How many; cut to the directions in which the samples vary at all.
+        has_gaps: Whether what is missing is marked, as :mod:`sae.nets.columns` has it. The mean of
+            the feature's other values stands in for it.
     """
     x = torch.from_numpy(train)
     n, features = x.shape
     mean = torch.zeros(features, dtype=torch.double)
     for rows in _parts(n, features):
         mean += x[rows].sum(dim=0, dtype=torch.double)
-    mean /= n
+    if has_gaps:
+        there = sum((~is_missing(x[rows])).sum(dim=0) for rows in _parts(n, features))
+        mean /= torch.as_tensor(there).clamp(min=1)  # what is missing counts as 0
+    else:
+        mean /= n
     fit = _of_features if features <= n else _of_samples
-    variances, components, total = fit(x, mean, min(n_components, n, features))
+    variances, components, total = fit(x, mean, min(n_components, n, features), has_gaps)
     if features <= n:  # of the samples' side those without variance are left out already
         varies = _varies(variances, features)
         variances, components = variances[varies], components[varies]
@@ -78,27 +92,33 @@ def fit_pca(train: Values, n_components: int) -> PCA:
     # The sign of a component means nothing: its greatest value is made positive.
     greatest = components.abs().argmax(dim=1, keepdim=True)
     components *= components.gather(1, greatest).sign()
-    return PCA(mean.numpy(), components.numpy(), share.numpy())
+    return PCA(mean.numpy(), components.numpy(), share.numpy(), has_gaps)
 
 
-def _of_features(x: Tensor, mean: Tensor, k: int) -> tuple[Tensor, Tensor, float]:
+def _centred(x: Tensor, mean: Tensor, has_gaps: bool) -> Tensor:
+    """Samples less their mean, in double precision; 0 where one is missing."""
+    centred = x - mean
+    return centred.masked_fill_(is_missing(x), 0) if has_gaps else centred
+
+
+def _of_features(x: Tensor, mean: Tensor, k: int, has_gaps: bool) -> tuple[Tensor, Tensor, float]:
     """Sums of squares along the first k components, these, and the sum over all."""
     n, features = x.shape
     scatter = torch.zeros(features, features, dtype=torch.double)
     for rows in _parts(n, features, features):
-        centred = x[rows] - mean
+        centred = _centred(x[rows], mean, has_gaps)
         scatter.addmm_(centred.t(), centred)
     total = scatter.trace().item()
     variances, vectors = beside(lambda: torch.linalg.eigh(scatter))
     return variances.flip(0)[:k], vectors.flip(1)[:, :k].t().contiguous(), total
 
 
-def _of_samples(x: Tensor, mean: Tensor, k: int) -> tuple[Tensor, Tensor, float]:
+def _of_samples(x: Tensor, mean: Tensor, k: int, has_gaps: bool) -> tuple[Tensor, Tensor, float]:
     """The same from the products of samples; those without variance are left out."""
     n, features = x.shape
     gram = torch.zeros(n, n, dtype=torch.double)
     for columns in _parts(features, n, n):
-        centred = x[:, columns] - mean[columns]
+        centred = _centred(x[:, columns], mean[columns], has_gaps)
         gram.addmm_(centred, centred.t())
     total = gram.trace().item()
     variances, vectors = beside(lambda: torch.linalg.eigh(gram))
@@ -107,7 +127,7 @@ def _of_samples(x: Tensor, mean: Tensor, k: int) -> tuple[Tensor, Tensor, float]
     variances, vectors = variances[varies], vectors[:, varies]
     components = torch.empty(features, len(variances), dtype=torch.double)
     for columns in _parts(features, n, k):
-        components[columns] = (x[:, columns] - mean[columns]).t() @ vectors
+        components[columns] = _centred(x[:, columns], mean[columns], has_gaps).t() @ vectors
     components /= variances.sqrt()
     # Those of hardly any variance are not at right angles to the others yet.
     components = beside(lambda: torch.linalg.qr(components).Q)

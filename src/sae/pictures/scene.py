@@ -90,7 +90,8 @@ class Probe:
     @cached_property
     def pca(self) -> PCA:
         """Principal components of the training images; computed when first asked for."""
-        return fit_pca(to_compare(self._data.train_dataloader()), self._n_components)
+        train = self._data.train_dataloader()
+        return fit_pca(to_compare(train), self._n_components, train.has_gaps)
 
     def as_images(self, pixels: Tensor | NDArray[np.float32]) -> NDArray[np.float32]:
         """(…, pixels) as (…, height, width) or (…, height, width, 3), from 0 black to 1 white."""

@@ -27,7 +27,9 @@ from sae.run import hub
 from sae.run.checkpoints import UnreadableError, read_weights
 from sae.run.reference import threshold, validation_errors
 from sae.run.unseen import Unseen
+from sae.terms.corruption import Corruption
 from sae.text import program
+from sae.training.recipe import Recipe
 from sae.training.stacked import StackedAutoencoder
 
 OF_OBJECTIVE, OF_NET = "objective.", "net."
@@ -464,6 +466,10 @@ def check_units(rows: NDArray[Any], divisor: float | None, of: str = "samples") 
             remedy = f"divide pixels by {DIVISORS.get(name, 255)}, and give other numbers as floats"
             raise InputError(of, "floats, as the run's data", name, remedy)
         return
+    if (
+        DIVISORS.get(name) == divisor
+    ):  # they say it by their type: such as are all dark are no others
+        return
     high = float(rows.max())
     if 0 < high <= 1 and float(rows.min()) >= 0:
         found = f"some in [0, {high:.3g}]"
@@ -549,7 +555,7 @@ def read_run(folder: Path, device: torch.device | str = "cpu") -> TrainedRun:
             model.objective.attach(model.stack, len(list(own.values())[-1]))
             model.objective.load_state_dict(own)
         names = about.get("class_names") or ()
-        denoises = bool((config.get("finetune") or {}).get("corruption"))
+        denoises = _recipe(config.get("finetune") or {}).denoises
         of_data = (config.get("data") or {}).get("init_args") or {}
         return TrainedRun(
             folder,
@@ -569,6 +575,14 @@ def read_run(folder: Path, device: torch.device | str = "cpu") -> TrainedRun:
         found = f"something else ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         expected = "a config and weights that fit each other"
         raise InputError("run", expected, found, "name another run") from None
+
+
+def _recipe(settings: Mapping[str, Any]) -> Recipe:
+    """How the stack was fine-tuned, as far as it tells what the run is for."""
+    with error_prefix("finetune"):
+        noise = settings.get("corruption")
+        corruption = Corruption(**noise) if noise else None
+        return Recipe(epochs=settings.get("epochs", Recipe.epochs), corruption=corruption)
 
 
 def _preparation(folder: Path, about: Mapping[str, Any]) -> Preparation:

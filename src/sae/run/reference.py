@@ -83,6 +83,7 @@ def read_pca(folder: Path) -> PCA | None:
     try:
         tensors = read_weights(folder / COMPONENTS)
         names = ("mean", "components", "variance_share")
-        return PCA(*(tensors[name].double().numpy() for name in names))
+        mean, components, share = (tensors[name].double().numpy() for name in names)
+        return PCA(mean, components, share)
     except (UnreadableError, KeyError):
         return None

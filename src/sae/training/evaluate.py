@@ -94,7 +94,7 @@ def compare(
     train, test = data.train_dataloader(), data.test_dataloader()
     size, found = model.sizes[-1], {}
     if model.objective.reconstructs:
-        pca = fit_pca(to_compare(train), size) if pca is None else pca
+        pca = fit_pca(to_compare(train), size, train.has_gaps) if pca is None else pca
         n = min(size, len(pca.components))
         figure = Figure(f"PCA-{n}, {{part}} SSE per image")
         found["pca_sse"] = Measured(figure, pca_sse(pca, test.whole(), size, errors_of(model)))
@@ -114,9 +114,8 @@ def compare(
 
 def denoises(model: StackedAutoencoder, data: ImageDataModule) -> bool:
     """Whether the stack is trained to restore corrupted images."""
-    corruption = model.recipe.corruption
-    some = corruption is not None and corruption.level > 0
-    return some and model.objective.reconstructs and are_images(data.image_shape)
+    of_images = are_images(data.image_shape)
+    return model.recipe.denoises and model.objective.reconstructs and of_images
 
 
 @torch.no_grad()

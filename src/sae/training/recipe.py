@@ -111,6 +111,11 @@ class Recipe:
         """What is done to the samples of a step."""
         return cast("Augmentation | None", self.augment)
 
+    @property
+    def denoises(self) -> bool:
+        """Whether it trains to restore corrupted samples: with some noise, for some epochs."""
+        return self.corruption is not None and self.corruption.level > 0 and self.epochs > 0
+
     def check_fits(
         self, net: Autoencoder, input_range: tuple[float, float], above: bool = False
     ) -> None:

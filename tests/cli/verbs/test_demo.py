@@ -15,12 +15,13 @@ from helpers import ROOT, refusal
 
 def test_it_says_where_the_page_is_and_ends_with_ctrl_c(finished):
     command = [sys.executable, "-u", str(ROOT / "cli.py"), "demo", "--port", "0"]
-    command += ["--run", str(finished[0])]
+    command += ["--run", f"~/{finished[0].name}"]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "HOME": str(finished[0].parent)},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's & ignores it
     )
     try:

@@ -33,6 +33,18 @@ def test_the_last_line_is_the_file(finished, capsys):
     assert Path("encoder.onnx").stat().st_size > 4 * 784 * 12
 
 
+def test_a_tilde_is_the_home(finished, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(finished[0].parent))
+    run, output = f"~/{finished[0].name}", Path("here")
+    output.mkdir()
+    main(["export", "--run", run, "--format", "safetensors", "--output", "here/a.safetensors"])
+    monkeypatch.setenv("HOME", str(output.resolve()))
+    assert "exported: here/a.safetensors" in capsys.readouterr().out
+    words = ["--run", str(finished[0]), "--format", "safetensors", "--output", "~/b.safetensors"]
+    main(["export", *words])
+    assert (output / "b.safetensors").exists()
+
+
 def test_a_classifier_goes_out_with_its_head(classifier, capsys):
     words = ["export", "--run", str(classifier), "--format", "safetensors", "--what", "classifier"]
     main([*words, "--output", "it.safetensors"])

@@ -36,7 +36,7 @@ class Demo(Verb):
         from sae.run.model import load_run
 
         check_integer("port", options.port, 0, "give one such as 7860", high=65535)
-        subject = Subject(load_run(Path(options.run)))
+        subject = Subject(load_run(Path(options.run).expanduser()))
         server = Server(subject, options.port)
         for remark in subject.remarks:
             print(f"demo: {remark}", flush=True)

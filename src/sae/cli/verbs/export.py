@@ -54,8 +54,8 @@ class Export(Verb):
         """
         from sae.export.write import export_run  # torch.export takes a second to import
 
-        output = None if options.output is None else Path(options.output)
-        folder, overwrite = Path(options.run), options.overwrite
+        output = None if options.output is None else Path(options.output).expanduser()
+        folder, overwrite = Path(options.run).expanduser(), options.overwrite
         written = export_run(folder, options.format, options.what, output, overwrite)
         print(written.parity.line(written.samples))
         print(f"exported: {shown_path(written.path)}", flush=True)
