@@ -52,15 +52,15 @@ class ColumnScaler(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: NDArray) -> NDArray:
-        """(n, features) -> (n, features)."""
-        x = (X - self.shift_) / self.scale_
+        """(n, features) -> (n, features), of the same precision."""
+        x = ((X - self.shift_) / self.scale_).astype(X.dtype)
         if self.squashed_.any():
             x[:, self.squashed_] = squash(torch.from_numpy(x[:, self.squashed_])).numpy()
         return np.asarray(x)
 
     def inverse_transform(self, x: NDArray) -> NDArray:
         """(n, features) -> (n, features), in the units of the samples."""
-        return np.asarray(self.unsquashed(x) * self.scale_ + self.shift_)
+        return np.asarray(self.unsquashed(x) * self.scale_ + self.shift_).astype(x.dtype)
 
     def unsquashed(self, x: NDArray) -> NDArray:
         """What is scaled as it were if nothing were squashed: (n, features) -> (n, features)."""
