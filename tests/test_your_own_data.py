@@ -26,7 +26,7 @@ def flowers():
 
 def test_the_first_command_is_refused_as_the_page_has_it(flowers, capsys):
     line = refusal(capsys, *shlex.split(COMMANDS[0]))
-    counts = re.search(r"stops: (\d+), (\d+) and (\d+) values", PAGE)
+    counts = re.search(r"(\d+), (\d+) and (\d+) values are missing", PAGE)
     assert counts is not None
     assert [int(n) for n in re.findall(r"(\d+) in column", line)] == [
         int(n) for n in counts.groups()
