@@ -5,9 +5,8 @@ nothing of what the image shows. Here the target of a sample is another one: the
 walk on the graph that joins each sample to those with the nearest codes. What can be told of that
 end, given the start, is what all samples along such walks have in common.
 
-Walks on graphs of nearest neighbours as a measure of how alike samples are, are those of diffusion maps (Coifman
-& Lafon 2006, "Diffusion maps", ACHA 21) and of label propagation (Zhu & Ghahramani 2002). To
-rebuild a neighbour in place of the input is the relational loss of Wang et al. (2014), "Generalized
+Such walks say how alike samples are in diffusion maps (Coifman & Lafon 2006, "Diffusion maps", ACHA
+21) and in label propagation (Zhu & Ghahramani 2002). To rebuild a neighbour in place of the input is the relational loss of Wang et al. (2014), "Generalized
 Autoencoder: A Neural Network Framework for Dimensionality Reduction", CVPR workshops.
 """
 
