@@ -6,8 +6,8 @@ walk on the graph that joins each sample to those with the nearest codes. What c
 end, given the start, is what all samples along such walks have in common.
 
 Such walks say how alike samples are in diffusion maps (Coifman & Lafon 2006, "Diffusion maps", ACHA
-21) and in label propagation (Zhu & Ghahramani 2002). To rebuild a neighbour in place of the input is
-the relational loss of Wang et al. (2014), "Generalized Autoencoder: A Neural Network
+21) and in label propagation (Zhu & Ghahramani 2002). To rebuild a neighbour in place of the input
+is the relational loss of Wang et al. (2014), "Generalized Autoencoder: A Neural Network
 Framework for Dimensionality Reduction", CVPR workshops.
 """
 
