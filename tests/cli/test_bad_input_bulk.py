@@ -323,10 +323,10 @@ wrong_verbs = st.sampled_from(
     ["fly", "FIT", "", "-", "🦊", "fit ", "\u202efit", "5", "z" * 300]
 ).map(lambda verb: Case(verb, as_file(BASE), (), ("command",)))
 missing = st.builds(
-    lambda verb, key, none: Case(verb, as_file(BASE | {key: none}), (), (key,)),
+    lambda verb, given: Case(verb, as_file(BASE | dict([given])), (), (given[0],)),
     st.sampled_from(VERBS),
-    st.sampled_from(["model", "data"]),
-    st.sampled_from([None, {}, ""]),
+    # Not a model of {}: its sizes may be left to the data.
+    st.sampled_from([("model", None), ("model", ""), ("data", None), ("data", {}), ("data", "")]),
 )
 # Those with most to go wrong more often.
 CASES = st.one_of(

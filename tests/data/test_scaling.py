@@ -39,6 +39,7 @@ def test_absurd_outputs_stay_finite():
         ("two values", np.arange(1000) % 10 == 0),
         ("seldom another value", np.arange(1000) < 3),
         ("counts", DRAW.poisson(0.2, 1000)),
+        ("a pixel that is seldom on", np.where(DRAW.random(1000) < 0.03, DRAW.random(1000), 0)),
     ],
 )
 def test_usual_columns_have_no_heavy_tails(name, values):

@@ -48,7 +48,7 @@ def test_samples_without_a_label_are_learnt_from_but_are_no_class(wine):
     assert list(classifier.classes_) == list(NAMES)
     assert classifier.score(X[~known], y[~known]) > 0.85
     # The layers have seen all samples: the scale is that of all, and so are the first weights.
-    np.testing.assert_allclose(classifier.scaler_.mean_, X.mean(axis=0))
+    np.testing.assert_allclose(classifier.scaler_.shift_, X.mean(axis=0))
     few = AutoencoderClassifier(epochs=20, random_state=0).fit(X[known], y[known])
     assert not torch.equal(classifier.stack_[0].weight, few.stack_[0].weight)
     assert list(AutoencoderClassifier(epochs=1).fit(X, partly).classes_) == [

@@ -60,3 +60,9 @@ def test_it_is_what_a_table_has_on_the_command_line(kind):
     np.testing.assert_allclose(
         scaled(fitted_scaler(kind, x), x), table(raw).numpy(), rtol=1e-4, atol=1e-4
     )
+
+
+def test_pixels_that_are_seldom_on_are_not_far_out():
+    from sklearn.datasets import load_digits
+
+    assert not fitted_scaler("auto", load_digits().data).squashed_.any()
