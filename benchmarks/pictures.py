@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 
 def clocked(words: list[str]) -> None:
     """Run the command line in this process and write what the pictures took."""
-    import sae.callbacks.pictures
+    import sae.callbacks.phase_pictures
     import sae.experiment
     from sae.callbacks.metrics_csv import MetricsCSV
     from sae.callbacks.whole_path import WholePath
@@ -47,8 +47,8 @@ def clocked(words: list[str]) -> None:
 
         setattr(owner, name, timed)
 
-    clock(sae.callbacks.pictures.PhasePictures, "setup", "pictures")
-    clock(sae.callbacks.pictures.PhasePictures, "_draw", "pictures")
+    clock(sae.callbacks.phase_pictures.PhasePictures, "setup", "pictures")
+    clock(sae.callbacks.phase_pictures.PhasePictures, "_draw", "pictures")
     clock(sae.experiment.Experiment, "_draw", "pictures")
     clock(Probe.pca, "func", "pca")
     clock(MetricsCSV, "on_train_epoch_end", "logging")

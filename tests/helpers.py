@@ -13,8 +13,8 @@ import torch.distributed as dist
 from lightning import Callback
 
 from sae.cli.command import main
-from sae.data import ImageDataModule, TableDataModule, TensorLoader
-from sae.data.base import Samples
+from sae.data import SampleDataModule, TableDataModule, TensorLoader
+from sae.data.datamodule import Samples
 from sae.nets.build import build_stack
 from sae.pictures.scene import Probe, Scene
 from sae.place import Place, Share
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 SHORT = ["--pretrain.epochs", "2", "--finetune.epochs", "2", "--model.sizes", "[784, 12, 4]"]
 
 
-class TinyDataModule(ImageDataModule):
+class TinyDataModule(SampleDataModule):
     """Random images of 4x3 pixels in three classes, each brighter than the one before."""
 
     name = "tiny"

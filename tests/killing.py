@@ -18,7 +18,7 @@ from pathlib import Path
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sae.callbacks.metrics_csv import MetricsCSV
-from sae.run.checkpoints import read_weights
+from sae.run.checkpoint_io import read_weights
 
 # Of an outcome: those that are compared piece by piece.
 PARTS = ("weights", "curves", "images", "files")

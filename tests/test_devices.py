@@ -22,7 +22,7 @@ from sae.cli.command import main
 from sae.data import DigitsDataModule, TensorLoader
 from sae.data.rows import EncodedRows
 from sae.nets.dense import Dense
-from sae.run.checkpoints import WholeFileIO
+from sae.run.checkpoint_io import WholeFileIO
 from sae.terms.corruption import Corruption
 from sae.terms.sparsity import Sparsity
 from sae.training import optim

@@ -29,7 +29,7 @@ from sae.errors import InputError
 from sae.nets.build import build_stack
 from sae.nets.layer import Layer
 from sae.objectives.objective import Objective
-from sae.run.checkpoints import load_checkpoint, read_weights
+from sae.run.checkpoint_io import load_checkpoint, read_weights
 from sae.run.model import load_run
 from sae.terms.term import Term
 from sae.training.evaluate import figures_on_validation

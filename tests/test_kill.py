@@ -17,7 +17,7 @@ from helpers import ROOT
 from killing import at_call, differences, half_a_row, outcome, run, where, while_writing
 
 from sae import experiment
-from sae.callbacks import pictures
+from sae.callbacks import phase_pictures
 from sae.callbacks.checkpoints import BestWeights, Snapshot
 from sae.callbacks.metrics_csv import MetricsCSV
 from sae.run.board import RunBoard
@@ -70,8 +70,8 @@ MANY = {
     **{f"snapshot {k}": at_call(Snapshot, "on_save_checkpoint", k) for k in (2, 9, 17)},
     **{f"validation step {k}": at_call(TrainingModule, "validation_step", k) for k in (1, 9)},
     **{f"a phase ends, {k}": at_call(BestWeights, "on_fit_end", k) for k in (1, 2, 3)},
-    **{f"a picture is drawn, {k}": at_call(pictures, "render", k) for k in (1, 4, 12, 21)},
-    **{f"a picture is shown, {k}": at_call(pictures, "show", k) for k in (2, 5, 14)},
+    **{f"a picture is drawn, {k}": at_call(phase_pictures, "render", k) for k in (1, 4, 12, 21)},
+    **{f"a picture is shown, {k}": at_call(phase_pictures, "show", k) for k in (2, 5, 14)},
     "the pictures of the stack are drawn": at_call(experiment, "show", 1),
     "the test figures are shown": at_call(RunBoard, "end", 1),
     "the validation codes are handed on": at_call(CodesInMemory, "hand_on", 2),

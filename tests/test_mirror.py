@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+
 import pytest
 from helpers import ROOT
 
@@ -21,3 +24,11 @@ def test_a_module_has_its_tests(name):
 
 def test_the_modules_are_listed():
     assert {"place.py", "nets/dense.py", "cli/verbs/verb.py"} <= set(MODULES)
+
+
+def test_a_name_means_one_room():
+    """Verbs are named as people type them, so they may share a name with what they call."""
+    files = [Path(name) for name in MODULES if not name.startswith("cli/verbs/")]
+    names = Counter(file.stem for file in files)
+    names.update({folder.name for file in files for folder in file.parents if folder.name})
+    assert [name for name, n in names.items() if n > 1] == []

@@ -17,7 +17,7 @@ from killing import at_call, differences, outcome, run
 from pairs import run_pair
 
 from sae.cli.command import main
-from sae.run.checkpoints import read_weights
+from sae.run.checkpoint_io import read_weights
 from sae.training.module import TrainingModule
 
 CONFIG = ROOT / "tests" / "plugins" / "all.yaml"

@@ -10,13 +10,13 @@ import torch
 from images import generated
 from lightning import Callback
 
-from sae.data import ImageDataModule
-from sae.data.base import Samples
+from sae.data import SampleDataModule
+from sae.data.datamodule import Samples
 
 PART = 10_000  # images generated together: their floats take more than all that stay
 
 
-class GeneratedData(ImageDataModule):
+class GeneratedData(SampleDataModule):
     """So many soft blots to train on, and as many more to validate and to test as there must be.
 
     Args:

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 
 from sae import MNISTDataModule
-from sae.data import ImageDataModule
-from sae.data.base import Samples
+from sae.data import SampleDataModule
+from sae.data.datamodule import Samples
 
 
-class JobData(ImageDataModule):
+class JobData(SampleDataModule):
     """The first images of the training split.
 
     Args:

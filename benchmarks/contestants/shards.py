@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sae.data import ImageDataModule
-from sae.data.base import Samples
+from sae.data import SampleDataModule
+from sae.data.datamodule import Samples
 
 
-class ShardsInMemory(ImageDataModule):
+class ShardsInMemory(SampleDataModule):
     """The first samples of a folder of ``.npy`` files, read into one tensor.
 
     Validation and test are the last of them: a choice of others would take them all twice.

@@ -19,7 +19,7 @@ from lightning.pytorch.loops.evaluation_loop import _EvaluationLoop
 import sae.training.pretrain
 from sae.callbacks.checkpoints import BestWeights, PhaseCheckpoint, Snapshot
 from sae.callbacks.metrics_csv import MetricsCSV
-from sae.callbacks.pictures import PhasePictures
+from sae.callbacks.phase_pictures import PhasePictures
 from sae.callbacks.progress import StageProgressBar
 from sae.callbacks.whole_path import WholePath
 from sae.data import TensorLoader

@@ -17,11 +17,11 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sae.callbacks.checkpoints import BestWeights, Snapshot, phase_checkpoints
 from sae.callbacks.metrics_csv import MetricsCSV, read_metrics
-from sae.callbacks.pictures import PhasePictures, draw, show, when, write
+from sae.callbacks.phase_pictures import PhasePictures, draw, show, when, write
 from sae.callbacks.progress import StageProgressBar
 from sae.callbacks.step_losses import StepLosses
 from sae.callbacks.whole_path import WholePath
-from sae.data import ImageDataModule
+from sae.data import SampleDataModule
 from sae.data.prepare import FILE as PREPARATION
 from sae.data.prepare import write_preparation
 from sae.data.remarks import too_fast
@@ -109,7 +109,7 @@ class Experiment:
     def __init__(
         self,
         model: StackedAutoencoder,
-        data: ImageDataModule,
+        data: SampleDataModule,
         stages: Sequence[Recipe],
         finetune: Recipe,
         seed: int,

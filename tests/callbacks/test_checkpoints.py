@@ -10,7 +10,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from sae.callbacks.checkpoints import BestWeights, Snapshot, phase_checkpoints
-from sae.run.checkpoints import read_checkpoint
+from sae.run.checkpoint_io import read_checkpoint
 from sae.training.recipe import Recipe
 from sae.training.stage import Stage
 

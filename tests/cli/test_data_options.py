@@ -11,7 +11,7 @@ from sae.cli.command import main
 from sae.cli.data_options import make_data, set_up
 from sae.data import DigitsDataModule
 from sae.errors import InputError
-from sae.run.checkpoints import read_weights
+from sae.run.checkpoint_io import read_weights
 
 QUICK = ["--data", "DigitsDataModule", "--pictures_every", "-1", "--trainer.logger", "false"]
 QUICK += ["--pretrain.epochs", "1", "--finetune.epochs", "1"]

@@ -18,7 +18,7 @@ def test_it_is_a_run_that_never_looks_at_the_test_images(monkeypatch):
     def refuse(*args):
         raise AssertionError("the test images")
 
-    monkeypatch.setattr("sae.data.base.ImageDataModule.predict_dataloader", refuse)
+    monkeypatch.setattr("sae.data.datamodule.SampleDataModule.predict_dataloader", refuse)
     monkeypatch.setattr("sae.experiment.figures_on_test", refuse)
     told = []
     figures, folder = run_trial(WORDS, lambda *stage: told.append(stage))

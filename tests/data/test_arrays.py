@@ -126,7 +126,7 @@ def test_the_whole_path_without_labels(files, capsys):
     assert (folder / "finetune" / "reconstructions.png").exists()
     with np.load(folder / "finetune" / "codes.npz") as numbers:
         assert np.isnan(numbers["accuracy"]).all()
-    assert not (folder / "finetune" / "neighbours.png").exists()
+    assert not (folder / "finetune" / "nearest.png").exists()
 
 
 def test_values_outside_of_the_outputs_range_are_refused(files, capsys):

@@ -16,7 +16,7 @@ from sae.data.image_folder import memory
 from sae.data.image_rows import ImageRows
 from sae.data.rows import WithoutRows
 from sae.errors import InputError
-from sae.run.checkpoints import read_weights
+from sae.run.checkpoint_io import read_weights
 from sae.run.model import load_run
 
 FIT = ["fit", "--data", "ImageFolderDataModule", "--trainer.logger", "false", "--model.sizes"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import tiny_data
 
-from sae.data.base import Samples
+from sae.data.datamodule import Samples
 from sae.data.inspection import described, ranges, surveys
 from sae.data.loader import TensorLoader
 from sae.errors import InputError

@@ -8,10 +8,10 @@ import torch
 from helpers import fit, read
 
 from sae.data import ArrayDataModule, DigitsDataModule, MNISTDataModule
-from sae.data.base import Samples
+from sae.data.datamodule import Samples
 from sae.data.labels import balanced
 from sae.errors import InputError
-from sae.run.checkpoints import read_weights
+from sae.run.checkpoint_io import read_weights
 
 FEW = {"labels": 20}
 FIT = ["--model.objective", "classify", "--head.epochs", "1"]
@@ -136,12 +136,12 @@ def test_the_fingerprint_knows_which_labels_are_known():
 @pytest.fixture
 def same_choice(monkeypatch):
     """The same samples are known, whatever the other labels say."""
-    from sae.data import base
+    from sae.data import datamodule
 
     def choose(y, wanted, generator, key):
         return torch.tensor(CHOICE)
 
-    monkeypatch.setattr(base, "balanced", choose)
+    monkeypatch.setattr(datamodule, "balanced", choose)
 
 
 CHOICE = list(range(60))

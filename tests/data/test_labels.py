@@ -102,7 +102,7 @@ def test_a_run_calls_the_classes_by_name_everywhere():
         rows = list(csv.DictReader(file))
     assert {row["label"] for row in rows} == set(NAMES)
     assert len(rows) == 20
-    for picture in ("codes", "reconstructions", "neighbours", "interpolation", "plane"):
+    for picture in ("codes", "reconstructions", "nearest", "interpolation", "plane"):
         with np.load(folder / "finetune" / f"{picture}.npz") as numbers:
             words = {str(v) for k in ("classes", "labels") if k in numbers for v in numbers[k].flat}
         assert words <= set(NAMES), picture

@@ -11,7 +11,7 @@ from exported import made
 from sae.data.prepare import Pixels
 from sae.errors import InputError
 from sae.export.trained import read_trained
-from sae.run.checkpoints import read_weights
+from sae.run.checkpoint_io import read_weights
 
 
 def test_a_finished_run_is_read(finished):

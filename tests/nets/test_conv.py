@@ -22,7 +22,7 @@ from sae.nets.conv import Conv
 from sae.pictures import features
 from sae.pictures.gallery import ours
 from sae.pictures.scene import Scene
-from sae.run.checkpoints import WholeFileIO, read_weights
+from sae.run.checkpoint_io import WholeFileIO, read_weights
 from sae.terms.corruption import Corruption
 from sae.training.handover import CodesInMemory, CodesNotKept, CodesOnDisk
 from sae.training.plan import Journal

@@ -8,7 +8,7 @@ from torch import nn
 
 from sae.nets.dense import Dense
 from sae.nets.layer import Code, Layer, as_shape
-from sae.nets.losses import cross_entropy, squared_error
+from sae.nets.reconstruction_loss import cross_entropy, squared_error
 from sae.place import Place, Share
 
 

@@ -20,7 +20,7 @@ from sae.nets.stack import Stack
 from sae.nets.variational import Variational
 from sae.objectives.elbo import Elbo, log_likelihood
 from sae.place import Place, Share
-from sae.run.checkpoints import read_weights
+from sae.run.checkpoint_io import read_weights
 from sae.training.module import TrainingModule
 from sae.training.pretrain import GreedyPretrainer
 from sae.training.recipe import Recipe

@@ -9,7 +9,7 @@ from drawn import check_words
 from helpers import TinyDataModule, metrics_of, randomised, tiny_scene
 from matplotlib import pyplot as plt
 
-from sae.data.base import Samples
+from sae.data.datamodule import Samples
 from sae.pictures import losses
 from sae.pictures.gallery import captions, ours
 from sae.pictures.numbers import load, save

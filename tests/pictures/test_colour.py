@@ -9,7 +9,7 @@ import torch
 from helpers import TinyDataModule, randomised
 
 from sae.data import ArrayDataModule
-from sae.data.base import Samples
+from sae.data.datamodule import Samples
 from sae.errors import InputError
 from sae.pictures.gallery import ours
 from sae.pictures.scene import Probe, Scene
@@ -47,7 +47,7 @@ def scene() -> Scene:
 
 
 @pytest.mark.parametrize(
-    "name", ["reconstructions", "denoising", "neighbours", "interpolation", "plane"]
+    "name", ["reconstructions", "denoising", "nearest", "interpolation", "plane"]
 )
 def test_images_are_drawn_in_their_colours(name, scene):
     picture = PICTURES[name]

@@ -10,7 +10,7 @@ import torch
 from helpers import tiny_data, tiny_scene
 from matplotlib.image import BboxImage
 
-from sae.data.base import Samples
+from sae.data.datamodule import Samples
 from sae.pictures import denoising, features, reconstructions
 from sae.pictures.scene import Probe
 from sae.terms.corruption import Corruption

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sae.batch import Batch
 from sae.figure import Figure
 from sae.nets.layer import Autoencoder
-from sae.nets.losses import squared_error
+from sae.nets.reconstruction_loss import squared_error
 from sae.objectives.objective import Objective
 from sae.place import Place
 

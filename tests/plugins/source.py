@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from sae.data.base import ImageDataModule, Samples
+from sae.data.datamodule import SampleDataModule, Samples
 
 
-class Blobs(ImageDataModule):
+class Blobs(SampleDataModule):
     """A soft spot on a dark ground; its quarter of the image is its class.
 
     Args:

@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from sae.cli.verbs.verb import Verb
 from sae.errors import InputError
-from sae.run.checkpoints import read_weights
+from sae.run.checkpoint_io import read_weights
 
 
 class Norms(Verb):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import clone_state, same_state, tiny_model
 
-from sae.run.checkpoints import fingerprint
+from sae.run.checkpoint_io import fingerprint
 from sae.run.folder import Run
 from sae.run.journal import METRICS, RunJournal
 from sae.training.plan import Phase, PhaseResult

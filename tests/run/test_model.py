@@ -21,7 +21,7 @@ from sae.data.prepare import FILE, Pixels, write_preparation
 from sae.data.table_preparation import Column, TablePreparation
 from sae.errors import InputError
 from sae.objectives.reconstruct import Reconstruct
-from sae.run.checkpoints import read_weights
+from sae.run.checkpoint_io import read_weights
 from sae.run.model import TrainedRun, check_units, load_run, read_run
 from sae.training.stacked import StackedAutoencoder
 

@@ -32,7 +32,7 @@ from sae.callbacks.metrics_csv import read_metrics
 from sae.data import ArrayDataModule
 from sae.errors import InputError
 from sae.nets.dense import Dense
-from sae.run.checkpoints import read_weights
+from sae.run.checkpoint_io import read_weights
 from sae.run.nodes import check_started
 
 PHASES = ("stage1", "stage2", "stage3", "finetune")

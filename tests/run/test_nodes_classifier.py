@@ -12,7 +12,7 @@ import torch
 from helpers import read
 from nodes import run_all, torchrun, words, write_data
 
-from sae.run.checkpoints import read_weights
+from sae.run.checkpoint_io import read_weights
 
 PHASES = ("stage1", "stage2", "stage3", "head", "finetune")
 AIM = '{"kind": "classify", "dropout": 0.2, "input_dropout": 0.1, "hidden": [5]}'

@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from sae.callbacks.checkpoints import BestWeights
 from sae.callbacks.metrics_csv import MetricsCSV
 from sae.cli.command import main
-from sae.run.checkpoints import WholeFileIO, read_weights
+from sae.run.checkpoint_io import WholeFileIO, read_weights
 from sae.training.module import TrainingModule
 
 CONFIG = ["fit", "--config", str(ROOT / "configs" / "digits.yaml"), *SHORT]

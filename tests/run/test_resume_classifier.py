@@ -15,7 +15,7 @@ from killing import at_call, differences, outcome, run, while_writing
 from sae.callbacks.checkpoints import BestWeights
 from sae.callbacks.metrics_csv import read_metrics
 from sae.cli.command import main
-from sae.run.checkpoints import read_weights, write_weights
+from sae.run.checkpoint_io import read_weights, write_weights
 from sae.training.handover import CodesInMemory
 from sae.training.module import TrainingModule
 

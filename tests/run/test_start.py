@@ -18,7 +18,7 @@ from sae.cli.command import main
 from sae.data.prepare import Pixels, Preparation
 from sae.errors import InputError
 from sae.nets.build import build_stack
-from sae.run.checkpoints import read_weights
+from sae.run.checkpoint_io import read_weights
 from sae.run.start import _differ, read_start
 from sae.training.module import TrainingModule
 from sae.training.pretrain import GreedyPretrainer

@@ -10,7 +10,7 @@ from lightning import Callback
 from sae.batch import Batch
 from sae.data.loader import TensorLoader
 from sae.errors import InputError
-from sae.nets.losses import cross_entropy, squared_error
+from sae.nets.reconstruction_loss import cross_entropy, squared_error
 from sae.training.plan import Phase
 from sae.training.pretrain import GreedyPretrainer, plain_trainer
 from sae.training.recipe import Recipe, recipe

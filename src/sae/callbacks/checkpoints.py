@@ -12,7 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from sae.run.checkpoints import read_checkpoint
+from sae.run.checkpoint_io import read_checkpoint
 
 
 def phase_checkpoints(folder: Path, monitor: str | None) -> tuple[Callback, Callback]:

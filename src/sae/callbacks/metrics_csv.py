@@ -16,11 +16,11 @@ COLUMNS = ("phase", "epoch", "step", "name", "value")
 class MetricsCSV(Callback):
     """Append to ``metrics.csv`` after each epoch, a row a figure: whatever the phase has logged.
 
-    Losses are per image (see :mod:`sae.nets.losses`), counted on the input of the phase: pixels for
-    stage 1 and the fine-tuning, codes of the stage below for the others (images, where these are
-    its target); ``val/image_sse`` is in pixels throughout, through all layers and back. Where a
-    phase trains with noise, ``val/loss`` is that of restoring corrupted inputs, and the squared
-    errors are those of clean ones.
+    Losses are per image (see :mod:`sae.nets.reconstruction_loss`), counted on the input of the
+    phase: pixels for stage 1 and the fine-tuning, codes of the stage below for the others (images,
+    where these are its target); ``val/image_sse`` is in pixels throughout, through all layers and
+    back. Where a phase trains with noise, ``val/loss`` is that of restoring corrupted inputs, and
+    the squared errors are those of clean ones.
 
     Args:
         path: The file; it gets its header with its first row.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lightning import Callback, LightningModule, Trainer
 
-from sae.callbacks.pictures import tensorboards
+from sae.callbacks.phase_pictures import tensorboards
 from sae.run.trackers import is_tracker
 from sae.training.module import TrainingModule
 

@@ -32,13 +32,13 @@ from sae.cli.usage import OneSentenceParser
 from sae.cli.utf8 import print_whatever_comes, restart_in_utf8
 from sae.cli.verbs.verb import is_verb, usages
 from sae.cli.verbs.verb import run as run_verb
-from sae.data import ImageDataModule
+from sae.data import SampleDataModule
 from sae.devices import fast_products
 from sae.errors import InputError, exit_with, show
 from sae.experiment import Experiment, Extras
 from sae.figure import Measured
 from sae.run import resume, summary
-from sae.run.checkpoints import WholeFileIO, check_is_file, check_same_data, load_checkpoint
+from sae.run.checkpoint_io import WholeFileIO, check_is_file, check_same_data, load_checkpoint
 from sae.run.folder import Run, new_version, surroundings
 from sae.run.nodes import leave
 from sae.run.trackers import taken_up
@@ -51,7 +51,7 @@ from sae.training.steps import imports_set_aside
 class SAECLI(OptionsCLI):
     """The command line of sae: its verbs."""
 
-    def fit(self, model: StackedAutoencoder, datamodule: ImageDataModule) -> None:
+    def fit(self, model: StackedAutoencoder, datamodule: SampleDataModule) -> None:
         """Train the stages, fine-tune the stack, test it, and say how it went."""
         with imports_set_aside():
             self._fit(model)
@@ -90,7 +90,7 @@ class SAECLI(OptionsCLI):
             if run is not None:
                 run.release()
 
-    def _open_run(self, data: ImageDataModule) -> Run:
+    def _open_run(self, data: SampleDataModule) -> Run:
         """The run to go on with, or a new one."""
         root, name = Path(self.trainer.default_root_dir), self._run_name()
         named = self.config.fit.pop("resume")
@@ -163,7 +163,9 @@ class SAECLI(OptionsCLI):
             trackers=[] if dry else self._trackers(run),
         )
 
-    def _experiment(self, model: StackedAutoencoder, data: ImageDataModule, run: Run) -> Experiment:
+    def _experiment(
+        self, model: StackedAutoencoder, data: SampleDataModule, run: Run
+    ) -> Experiment:
         return Experiment(
             model,
             data,
@@ -177,7 +179,7 @@ class SAECLI(OptionsCLI):
             self.start,
         )
 
-    def _resolve_data(self, data: ImageDataModule) -> None:
+    def _resolve_data(self, data: SampleDataModule) -> None:
         """Have the config name the data really used: $SAE_DATA may point elsewhere tomorrow.
 
         And the output unit that suits them.
@@ -216,7 +218,7 @@ class SAECLI(OptionsCLI):
         return name
 
     def validate(
-        self, model: StackedAutoencoder, datamodule: ImageDataModule, ckpt_path: str | None = None
+        self, model: StackedAutoencoder, datamodule: SampleDataModule, ckpt_path: str | None = None
     ) -> None:
         """Figures of a finished run on the validation images."""
         checkpoint, data = self._finished_run(ckpt_path)
@@ -224,14 +226,14 @@ class SAECLI(OptionsCLI):
         self._print_figures(data, figures)
 
     def test(
-        self, model: StackedAutoencoder, datamodule: ImageDataModule, ckpt_path: str | None = None
+        self, model: StackedAutoencoder, datamodule: SampleDataModule, ckpt_path: str | None = None
     ) -> None:
         """Figures of a finished run on the test images: those that fit printed."""
         checkpoint, data = self._finished_run(ckpt_path)
         self._print_figures(data, figures_on_test(self._verb_trainer(), model, data, checkpoint))
 
     def predict(
-        self, model: StackedAutoencoder, datamodule: ImageDataModule, ckpt_path: str | None = None
+        self, model: StackedAutoencoder, datamodule: SampleDataModule, ckpt_path: str | None = None
     ) -> None:
         """Codes of the test images as CSV, with the squared error of each."""
         checkpoint, data = self._finished_run(ckpt_path)
@@ -251,7 +253,7 @@ class SAECLI(OptionsCLI):
             self._print_figures(data, figures)
         print(f"codes: {shown_path(table.path)}", flush=True)
 
-    def _finished_run(self, ckpt_path: str | None) -> tuple[str, ImageDataModule]:
+    def _finished_run(self, ckpt_path: str | None) -> tuple[str, SampleDataModule]:
         """A checkpoint that fits the model, and the data its run trained on."""
         check_is_file(ckpt_path)
         data = self._load_data()
@@ -263,7 +265,7 @@ class SAECLI(OptionsCLI):
         return self.instantiate_trainer(logger=False, enable_progress_bar=False, **kwargs)
 
     @rank_zero_only
-    def _print_figures(self, data: ImageDataModule, figures: Mapping[str, Measured]) -> None:
+    def _print_figures(self, data: SampleDataModule, figures: Mapping[str, Measured]) -> None:
         network = self.model.objective.path(self.model.sizes)
         heading = summary.heading(data.description, network, self.seed)
         print(summary.table(heading, figures, words=self.model.words), flush=True)
@@ -345,7 +347,7 @@ def command_line(words: Sequence[str], kind: type[SAECLI] = SAECLI, **kwargs: An
     """
     return kind(
         StackedAutoencoder,
-        ImageDataModule,
+        SampleDataModule,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
         save_config_callback=None,

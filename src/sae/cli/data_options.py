@@ -9,16 +9,16 @@ from jsonargparse import Namespace
 from lightning import LightningDataModule
 
 from sae.cli.usage import OneSentenceParser
-from sae.data import ImageDataModule
+from sae.data import SampleDataModule
 from sae.errors import InputError, error_prefix
 
 
 def add_data_options(parser: Any) -> None:
     """Add ``--data`` with the options of whichever datamodule it names."""
-    parser.add_lightning_class_args(ImageDataModule, "data", subclass_mode=True)
+    parser.add_lightning_class_args(SampleDataModule, "data", subclass_mode=True)
 
 
-def make_data(named: Namespace) -> ImageDataModule:
+def make_data(named: Namespace) -> SampleDataModule:
     """The datamodule that parsed options name; nothing is read yet.
 
     Args:
@@ -47,7 +47,7 @@ def make_data(named: Namespace) -> ImageDataModule:
         raise (wrong or [error])[0] from None
 
 
-def set_up(data: ImageDataModule) -> None:
+def set_up(data: SampleDataModule) -> None:
     """Have a datamodule read and split its samples; it does so once."""
     data.prepare_data()
     with error_prefix("data"):

@@ -25,7 +25,7 @@ from sae import kinds
 from sae.cli.data_options import add_data_options, check_arguments, make_data, set_up
 from sae.cli.usage import check_words
 from sae.cli.verbs.verb import ROOM, Verb, parser_of
-from sae.data import ImageDataModule
+from sae.data import SampleDataModule
 from sae.data.rows import are_pixels
 from sae.errors import InputError, check_choice, check_integer, error_prefix, show
 from sae.nets import sizes
@@ -59,7 +59,7 @@ class OptionsCLI(LightningCLI):
     """The options of all verbs; :class:`sae.cli.command.SAECLI` has the verbs themselves."""
 
     model: StackedAutoencoder
-    datamodule: ImageDataModule
+    datamodule: SampleDataModule
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._words = list(sys.argv[1:] if kwargs.get("args") is None else kwargs["args"])
@@ -193,7 +193,7 @@ class OptionsCLI(LightningCLI):
         self._launchers: list[Any] = []  # of processes, by the Trainers
         check_trainer_options(self._get(self.config, "trainer"))
         self._wrong: Exception | None = None
-        self._early_data: ImageDataModule | None = None
+        self._early_data: SampleDataModule | None = None
         self._settle_sizes()
         try:
             super().instantiate_classes()
@@ -312,7 +312,7 @@ class OptionsCLI(LightningCLI):
             self._launchers.append(trainer.strategy.launcher)
         return trainer
 
-    def _load_data(self) -> ImageDataModule:
+    def _load_data(self) -> SampleDataModule:
         """The data, read and split, and known to fit the model."""
         data = self.datamodule
         set_up(data)
@@ -333,7 +333,7 @@ class OptionsCLI(LightningCLI):
         self._check_range(data)
         return data
 
-    def _check_size(self, data: ImageDataModule) -> None:
+    def _check_size(self, data: SampleDataModule) -> None:
         """The network begins with the samples, in their shape where it has one."""
         found = self.model.stack.in_shape
         words = data.preparation.words
@@ -349,7 +349,7 @@ class OptionsCLI(LightningCLI):
             expected = f"{list(shape)} or [{data.n_features}], {of}"
             raise InputError("model.input_shape", expected, str(list(found)), "write one of these")
 
-    def _check_range(self, data: ImageDataModule) -> None:
+    def _check_range(self, data: SampleDataModule) -> None:
         """A sigmoid cannot rebuild what lies outside [0, 1]. Training samples are seen later."""
         loaders = {"validation": data.val_dataloader(), "test": data.test_dataloader()}
         for part, loader in loaders.items():

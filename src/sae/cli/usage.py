@@ -20,7 +20,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 import sae.data
 from sae.cli import strict_yaml
-from sae.data import ImageDataModule
+from sae.data import SampleDataModule
 from sae.errors import InputError, exit_with, show
 from sae.text import program
 
@@ -40,7 +40,7 @@ TYPES = {
     "str": "a text",
 }
 _OURS = [name for name in dir(sae.data) if name.endswith("DataModule")]
-_OURS.remove(ImageDataModule.__name__)
+_OURS.remove(SampleDataModule.__name__)
 # The last part of a key -> what to write there.
 _EXAMPLES = {
     "data": f"write {', '.join(sorted(_OURS))}, or the import path of your own",

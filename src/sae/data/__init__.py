@@ -1,7 +1,7 @@
 """Datamodules and the loader that feeds every stage."""
 
 from sae.data.arrays import ArrayDataModule
-from sae.data.base import ImageDataModule
+from sae.data.datamodule import SampleDataModule
 from sae.data.digits import DigitsDataModule
 from sae.data.image_folder import ImageFolderDataModule
 from sae.data.loader import TensorLoader
@@ -14,10 +14,10 @@ __all__ = [
     "DigitsDataModule",
     "EMNISTDataModule",
     "FashionMNISTDataModule",
-    "ImageDataModule",
     "ImageFolderDataModule",
     "KMNISTDataModule",
     "MNISTDataModule",
+    "SampleDataModule",
     "TableDataModule",
     "TensorLoader",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from sae.data.base import ImageDataModule, Samples
+from sae.data.datamodule import SampleDataModule, Samples
 from sae.data.finite import not_finite
 from sae.data.labels import numbered, read_labels
 from sae.data.loader import Survey
@@ -21,7 +21,7 @@ from sae.data.rows import FileRows
 from sae.errors import InputError
 
 
-class ArrayDataModule(ImageDataModule):
+class ArrayDataModule(SampleDataModule):
     """Samples in ``.npy`` files, mapped into memory: read while they are needed, batch by batch.
 
     A file holds an array (n, features), (n, height, width), or (n, height, width, 3) in colour: of
@@ -43,7 +43,7 @@ class ArrayDataModule(ImageDataModule):
         val_size: Samples taken out of ``train`` for validation.
         split_seed: Seed of that choice.
         labels: How many labels of training samples are known; null for all. These samples are read
-            into memory. See :class:`~sae.data.base.ImageDataModule`.
+            into memory. See :class:`~sae.data.datamodule.SampleDataModule`.
         labels_per_class: The same, for each class.
         label_seed: Seed of which labels are known; null takes split_seed.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from sae.data.base import ImageDataModule, Samples
+from sae.data.datamodule import SampleDataModule, Samples
 
 NAME = "digits"
 DESCRIPTION = "scikit-learn's bundled digits (1,797 images of 8x8, resized to 28x28)"
@@ -36,7 +36,7 @@ def load_digits() -> tuple[Samples, Samples]:
     return samples[torch.from_numpy(train)], samples[torch.from_numpy(test)]
 
 
-class DigitsDataModule(ImageDataModule):
+class DigitsDataModule(SampleDataModule):
     """scikit-learn's bundled digits, 28x28.
 
     Args:
@@ -44,7 +44,7 @@ class DigitsDataModule(ImageDataModule):
         val_size: Images taken out of the 1,437 training images for validation.
         split_seed: Seed of that choice.
         labels: How many labels of training images are known; null for all. See
-            :class:`~sae.data.base.ImageDataModule`.
+            :class:`~sae.data.datamodule.SampleDataModule`.
         labels_per_class: The same, for each class.
         label_seed: Seed of which labels are known; null takes split_seed.
     """

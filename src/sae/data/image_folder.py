@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sae.data.base import ImageDataModule, Samples
+from sae.data.datamodule import SampleDataModule, Samples
 from sae.data.image_files import (
     About,
     DamagedError,
@@ -39,7 +39,7 @@ SHARE_OF_MEMORY = 0.25
 MOST_SIDE, MOST_VAL, MOST_LISTED = 10_000, 5000, 12
 
 
-class ImageFolderDataModule(ImageDataModule):
+class ImageFolderDataModule(SampleDataModule):
     """Images in a folder and its subfolders: PNG, JPEG, TIFF, WebP and the like.
 
     All are read alike: turned upright by what EXIF says, palettes and CMYK as colours, what is
@@ -70,7 +70,7 @@ class ImageFolderDataModule(ImageDataModule):
         val_size: Images taken out of ``train`` for validation; null for a tenth, 5,000 at most.
         split_seed: Seed of that choice, and of which labels are known.
         labels: How many labels of training images are known; null for all. See
-            :class:`~sae.data.base.ImageDataModule`.
+            :class:`~sae.data.datamodule.SampleDataModule`.
         labels_per_class: The same, for each class.
         label_seed: Seed of which labels are known; null takes split_seed.
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sae.data.base import ImageDataModule
+from sae.data.datamodule import SampleDataModule
 from sae.data.loader import Survey, TensorLoader
 
 MOST_CLASSES = 12
 
 
-def described(data: ImageDataModule) -> Iterator[str]:
+def described(data: SampleDataModule) -> Iterator[str]:
     """Samples, inputs, ranges, classes, and whatever else its kind knows of its files.
 
     Args:
@@ -61,7 +61,7 @@ def ranges(loader: TensorLoader) -> tuple[Tensor, Tensor]:
     return low, high
 
 
-def surveys(data: ImageDataModule) -> list[Survey]:
+def surveys(data: SampleDataModule) -> list[Survey]:
     """What is known of the samples to train on, to validate and to test.
 
     Args:

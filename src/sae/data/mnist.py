@@ -16,7 +16,7 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 
 from sae.data import digits
-from sae.data.base import ImageDataModule, Samples
+from sae.data.datamodule import SampleDataModule, Samples
 from sae.data.idx import MNIST, IdxSet, find_folder, present, read_idx
 from sae.errors import InputError, check_choice, show
 
@@ -25,7 +25,7 @@ REACH_TIMEOUT = 8.0
 STALL_TIMEOUT = 20.0
 
 
-class MNISTDataModule(ImageDataModule):
+class MNISTDataModule(SampleDataModule):
     """MNIST: 55,000 images to train on, 5,000 to validate, the official 10,000 to test.
 
     The four files are read from ``root`` as they are (the .gz archives suffice, and the folder may
@@ -40,7 +40,7 @@ class MNISTDataModule(ImageDataModule):
         val_size: Images taken out of the 60,000 for validation.
         split_seed: Seed of that choice.
         labels: How many labels of training images are known; null for all. See
-            :class:`~sae.data.base.ImageDataModule`.
+            :class:`~sae.data.datamodule.SampleDataModule`.
         labels_per_class: The same, for each class.
         label_seed: Seed of which labels are known; null takes split_seed.
 

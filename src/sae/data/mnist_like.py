@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from sae.data import mnist
-from sae.data.base import Samples
+from sae.data.datamodule import Samples
 from sae.data.idx import IdxSet, unchecked
 from sae.data.loader import Survey
 from sae.data.mnist import MNISTDataModule, socket_timeout
@@ -33,7 +33,7 @@ class FashionMNISTDataModule(MNISTDataModule):
         val_size: Images taken out of those to train on for validation.
         split_seed: Seed of that choice, and of which labels are known.
         labels: How many labels of training images are known; null for all. See
-            :class:`~sae.data.base.ImageDataModule`.
+            :class:`~sae.data.datamodule.SampleDataModule`.
         labels_per_class: The same, for each class.
         label_seed: Seed of which labels are known; null takes split_seed.
 
@@ -118,7 +118,7 @@ class KMNISTDataModule(FashionMNISTDataModule):
         val_size: Images taken out of those to train on for validation.
         split_seed: Seed of that choice, and of which labels are known.
         labels: How many labels of training images are known; null for all. See
-            :class:`~sae.data.base.ImageDataModule`.
+            :class:`~sae.data.datamodule.SampleDataModule`.
         labels_per_class: The same, for each class.
         label_seed: Seed of which labels are known; null takes split_seed.
 
@@ -145,7 +145,7 @@ class EMNISTDataModule(FashionMNISTDataModule):
         val_size: Images taken out of those to train on for validation.
         split_seed: Seed of that choice, and of which labels are known.
         labels: How many labels of training images are known; null for all. See
-            :class:`~sae.data.base.ImageDataModule`.
+            :class:`~sae.data.datamodule.SampleDataModule`.
         labels_per_class: The same, for each class.
         label_seed: Seed of which labels are known; null takes split_seed.
 

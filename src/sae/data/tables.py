@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sae.data.base import ImageDataModule, Samples
+from sae.data.datamodule import SampleDataModule, Samples
 from sae.data.labels import numbered
 from sae.data.loader import Survey
 from sae.data.prepare import Preparation
@@ -66,7 +66,7 @@ TEST_SHARE = 0.1
 MOST_LOST = 0.005
 
 
-class TableDataModule(ImageDataModule):
+class TableDataModule(SampleDataModule):
     """A table: a row is a sample, a column is a number or a category.
 
     The format is told by the end of the name: .csv, .tsv, .parquet, .arrow, .feather; .npy and .npz
@@ -94,7 +94,7 @@ class TableDataModule(ImageDataModule):
         val_size: Rows taken out of ``train`` for validation; null for a tenth.
         split_seed: Seed of that choice, and of which labels are known.
         labels: How many labels of training samples are known; null for all. See
-            :class:`~sae.data.base.ImageDataModule`.
+            :class:`~sae.data.datamodule.SampleDataModule`.
         labels_per_class: The same, for each class.
 
     Raises:
@@ -482,7 +482,7 @@ class TableDataModule(ImageDataModule):
         return class_path, {**init_args, **found}
 
     def summary(self) -> dict[str, Any]:
-        """See :class:`~sae.data.base.ImageDataModule`."""
+        """See :class:`~sae.data.datamodule.SampleDataModule`."""
         return {**super().summary(), "samples": "rows"}
 
     def check_unchanged(self) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from sae.data.rows import encode_rows
 from sae.data.source import open_source
 from sae.data.sources.csv_files import CsvSource
-from sae.demo.gallery import Gallery, read_gallery
+from sae.demo.examples import Gallery, read_gallery
 from sae.errors import InputError, show
 from sae.look.scores import squared_errors, totals
 from sae.run.model import TrainedRun, read_mapping

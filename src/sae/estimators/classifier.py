@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from sae.errors import InputError
-from sae.estimators.base import TYPES, BaseAutoencoder, in_precision_of
+from sae.estimators.estimator import TYPES, BaseAutoencoder, in_precision_of
 from sae.objectives.classify import Classify
 
 

@@ -10,8 +10,8 @@ from sklearn.base import OutlierMixin
 from sklearn.utils.validation import validate_data
 
 from sae.errors import check_number
-from sae.estimators.base import TYPES, BaseAutoencoder
-from sae.estimators.scaling import ColumnScaler, scaled
+from sae.estimators.estimator import TYPES, BaseAutoencoder
+from sae.estimators.input_scaling import ColumnScaler, scaled
 
 
 class AutoencoderDetector(OutlierMixin, BaseAutoencoder):

@@ -11,8 +11,8 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from sae.errors import InputError
-from sae.estimators.base import TYPES, BaseAutoencoder, chunks, in_precision_of
-from sae.estimators.scaling import unscaled
+from sae.estimators.estimator import TYPES, BaseAutoencoder, chunks, in_precision_of
+from sae.estimators.input_scaling import unscaled
 
 
 class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseAutoencoder):

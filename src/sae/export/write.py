@@ -11,13 +11,13 @@ from typing import Any
 
 from sae import kinds
 from sae.errors import InputError, show
+from sae.export.compared import samples_of
 from sae.export.formats.format import ROOM, Export, Format
 from sae.export.parity import Parity, compare
 from sae.export.part import Part, part_of, whole
-from sae.export.samples import samples_of
 from sae.export.trained import Trained, read_trained
 from sae.files import ASIDE
-from sae.run import hub
+from sae.run import hub_folder
 
 ABOUT_VERSION = 1
 
@@ -124,7 +124,7 @@ def _checked(path: Path, kind: type[Format], overwrite: bool) -> Path:
     if path.exists() and not overwrite:
         remedy = "name another with --output, or add --overwrite true"
         raise InputError("output", "a name that is free", f"{show(str(path))}, taken", remedy)
-    ours = path.is_dir() and hub.is_hub(path) and not kind.suffix
+    ours = path.is_dir() and hub_folder.is_hub(path) and not kind.suffix
     if path.exists() and not (path.is_file() and kind.suffix) and not ours:
         remedy = "name another with --output"
         raise InputError("output", "an earlier export to replace", show(str(path)), remedy)

@@ -12,7 +12,7 @@ from sae.errors import InputError, check_bool, check_choice, check_integer, show
 from sae.nets.activations import ACTIVATIONS
 from sae.nets.dense import MOST_UNITS, MOST_WEIGHTS, Dense
 from sae.nets.layer import Layer
-from sae.nets.losses import LOSSES
+from sae.nets.reconstruction_loss import LOSSES
 from sae.nets.stack import Stack
 
 ROOM = "sae.nets"

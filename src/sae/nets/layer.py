@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sae.errors import check_integer
 from sae.nets.activations import ACTIVATIONS, RANGES, inverse_activation
 from sae.nets.columns import Columns
-from sae.nets.losses import cross_entropy, sigmoid_squared_error, squared_error
+from sae.nets.reconstruction_loss import cross_entropy, sigmoid_squared_error, squared_error
 from sae.place import Place, Share
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from sae.devices import send
 from sae.errors import InputError, check_choice, check_integer
 from sae.figure import Figure, Figures
 from sae.nets.layer import Autoencoder
-from sae.nets.losses import squared_error
+from sae.nets.reconstruction_loss import squared_error
 from sae.nets.stack import Stack
 from sae.nets.variational import Variational
 from sae.objectives.reconstruct import Reconstruct

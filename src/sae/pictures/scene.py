@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sae.data import ImageDataModule
+from sae.data import SampleDataModule
 from sae.data.rows import scale, take
 from sae.data.table_preparation import TablePreparation
 from sae.devices import beside
@@ -48,7 +48,7 @@ class Probe:
         source: The data in words.
     """
 
-    def __init__(self, data: ImageDataModule, n_components: int) -> None:
+    def __init__(self, data: SampleDataModule, n_components: int) -> None:
         self.images = scale(take(data.val.x, slice(0, N_IMAGES)))
         y = data.val.y
         n = len(self.images)

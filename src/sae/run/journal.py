@@ -16,8 +16,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from sae.run import summary
-from sae.run.checkpoints import UnreadableError, fingerprint, read_checkpoint, read_weights
-from sae.run.checkpoints import write_weights as write_safetensors
+from sae.run.checkpoint_io import UnreadableError, fingerprint, read_checkpoint, read_weights
+from sae.run.checkpoint_io import write_weights as write_safetensors
 from sae.run.folder import Run
 from sae.training.handover import CODES_FOLDER
 from sae.training.module import TrainingModule

@@ -23,8 +23,8 @@ from sae.errors import InputError, error_prefix, show
 from sae.look.scores import squared_errors, totals
 from sae.nets.stack import Stack
 from sae.objectives.objective import Objective
-from sae.run import hub
-from sae.run.checkpoints import UnreadableError, read_weights
+from sae.run import hub_folder
+from sae.run.checkpoint_io import UnreadableError, read_weights
 from sae.run.reference import threshold, validation_errors
 from sae.run.unseen import Unseen
 from sae.terms.corruption import Corruption
@@ -531,7 +531,7 @@ def read_run(folder: Path, device: torch.device | str = "cpu") -> TrainedRun:
         raise InputError("run", "a finished run", f"one that is {manifest.get('status')}", remedy)
     config = read_mapping(folder, "config.yaml")
     options: Any = config.get("model")
-    path = hub.weights_path(folder)
+    path = hub_folder.weights_path(folder)
     try:
         weights = read_weights(path)
     except UnreadableError as error:
@@ -595,8 +595,8 @@ def _preparation(folder: Path, about: Mapping[str, Any]) -> Preparation:
 
 def read_mapping(folder: Path, name: str) -> dict[str, Any]:
     """A file of the run that is a mapping."""
-    if hub.is_hub(folder):
-        return hub.mapping(folder, name)
+    if hub_folder.is_hub(folder):
+        return hub_folder.mapping(folder, name)
     path, found = folder / name, "none"
     try:
         text = path.read_text(encoding="utf-8")

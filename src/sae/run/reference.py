@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sae.errors import InputError, check_number
 from sae.files import write_atomically
 from sae.look.pca import PCA
-from sae.run.checkpoints import UnreadableError, read_weights
+from sae.run.checkpoint_io import UnreadableError, read_weights
 
 ERRORS, COMPONENTS = "validation_errors.npy", "pca.safetensors"
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from sae.data.prepare import Pixels, Preparation
 from sae.errors import InputError
 from sae.nets.stack import Stack
-from sae.run import hub
+from sae.run import hub_folder
 from sae.run.model import read_run
 from sae.text import shown_path
 
@@ -38,7 +38,7 @@ class StartingWeights:
 
     def summary(self) -> dict[str, str]:
         """The same for the manifest of the run that begins with them."""
-        path = hub.weights_path(self.folder).relative_to(self.folder)
+        path = hub_folder.weights_path(self.folder).relative_to(self.folder)
         return {"run": str(self.folder), "weights": str(path), "sha256": self.sha256}
 
     def lines(self, preparation: Preparation) -> list[str]:
@@ -89,6 +89,6 @@ def read_start(folder: Path, stack: Stack) -> StartingWeights:
         expected, there = pairs[0] if pairs else (f"{len(ours)} layers", f"{len(theirs)}")
         remedy = "give this run the model options of that one, but for its objective"
         raise InputError(KEY, f"a run of the same network ({expected})", there, remedy)
-    digest = hashlib.sha256(hub.weights_path(folder).read_bytes()).hexdigest()
+    digest = hashlib.sha256(hub_folder.weights_path(folder).read_bytes()).hexdigest()
     weights = begun.stack.state_dict()
     return StartingWeights(folder.resolve(), digest, weights, begun.preparation)

@@ -9,7 +9,7 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
-from sae.data import ImageDataModule
+from sae.data import SampleDataModule
 from sae.data.encode import encoded
 from sae.data.rows import scale, take
 from sae.devices import beside, placed
@@ -27,7 +27,7 @@ MOST_RESTORED = 2000
 def figures_on_test(
     trainer: Trainer,
     model: StackedAutoencoder,
-    data: ImageDataModule,
+    data: SampleDataModule,
     checkpoint: str | None = None,
     pca: PCA | None = None,
 ) -> dict[str, Measured]:
@@ -61,7 +61,7 @@ def figures_on_test(
 def figures_on_validation(
     trainer: Trainer,
     model: StackedAutoencoder,
-    data: ImageDataModule,
+    data: SampleDataModule,
     checkpoint: str | None = None,
 ) -> dict[str, Measured]:
     """The model's own figures on the validation images; arguments as in :func:`figures_on_test`."""
@@ -81,7 +81,7 @@ def errors_of(model: StackedAutoencoder) -> Callable[[Tensor, Tensor], Tensor] |
 
 
 def compare(
-    model: StackedAutoencoder, data: ImageDataModule, pca: PCA | None = None
+    model: StackedAutoencoder, data: SampleDataModule, pca: PCA | None = None
 ) -> dict[str, Measured]:
     """Figures on the test images that need the training images too.
 
@@ -112,14 +112,14 @@ def compare(
     return found
 
 
-def denoises(model: StackedAutoencoder, data: ImageDataModule) -> bool:
+def denoises(model: StackedAutoencoder, data: SampleDataModule) -> bool:
     """Whether the stack is trained to restore corrupted images."""
     of_images = are_images(data.image_shape)
     return model.recipe.denoises and model.objective.reconstructs and of_images
 
 
 @torch.no_grad()
-def restoration(model: StackedAutoencoder, data: ImageDataModule, pca: PCA) -> dict[str, Measured]:
+def restoration(model: StackedAutoencoder, data: SampleDataModule, pca: PCA) -> dict[str, Measured]:
     """PSNR and SSIM of the first test images under the noise of the test, and restored.
 
     Args:
@@ -143,7 +143,7 @@ def restoration(model: StackedAutoencoder, data: ImageDataModule, pca: PCA) -> d
     return found.figures("{part} images" if n == len(data.test) else f"{n:,} {{part}} images")
 
 
-def _clean(data: ImageDataModule, n: int) -> Iterator[Tensor]:
+def _clean(data: SampleDataModule, n: int) -> Iterator[Tensor]:
     """The batches of the test that hold the first ``n`` images, (batch, pixels)."""
     for first in range(0, n, data.batch_size):
         last = min(first + data.batch_size, len(data.test))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from sae.data.sinks.csv import CSV
-from sae.data.sinks.images import Images
-from sae.data.sinks.npy import Npy
+from sae.data.sinks.npy_file import Npy
 from sae.data.sinks.parquet import Parquet
+from sae.data.sinks.png_folder import Images
 from sae.data.sinks.sink import Layout, check_output, open_sink, sink_for
 from sae.errors import InputError
 

@@ -10,7 +10,7 @@ import sae
 from sae.export.formats.hub import Hub
 from sae.export.part import part_of
 from sae.export.trained import read_trained
-from sae.run.hub import CARD, CONFIG, WEIGHTS
+from sae.run.hub_folder import CARD, CONFIG, WEIGHTS
 
 
 def test_the_folder_holds_all_of_the_run(finished):

@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from sae.cli.data_options import add_data_options, make_data, set_up
 from sae.cli.verbs.verb import Verb
-from sae.data import ImageDataModule
+from sae.data import SampleDataModule
 from sae.data.inspection import described, surveys
 from sae.data.loader import Survey
 from sae.data.remarks import GOOD_REACH, MOST_REACH
@@ -70,7 +70,7 @@ def _say(lines: Sequence[str] | Iterator[str]) -> None:
         print(f"# {' '.join(line.split())}", flush=True)
 
 
-def _readable(named: Namespace) -> ImageDataModule:
+def _readable(named: Namespace) -> SampleDataModule:
     """The datamodule, set up, with its options changed where its own messages propose that."""
     if named.get("init_args") is None:
         named.init_args = Namespace()
@@ -114,7 +114,7 @@ def _proposed(remedy: str) -> dict[str, Any]:
     return {}
 
 
-def _config(data: ImageDataModule, named: Namespace, found: Sequence[Survey]) -> str:
+def _config(data: SampleDataModule, named: Namespace, found: Sequence[Survey]) -> str:
     """A config that trains on the data as they are."""
     sizes, rate = chosen_sizes(data.n_features), LR
     total = found[0].mean.abs().sum().item()

@@ -13,7 +13,7 @@ from sae.export.card import card
 from sae.export.formats.format import Export, Format
 from sae.export.part import part_of
 from sae.export.trained import read_trained
-from sae.run import hub
+from sae.run import hub_folder
 from sae.run.reference import COMPONENTS, ERRORS
 
 
@@ -27,15 +27,15 @@ class Hub(Format):
         """See :class:`Format`."""
         run = export.run
         path.mkdir()
-        (path / hub.WEIGHTS).write_bytes(hub.weights_path(run.folder).read_bytes())
+        (path / hub_folder.WEIGHTS).write_bytes(hub_folder.weights_path(run.folder).read_bytes())
         write_preparation(path / FILE, run.preparation)
         for name in (ERRORS, COMPONENTS):
             if (run.folder / name).is_file():
                 shutil.copyfile(run.folder / name, path / name)
         versions = export.about["versions"]
-        config = hub.config_json(run.manifest, run.config, run.summary, versions)
-        (path / hub.CONFIG).write_text(config, encoding="utf-8")
-        (path / hub.CARD).write_text(card(export), encoding="utf-8")
+        config = hub_folder.config_json(run.manifest, run.config, run.summary, versions)
+        (path / hub_folder.CONFIG).write_text(config, encoding="utf-8")
+        (path / hub_folder.CARD).write_text(card(export), encoding="utf-8")
 
     @torch.no_grad()
     def outputs(self, export: Export, path: Path, inputs: Tensor) -> list[Tensor]:

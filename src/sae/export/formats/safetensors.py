@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sae.export.formats.format import Export, Format
-from sae.run.checkpoints import read_weights, write_weights
+from sae.run.checkpoint_io import read_weights, write_weights
 
 
 class Safetensors(Format):

@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from sae.data.sinks.images import Images
+from sae.data.sinks.png_folder import Images
 from sae.data.sinks.sink import Layout
 from sae.errors import InputError
 

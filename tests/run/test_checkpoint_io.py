@@ -14,7 +14,7 @@ from helpers import tiny_model, tiny_stack
 from safetensors import safe_open
 
 from sae.errors import InputError
-from sae.run.checkpoints import (
+from sae.run.checkpoint_io import (
     UnreadableError,
     WholeFileIO,
     fingerprint,
@@ -93,7 +93,7 @@ ABOUT = {"phase": "finetune", "network": "12→6→3", "a": "b", "z": ""}
 def test_equal_weights_are_equal_files(tmp_path):
     """Within a process and in another: what varies from one to the next must not show."""
     script = (
-        "import pathlib, sys; sys.path[:0] = sys.argv[1:3]; import test_checkpoints as t; "
+        "import pathlib, sys; sys.path[:0] = sys.argv[1:3]; import test_checkpoint_io as t; "
         "t.write_weights(pathlib.Path(sys.argv[3]), t.tiny_stack(), t.ABOUT)"
     )
     here = Path(__file__).parent

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sae.data import DigitsDataModule
-from sae.demo.gallery import MOST, Gallery, read_gallery
+from sae.demo.examples import MOST, Gallery, read_gallery
 from sae.errors import InputError
 from sae.run.model import load_run
 

@@ -12,7 +12,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from sae.errors import InputError
-from sae.estimators import AutoencoderClassifier, AutoencoderTransformer, base
+from sae.estimators import AutoencoderClassifier, AutoencoderTransformer, estimator
 from sae.training.pretrain import GreedyPretrainer
 
 SHORT = {"pretrain_epochs": 1, "epochs": 2}
@@ -182,7 +182,7 @@ def test_values_beyond_single_precision_are_named():
 
 def trained_there():
     """What comes of a fit on a device that is none: whether all lies on the CPU."""
-    base.Trainer = partial(base.Trainer, strategy=pretend.NAME)
+    estimator.Trainer = partial(estimator.Trainer, strategy=pretend.NAME)
     X, y = table(), (table()[:, 0] > 0).astype(int)
     found = AutoencoderClassifier(**SHORT, device=pretend.NAME, random_state=0).fit(X, y)
     tensors = [*found.stack_.state_dict().values(), *found.head_.state_dict().values()]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sae.data.sinks.npy import Npy
+from sae.data.sinks.npy_file import Npy
 from sae.data.sinks.sink import Layout
 from sae.errors import InputError
 

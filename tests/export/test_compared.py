@@ -7,7 +7,7 @@ import torch
 from exported import made, made_of_a_table
 from helpers import tiny_data
 
-from sae.export.samples import MOST, samples_of
+from sae.export.compared import MOST, samples_of
 
 DATA = {"class_path": "helpers.TinyDataModule", "init_args": {"n": 96}}
 

@@ -59,7 +59,7 @@ class Samples:
         return Samples(self.x[stay], y)
 
 
-class ImageDataModule(LightningDataModule):
+class SampleDataModule(LightningDataModule):
     """Images in memory, split into train, validation and test.
 
     Validation is carved out of the training images by a generator of its own; the test images are
@@ -129,7 +129,7 @@ class ImageDataModule(LightningDataModule):
         self.n_labels, self.n_labels_per_class = labels, labels_per_class
         self.label_seed = label_seed
         self.labelled: Samples | None = None
-        if type(self) is ImageDataModule:
+        if type(self) is SampleDataModule:
             remedy = "write class_path: MNISTDataModule, or that of your own"
             raise InputError("class_path", "a datamodule with images of its own", "none", remedy)
         self.batch_size, self.val_size, self.split_seed = batch_size, val_size, split_seed

@@ -6,7 +6,7 @@ import torch
 
 from sae.data.table_preparation import Column, TablePreparation
 from sae.errors import InputError
-from sae.estimators.scaling import SCALERS, fitted_scaler, scaled, unscaled
+from sae.estimators.input_scaling import SCALERS, fitted_scaler, scaled, unscaled
 
 X = np.array([[0.0, 5.0], [2.0, 5.0], [4.0, 5.0], [10.0, 5.0]])
 

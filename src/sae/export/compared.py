@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sae import kinds
-from sae.data.base import ImageDataModule
+from sae.data.datamodule import SampleDataModule
 from sae.export.trained import Trained
 
 MOST = 256
@@ -42,13 +42,13 @@ def samples_of(run: Trained) -> tuple[Tensor, str]:
     return x, words
 
 
-def _data_of(run: Trained) -> tuple[ImageDataModule | None, str]:
+def _data_of(run: Trained) -> tuple[SampleDataModule | None, str]:
     """The data of a run, set up; or None, and why they are not used."""
     named: Any = run.config.get("data")
     if named is None or "class_path" not in named:
         return None, "a folder for a hub names no data"
     try:
-        kind = kinds.find(named["class_path"], "sae.data", ImageDataModule, "data")
+        kind = kinds.find(named["class_path"], "sae.data", SampleDataModule, "data")
         data = kind(**named.get("init_args") or {})
         data.setup()
         same = data.fingerprint() == run.manifest["data"]["sha256"]

@@ -15,8 +15,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sae.callbacks import pictures as drawing
-from sae.callbacks.pictures import PhasePictures
+from sae.callbacks import phase_pictures as drawing
+from sae.callbacks.phase_pictures import PhasePictures
 from sae.pictures import reconstructions
 from sae.pictures.gallery import ours
 from sae.pictures.numbers import load
@@ -100,7 +100,7 @@ def test_the_slider_shows_the_weights_of_its_epoch(tmp_path, monkeypatch):
         picture if picture.name != "reconstructions" else _spy(picture, own, seen)
         for picture in OF_PHASES
     ]
-    monkeypatch.setattr("sae.callbacks.pictures.ours", lambda: tuple(for_all))
+    monkeypatch.setattr("sae.callbacks.phase_pictures.ours", lambda: tuple(for_all))
     fit(tmp_path, 1)
     errors = [float(numbers["sse"][1]) for numbers in seen]
     assert errors == sorted(errors, reverse=True)
@@ -180,7 +180,7 @@ def test_without_tensorboard_there_are_still_files_and_none_while_it_trains(tmp_
     drawn = []
     own = render
     monkeypatch.setattr(
-        "sae.callbacks.pictures.render", lambda *args: (drawn.append(1), own(*args))[1]
+        "sae.callbacks.phase_pictures.render", lambda *args: (drawn.append(1), own(*args))[1]
     )
     fit(tmp_path, 1, logger=False)
     names = {path.name for path in (tmp_path / "pictures").iterdir()}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sae import kinds
-from sae.data import ImageDataModule
+from sae.data import SampleDataModule
 from sae.data.rows import encode_rows
 from sae.errors import InputError
 from sae.nets.stack import Stack
@@ -70,7 +70,7 @@ def read_gallery(folder: Path, stack: Stack, sha256: str | None) -> Gallery:
     if "class_path" not in (config.get("data") or {}):
         remedy = "name the folder of the run itself"
         raise InputError("data", "those that the run trained on", "none that are named", remedy)
-    data = kinds.build(config.get("data"), "sae.data", ImageDataModule, "data")
+    data = kinds.build(config.get("data"), "sae.data", SampleDataModule, "data")
     data.setup()  # and no prepare_data, which may download
     if data.fingerprint() != sha256:
         remedy = "put the run's own data back"

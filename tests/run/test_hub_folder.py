@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sae.errors import InputError
-from sae.run import hub
+from sae.run import hub_folder
 from sae.run.model import read_run
 
 MANIFEST = {"status": "finished", "name": "run", "process": {"pid": 1}, "settings": {}}
@@ -25,39 +25,39 @@ def folder() -> Path:
         "data": {"init_args": {"train": "/home/me/x.csv", "id": "name", "crop": True}},
         "finetune": {"lr": 1, **NOISE},
     }
-    text = hub.config_json({**MANIFEST, "data": DATA}, config, summary, {})
+    text = hub_folder.config_json({**MANIFEST, "data": DATA}, config, summary, {})
     assert "/home/me" not in text
-    (path / hub.CONFIG).write_text(text)
+    (path / hub_folder.CONFIG).write_text(text)
     return path
 
 
 def test_it_has_what_is_about_the_model_and_nothing_of_the_machine(folder):
-    assert hub.mapping(folder, "manifest.json") == {
+    assert hub_folder.mapping(folder, "manifest.json") == {
         "status": "finished",
         "name": "run",
         "data": {"name": "tiny", "image_shape": [4, 3]},
     }
-    assert hub.mapping(folder, "config.yaml") == {
+    assert hub_folder.mapping(folder, "config.yaml") == {
         "model": {"sizes": [12, 3]},
         "finetune": {"corruption": {"kind": "masking"}},
         "data": {"init_args": {"id": "name", "crop": True}},
     }
-    assert hub.mapping(folder, "summary.json") == {"network": "12→3→12"}
+    assert hub_folder.mapping(folder, "summary.json") == {"network": "12→3→12"}
 
 
 def test_it_is_told_from_a_runs_folder(folder):
-    assert hub.is_hub(folder)
-    assert hub.weights_path(folder) == folder / hub.WEIGHTS
+    assert hub_folder.is_hub(folder)
+    assert hub_folder.weights_path(folder) == folder / hub_folder.WEIGHTS
     (folder / "manifest.json").write_text("{}")
-    assert not hub.is_hub(folder)
-    assert hub.weights_path(folder) == folder / "finetune" / "weights.safetensors"
+    assert not hub_folder.is_hub(folder)
+    assert hub_folder.weights_path(folder) == folder / "finetune" / "weights.safetensors"
 
 
 @pytest.mark.parametrize("content", ["", "{[", "[]", '{"library_name": "diffusers"}', "{}"])
 def test_another_config_is_refused(content, folder):
-    (folder / hub.CONFIG).write_text(content)
+    (folder / hub_folder.CONFIG).write_text(content)
     with pytest.raises(InputError, match=r"a config\.json that sae has written"):
-        hub.mapping(folder, "manifest.json")
+        hub_folder.mapping(folder, "manifest.json")
 
 
 def test_missing_weights_are_refused(folder):
@@ -66,8 +66,8 @@ def test_missing_weights_are_refused(folder):
 
 
 def test_what_lacks_an_entry_is_refused(folder):
-    content = json.loads((folder / hub.CONFIG).read_text())
+    content = json.loads((folder / hub_folder.CONFIG).read_text())
     del content["model"]
-    (folder / hub.CONFIG).write_text(json.dumps(content))
+    (folder / hub_folder.CONFIG).write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"a config\.json that sae has written"):
-        hub.mapping(folder, "config.yaml")
+        hub_folder.mapping(folder, "config.yaml")

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sae.nets.losses import cross_entropy, sigmoid_squared_error, squared_error
+from sae.nets.reconstruction_loss import cross_entropy, sigmoid_squared_error, squared_error
 
 
 def test_squared_error_sums_over_features_and_averages_over_the_batch():

@@ -25,7 +25,7 @@ from sae import kinds
 from sae.callbacks.progress import StageProgressBar
 from sae.data.loader import TensorLoader, chunk_rows
 from sae.errors import InputError, check_number, show
-from sae.estimators.scaling import fitted_scaler, scaled
+from sae.estimators.input_scaling import fitted_scaler, scaled
 from sae.estimators.undisturbed import undisturbed
 from sae.look.health import LEAST_LOSS_RATIO
 from sae.terms.corruption import Corruption

@@ -6,27 +6,27 @@ from helpers import tiny_scene
 from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
 
-from sae.pictures import neighbours
+from sae.pictures import nearest
 from sae.pictures.style import grid
 
 
 def test_the_nearest_by_code_by_hand():
     scene = tiny_scene()
-    numbers = neighbours.numbers(scene)
+    numbers = nearest.numbers(scene)
     codes, x = scene.codes(), scene.probe.images.numpy()
     for k, space in enumerate((codes, x)):
         for row, probe in enumerate(scene.probe.rows):
             distance = np.square(space - space[probe]).sum(axis=1)
             distance[probe] = np.inf
-            nearest = distance.argsort(kind="stable")[:6]
-            np.testing.assert_array_equal(numbers["nearest"][k, row].reshape(6, 12), x[nearest])
-            same = scene.probe.labels[nearest] == scene.probe.labels[probe]
+            closest = distance.argsort(kind="stable")[:6]
+            np.testing.assert_array_equal(numbers["nearest"][k, row].reshape(6, 12), x[closest])
+            same = scene.probe.labels[closest] == scene.probe.labels[probe]
             np.testing.assert_array_equal(numbers["same"][k, row], same)
 
 
 def test_neighbours_of_another_class_are_framed_and_counted():
-    numbers = neighbours.numbers(tiny_scene())
-    figure = neighbours.draw(numbers)
+    numbers = nearest.numbers(tiny_scene())
+    figure = nearest.draw(numbers)
     frames = [a for a in figure.artists if not isinstance(a, BboxImage)]
     assert len(frames) == (~numbers["same"]).sum() > 0
     share = 100 * numbers["same"][0].mean()
@@ -37,12 +37,12 @@ def test_neighbours_of_another_class_are_framed_and_counted():
 def test_too_few_images_have_no_neighbours():
     scene = tiny_scene()
     scene.probe.images = scene.probe.images[:6]
-    assert neighbours.numbers(scene) is None
+    assert nearest.numbers(scene) is None
 
 
 def test_neighbours_by_code_stand_left_of_those_by_pixels():
-    numbers = neighbours.numbers(tiny_scene())
-    figure = neighbours.draw(numbers)
+    numbers = nearest.numbers(tiny_scene())
+    figure = nearest.draw(numbers)
     probes, by_code, by_pixels = (array(image) for image in images(figure))
     np.testing.assert_array_equal(probes, grid(numbers["probes"], 1))
     for drawn, mine in zip((by_code, by_pixels), numbers["nearest"], strict=True):
@@ -52,8 +52,8 @@ def test_neighbours_by_code_stand_left_of_those_by_pixels():
 
 
 def test_frames_are_around_the_neighbours_of_another_class():
-    numbers = neighbours.numbers(tiny_scene())
-    figure = neighbours.draw(numbers)
+    numbers = nearest.numbers(tiny_scene())
+    figure = nearest.draw(numbers)
     found = set()
     for frame in figure.artists:
         if isinstance(frame, Rectangle):

@@ -7,7 +7,7 @@ import torch
 from helpers import TinyDataModule, tiny_data
 
 from sae.data import TensorLoader
-from sae.data.base import ImageDataModule, Samples
+from sae.data.datamodule import SampleDataModule, Samples
 from sae.errors import InputError
 
 
@@ -105,7 +105,7 @@ def test_two_samples_are_enough_to_train_on():
 
 def test_the_base_itself_has_no_images():
     with pytest.raises(InputError, match="class_path: expected a datamodule with images"):
-        ImageDataModule()
+        SampleDataModule()
 
 
 def test_samples_are_taken_and_left_out_with_their_labels():
