@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "mathml",
+    "plain_docstrings",
 ]
 root_doc = "docs/index"
 include_patterns = [
@@ -55,6 +56,8 @@ html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "sae"
 html_static_path = ["_static"]
+# The first page lies in docs/: this leads to it from the root.
+html_extra_path = ["_root"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = False

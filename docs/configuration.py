@@ -1,6 +1,6 @@
 """Write docs/configuration.md from the options themselves: ``python docs/configuration.py``.
 
-Names and defaults come from the signatures that the command line reads, words from their docstrings.
+Names and defaults come from the signatures that the command line reads, words from docstrings.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
-import docstring_parser
+from docstring_parser import Docstring, DocstringStyle, parse
+
 import sae.data
 from sae import kinds
 from sae.augment.augmentation import Augmentation
@@ -47,8 +48,8 @@ SEED = "Seed of weights, order of the samples and noise: 0 or more, below 2^32."
 HEAD = """\
 # Configuration
 
-Every option of `python cli.py fit`, with its default. In a config file the groups are keys, and their
-options stand below them; on the command line they are joined by a dot:
+Every option of `python cli.py fit`, with its default. In a config file the groups are keys, and
+their options stand below them; on the command line they are joined by a dot:
 
 ```yaml
 finetune:
@@ -60,29 +61,29 @@ python cli.py fit --config configs/digits.yaml --finetune.epochs 50
 ```
 
 The command line wins over the file. `--print_config` prints what a config resolves to, and
-`python cli.py fit --help` prints these options. An unknown name or a wrong value ends in one sentence
-before anything is trained. For configs to start from see [Experiments](experiments.md), for the words
-used here the [glossary](quick_start.md#glossary).
+`python cli.py fit --help` prints these options. An unknown name or a wrong value ends in one
+sentence before anything is trained. For configs to start from see [Experiments](experiments.md),
+for the words used here the [glossary](quick_start.md#glossary).
 
 This page is made from the code. Do not edit it: change the docstring of the option, then run
 `python docs/configuration.py`.
 """
 
 
-class _Parser(Exception):
+class _FoundError(Exception):
     """Carries the parser out of Lightning's command line, before it parses."""
 
 
 class _ParserOnly(SAECLI):
     def parse_arguments(self, parser: Any, args: Any) -> None:
-        raise _Parser(parser)
+        raise _FoundError(parser)
 
 
 def fit_parser() -> Any:
     """The parser of ``fit``, with all its options."""
     try:
         command_line(["fit"], _ParserOnly)
-    except _Parser as found:
+    except _FoundError as found:
         return found.args[0]._subcommands_action._name_parser_map["fit"]
     raise AssertionError
 
@@ -97,10 +98,13 @@ def in_words(hint: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         if Any in parts:  # sae.kinds.Settings
             return " or ".join(["name or mapping", *(["null"] if type(None) in parts else [])])
-        return " or ".join(dict.fromkeys(in_words(part) for part in parts))
+        said = dict.fromkeys(in_words(part) for part in parts)
+        return ", ".join(said) if len(said) > 2 else " or ".join(said)
     if origin is dict:
         return "mapping"
     if origin is not None and parts:
+        if typing.get_origin(parts[0]) is typing.Union:
+            return f"list of {in_words(parts[0]).replace('integer', 'integers')}"
         of = re.sub(r"^(integer|number|text|name|mapping)", r"\1s", in_words(parts[0]))
         if parts[1:] and parts[1] is not Ellipsis:
             return f"list of {len(parts)} {of}"
@@ -124,10 +128,15 @@ def in_markdown(text: str) -> str:
     return text.replace("_", "\\_") if "`" not in text else text
 
 
+def parsed(kind: type) -> Docstring:
+    """The docstring of a class, in its parts."""
+    return parse(inspect.getdoc(kind) or "", DocstringStyle.GOOGLE)
+
+
 def first_lines(kind: type) -> str:
     """What a class says of itself, up to its arguments."""
-    said = docstring_parser.parse(inspect.getdoc(kind) or "", docstring_parser.DocstringStyle.GOOGLE)
-    return in_markdown(said.short_description or "")
+    said = parsed(kind)
+    return in_markdown(said.short_description or "").replace("\\|", "|")
 
 
 def table(rows: list[tuple[str, str, str, str]]) -> str:
@@ -142,10 +151,8 @@ def options(kind: Any, leave_out: typing.Iterable[str] = (), prefix: str = "") -
     texts: dict[str, str] = {}
     for each in reversed(kind.__mro__):
         if each.__module__.startswith("sae"):
-            said = docstring_parser.parse(
-                inspect.getdoc(each) or "", docstring_parser.DocstringStyle.GOOGLE
-            )
-            texts |= {param.arg_name: param.description or "" for param in said.params}
+            params = parsed(each).params
+            texts |= {param.arg_name: param.description or "" for param in params}
             hints |= typing.get_type_hints(each.__init__)
     rows = []
     for name, parameter in inspect.signature(kind).parameters.items():
@@ -172,10 +179,12 @@ def run_options(parser: Any) -> str:
     return table(rows)
 
 
-def rooms(room: str, base: Any, leave_out: typing.Iterable[str] = ()) -> list[str]:
+def rooms(
+    room: str, base: Any, leave_out: typing.Iterable[str] = (), without: tuple[str, ...] = ()
+) -> list[str]:
     """A section for each kind in a room, by name."""
     parts = []
-    for name in kinds.names(room, base):
+    for name in sorted({*kinds.names(room, base)} - {*without}):
         kind = kinds.find(name, room, base, name)
         parts += [f"### `{name}`", first_lines(kind), options(kind, leave_out)]
     return parts
@@ -189,13 +198,12 @@ def page() -> str:
         "## The run",
         run_options(fit_parser()),
         "## `model`: the network",
-        "Give `sizes`, or `layers` with `input_shape`; leave them all out, and they follow from the "
-        "data.",
+        "Give `sizes`, or `layers` with `input_shape`. If you give none of them, the data decide.",
         options(StackedAutoencoder, ("seed", "recipe")),
         "## `pretrain`, `head`, `finetune`: how each phase is trained",
         "All three have these options. `pretrain` trains the stages one after another, `head` a "
-        "classifier's head alone on the finished code, `finetune` the whole stack. `head.epochs` is "
-        "0 if you do not set it.",
+        "classifier's head alone on the finished code, `finetune` the whole stack. `head.epochs` "
+        "is 0 if you do not set it.",
         options(Recipe),
         "`pretrain` has two more:",
         options(PretrainRecipe, recipe),
@@ -206,13 +214,14 @@ def page() -> str:
         first_lines(Sparsity),
         options(Sparsity),
         "## Layers: `model.layers`",
-        "A list, the lowest layer first: `[{kind: conv, channels: 16}, {kind: dense, units: 128}]`. "
+        "A list, the lowest first: `[{kind: conv, channels: 16}, {kind: dense, units: 128}]`. "
         "`output` and `loss` come from `model`; so does `activation` if a layer does not name one.",
         *rooms("sae.nets", Layer, FROM_THE_STACK),
         "## Penalties: `pretrain.terms`, `finetune.terms`",
         "A list: `[{kind: l1, weight: 0.1}]`. The penalty on the code of each stage, or on that of "
-        "the whole stack.",
-        *rooms("sae.terms", Term),
+        "the whole stack. `sparsity` may stand here, too; its options are [above](#sparsity). A "
+        "variational layer adds `gaussian_kl` by itself.",
+        *rooms("sae.terms", Term, without=("sparsity",)),
         "## Objectives: `model.objective`",
         "What the stack is fine-tuned for: a name, or a mapping such as "
         "`{kind: classify, dropout: 0.1}`.",
