@@ -33,7 +33,7 @@ class Dense(Layer):
         InputError: An option is of the wrong type or out of range, or there are too many weights.
     """
 
-    # Standard deviation of W (x - mean) at the start of a stage: activations are nearly linear there.
+    # Standard deviation of W (x - mean) at the start of a stage: activations are almost linear.
     start_spread: ClassVar[float] = 0.25
 
     def __init__(

@@ -1,7 +1,7 @@
 """Reconstruction losses. All are summed over the features and averaged over the batch.
 
-So a loss is the *squared error per image* (SSE) or *nats per image*. It does not depend on the batch
-size and can be compared with published figures.
+So a loss is the *squared error per image* (SSE) or *nats per image*. It does not depend on the
+batch size and can be compared with published figures.
 """
 
 from __future__ import annotations

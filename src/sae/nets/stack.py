@@ -103,7 +103,7 @@ class Stack(Autoencoder):
         return all(layer.is_deterministic for layer in self)
 
     def decode_logits(self, h: Tensor) -> Tensor:
-        """Return the output of all decoders before the output unit: (batch, code) -> (batch, in)."""
+        """Return the reconstruction before the output unit: (batch, code) -> (batch, features)."""
         if not len(self):
             return h
         for k in range(len(self) - 1, 0, -1):
