@@ -44,7 +44,7 @@ def build_stack(
             raise InputError("layers", "sizes or layers", "both", remedy)
         return _of_kinds(layers, input_shape, activation, linear_code, tied, ends)
     if input_shape is not None:
-        raise InputError("input_shape", "layers beside it", "none", "give layers, or sizes alone")
+        raise InputError("input_shape", "layers, too", "none", "give layers, or sizes alone")
     return _dense(sizes, activation, linear_code, tied, ends)
 
 
