@@ -147,5 +147,5 @@ def test_stages_and_a_start_contradict_each_other():
     model = tiny_model()
     greedy = GreedyPretrainer([Recipe(epochs=1)] * 2, Recipe(), start=model.stack.state_dict())
     samples = model.stack[0].weight.new_ones(20, 12)
-    with pytest.raises(InputError, match="start: expected stages of 0 epochs beside it"):
+    with pytest.raises(InputError, match="start: expected stages of 0 epochs, found"):
         greedy.fit(model, samples, samples)

@@ -1,4 +1,4 @@
-"""How good a code is, beside what PCA does with as many numbers."""
+"""Figures of a finished model, and of PCA with as many components, to compare with."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class CodesSeen:
     n_samples: int
 
 
-# Test images that restorations are judged on: SSIM takes a second for a few thousand.
+# Most test images for PSNR and SSIM of restorations: SSIM takes a second for a few thousand.
 MOST_RESTORED = 2000
 
 
@@ -51,19 +51,19 @@ def figures_on_test(
     pca: PCA | None = None,
     look: Callable[[CodesSeen], None] | None = None,
 ) -> dict[str, Measured]:
-    """All figures on the official test images. Nothing is chosen by them.
+    """Return all figures on the official test images. They must choose nothing.
 
     Args:
-        trainer: A fresh Trainer.
+        trainer: A new Trainer.
         model: The finished stack.
         data: Its data, set up.
-        checkpoint: Where its weights come from; None takes those it has.
-        pca: That of :func:`fit_pca`, where it is there already.
+        checkpoint: File to load the weights from; None for the weights that the model has.
+        pca: Result of :func:`fit_pca`; computed if left out.
         look: Called with the codes of the test samples, on the main process only.
 
     Returns:
-        By name, those of the objective, of penalties and noise, and what :func:`compare` adds; the
-        latter on the main process only.
+        Figures by name: those of the objective, of penalties and noise, and, on the main process
+        only, those of :func:`compare`.
     """
     loader = data.test_dataloader()
     logged = trainer.test(model, loader, ckpt_path=checkpoint, verbose=False, weights_only=True)[0]
@@ -85,7 +85,7 @@ def figures_on_validation(
     data: SampleDataModule,
     checkpoint: str | None = None,
 ) -> dict[str, Measured]:
-    """The model's own figures on the validation images; arguments as in :func:`figures_on_test`."""
+    """Return the model's figures on the validation images; see :func:`figures_on_test`."""
     loader = data.val_dataloader()
     trainer.validate(model, loader, ckpt_path=checkpoint, verbose=False, weights_only=True)
     logged = trainer.callback_metrics
@@ -97,7 +97,7 @@ def figures_on_validation(
 
 
 def errors_of(model: StackedAutoencoder) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """How others' reconstructions are measured beside the model's; None as anywhere."""
+    """Return a function for the squared errors of any reconstruction; None for the plain one."""
     return None if model.stack.columns is None else model.stack.errors
 
 
@@ -107,13 +107,13 @@ def compare(
     pca: PCA | None = None,
     look: Callable[[CodesSeen], None] | None = None,
 ) -> dict[str, Measured]:
-    """Figures on the test images that need the training images too.
+    """Return figures on the test images that also need the training images.
 
     Returns:
-        ``pca_sse``, SSE per image of PCA with as many components as the code has units (or as the
-        training images have directions, where those are fewer), where the model reconstructs; those
-        of :func:`restoration`, where it restores images; and ``knn_accuracy``, percent, of 5-NN
-        from training codes to test codes, where there are labels.
+        ``pca_sse``, the SSE per image of PCA with as many components as the code has units (or
+        fewer, if the training images have fewer directions), if the model reconstructs; those of
+        :func:`restoration`, if it restores images; and ``knn_accuracy``, the accuracy in percent of
+        5-NN from training codes to test codes, if there are labels.
     """
     train, test = data.train_dataloader(), data.test_dataloader()
     size, found = model.sizes[-1], {}
@@ -145,19 +145,19 @@ def _codes(model: StackedAutoencoder, loader: TensorLoader) -> NDArray[np.float3
 
 
 def denoises(model: StackedAutoencoder, data: SampleDataModule) -> bool:
-    """Whether the stack is trained to restore corrupted images."""
+    """Return whether the stack is trained to restore corrupted images."""
     of_images = are_images(data.image_shape)
     return model.recipe.denoises and model.objective.reconstructs and of_images
 
 
 @torch.no_grad()
 def restoration(model: StackedAutoencoder, data: SampleDataModule, pca: PCA) -> dict[str, Measured]:
-    """PSNR and SSIM of the first test images under the noise of the test, and restored.
+    """Return PSNR and SSIM of the first test images, corrupted as in the test, and restored.
 
     Args:
-        model: One that :func:`denoises`, where it is to compute.
+        model: A model that :func:`denoises`, on the device to compute on.
         data: Its data, set up.
-        pca: Of the training images.
+        pca: Principal components of the training images.
     """
     training = model.training
     model.eval()
@@ -176,7 +176,7 @@ def restoration(model: StackedAutoencoder, data: SampleDataModule, pca: PCA) -> 
 
 
 def _clean(data: SampleDataModule, n: int) -> Iterator[Tensor]:
-    """The batches of the test that hold the first ``n`` images, (batch, pixels)."""
+    """Yield the test batches with the first ``n`` images, (batch, pixels)."""
     for first in range(0, n, data.batch_size):
         last = min(first + data.batch_size, len(data.test))
         yield scale(take(data.test.x, slice(first, last)))
