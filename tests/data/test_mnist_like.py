@@ -143,7 +143,9 @@ def test_a_damaged_archive_of_letters_is_found_by_its_own_check(tmp_path):
 )
 def test_without_files_and_web_there_are_two_remedies(kind, tmp_path):
     (tmp_path / "MNIST" / "raw").mkdir(parents=True)
-    with pytest.raises(InputError, match=rf"expected {kind.name} in .*no internet.*\(1\).*\(2\)") as at:
+    with pytest.raises(
+        InputError, match=rf"expected {kind.name} in .*no internet.*\(1\).*\(2\)"
+    ) as at:
         ready(kind, tmp_path)
     assert "fallback" not in str(at.value)
 

@@ -426,7 +426,9 @@ def test_bad_input_leaves_nothing_behind(capsys):
 
 def test_a_column_that_names_the_rows_may_be_the_id():
     text = "who,x\n" + "".join(f"K{i},{X[i, 0]:.4f}\n" for i in range(200))
-    with pytest.raises(InputError, match=r"200 in column who.* different; .* --data\.id who; otherwise"):
+    with pytest.raises(
+        InputError, match=r"200 in column who.* different; .* --data\.id who; otherwise"
+    ):
         table(text)
     assert table(text, id="who").image_shape == (1, 1)
 
