@@ -212,7 +212,9 @@ def test_the_images_of_a_folder(tmp_path):
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"expected a folder with images .*, found an empty folder"):
+    with pytest.raises(
+        InputError, match=r"expected a folder with images .*, found an empty folder"
+    ):
         find_images(tmp_path)
     (tmp_path / "x.txt").touch()
     with pytest.raises(InputError, match="found 1 other files"):

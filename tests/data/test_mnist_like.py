@@ -110,7 +110,9 @@ def test_mnist_under_the_same_file_names_is_not_taken_for_it(tmp_path, monkeypat
     for path in list(tmp_path.glob("*.gz")):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
-    with pytest.raises(InputError, match=r"expected a file of KMNIST, found that of MNIST; copy"):
+    with pytest.raises(
+        InputError, match=r"expected a file of KMNIST, found the file of MNIST; copy"
+    ):
         ready(KMNISTDataModule, tmp_path)
 
 
@@ -143,7 +145,9 @@ def test_a_damaged_archive_of_letters_is_found_by_its_own_check(tmp_path):
 )
 def test_without_files_and_web_there_are_two_remedies(kind, tmp_path):
     (tmp_path / "MNIST" / "raw").mkdir(parents=True)
-    with pytest.raises(InputError, match=rf"expected {kind.name} in .*no internet.*\(1\).*\(2\)") as at:
+    with pytest.raises(
+        InputError, match=rf"expected {kind.name} in .*no internet.*\(1\).*\(2\)"
+    ) as at:
         ready(kind, tmp_path)
     assert "fallback" not in str(at.value)
 
