@@ -232,7 +232,7 @@ def test_killed_and_gone_on_with(epoch, unbroken, tmp_path, capfd):
     assert run([*CONFIG, "--resume", "auto"], tmp_path) == 0, (tmp_path / "err.txt").read_text()
     said = capfd.readouterr().out
     assert f"continues after epoch {epoch}" in said
-    assert "the weights of the last epoch go on" in said
+    assert "the weights of the last epoch are kept" in said
     assert not differences(outcome(unbroken), outcome(tmp_path / FOLDER))
 
 
