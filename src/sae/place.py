@@ -115,7 +115,7 @@ class Place:
         return noise[self.share.rows].to(like.dtype)
 
     def integers(self, name: str, low: int, high: int, n: int) -> list[int]:
-        """Return ``n`` whole numbers from ``low`` to ``high``, inclusive; equal in all processes."""
+        """Return ``n`` whole numbers, ``low`` to ``high`` inclusive, the same in all processes."""
         generator = self.generator(name, torch.device("cpu"))
         return torch.randint(low, high + 1, (n,), generator=generator).tolist()
 

@@ -176,8 +176,8 @@ def test_labels_that_are_left_out_are_seen_by_nothing(monkeypatch, capsys):
     assert prints[0] == prints[1]
     out = capsys.readouterr().out
     line = (
-        "data: 60 labels are used for training; the labels of 180 validation samples choose the "
-        "best epoch (not with --head.keep last --finetune.keep last)"
+        "data: 60 labels are used for training; the labels of 180 validation samples choose "
+        "the best epoch (not with --head.keep last --finetune.keep last)"
     )
     assert out.count(line) == 2
 
