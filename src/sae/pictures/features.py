@@ -83,7 +83,7 @@ def numbers(scene: Scene, layer: int | None = None) -> Numbers:
     return {
         "title": np.array(f"What layer {layer + 1} has learnt · {scene.title}"),
         "subtitle": np.array(
-            f"{scene.subtitle} · {which} units, each on its own scale "
+            f"{scene.dated(scene.probe.source_of_all)} · {which} units, each on its own scale "
             f"· dead: {n_dead} of {n}{few(scene.probe.n_validation)}"
         ),
         "panels": texts(panels),
@@ -171,7 +171,7 @@ def _draw_lines(numbers: Numbers) -> Figure:
     tall, beside = line * n, 0.35
     under = top + tall + 0.1 + LETTER * longest
     figure = sheet(
-        max(NARROW, MARGIN + n_panels * (PANEL + beside)),
+        max(NARROW, 2 * MARGIN + n_panels * (PANEL + beside)),
         under + 0.4,
         str(numbers["title"]),
         str(numbers["subtitle"]),

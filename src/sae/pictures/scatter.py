@@ -105,11 +105,12 @@ def draw(numbers: Numbers) -> Figure:
     box = Box(LEFT, top, SIDE, SIDE)
     axis = panel(figure, box)
     colours = class_colours(len(classes))
-    size = min(4.5, max(2.0, 260 / np.sqrt(n)))  # points across: 2.6 of 10,000
+    size = min(7.0, max(2.0, 260 / np.sqrt(n)))  # points across: 2.6 of 10,000
+    alpha = 0.6 if n > 500 else 0.9
     # In a random order, always the same: else the last class would cover all others.
     order = np.random.default_rng(0).permutation(n)
     rgba = colours(labels.clip(0))[order]
-    axis.scatter(points[order, 0], points[order, 1], s=size**2, c=rgba, alpha=0.6, lw=0)
+    axis.scatter(points[order, 0], points[order, 1], s=size**2, c=rgba, alpha=alpha, lw=0)
     out = zoom(axis, points, tail=2.5, far=2)
     axis.locator_params(nbins=6)
     beyond = f" · {out} of {n:,} lie outside" if out else ""
