@@ -33,7 +33,8 @@ CAPTION = (
     "two units is shown as it is; a wider one by its first two principal components."
 )
 MOST_CLASSES = 20  # with a colour bar: beyond that nobody can tell the colours apart
-SIDE, LEFT, BAR, RIGHT = 5.2, 0.95, 0.16, 0.75  # inches
+MOST_LETTERS = 10  # of the name of a class
+SIDE, LEFT, BAR, RIGHT = 5.2, 0.95, 0.16, 0.95  # inches
 
 
 def numbers(
@@ -122,5 +123,5 @@ def draw(numbers: Numbers) -> Figure:
         label(figure, bar.left, top + 0.12, "class", fontsize=SMALL)
         for place, name in enumerate(classes):
             middle = bar.top + bar.height * (1 - (place + 0.5) / len(classes))
-            label(figure, bar.left + BAR + 0.07, middle, short(name), fontsize=SMALL)
+            label(figure, bar.left + BAR + 0.07, middle, short(name, MOST_LETTERS), fontsize=SMALL)
     return figure
