@@ -12,7 +12,7 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,16 +55,26 @@ def find(name: str, room: str, base: type[T], key: str) -> type[T]:
     """
     if "." in name:
         return _imported(name, base, key)
-    ours = names(room, base)
+    check_name(name, names(room, base), key)
+    kind = _in_file(f"{room}.{name}", base)
+    assert kind is not None
+    return kind
+
+
+def check_name(name: str, ours: Sequence[str], key: str) -> None:
+    """Raise :class:`InputError` for a word that is none of our kinds.
+
+    Args:
+        name: The word.
+        ours: Names of the kinds that there are.
+        key: The option it stands in, for messages.
+    """
     if name not in ours:
         near = difflib.get_close_matches(name, ours, n=1)
         remedy = (
             f"perhaps {near[0]} is meant" if near else "or give the import path of your own class"
         )
         raise InputError(key, f"one of {', '.join(ours)}", show(name), remedy)
-    kind = _in_file(f"{room}.{name}", base)
-    assert kind is not None
-    return kind
 
 
 def build(settings: Any, room: str, base: type[T], key: str, *given: Any, **also: Any) -> T:
