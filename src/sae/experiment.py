@@ -31,7 +31,7 @@ from sae.figure import Measured
 from sae.look.knn import to_compare
 from sae.look.pca import PCA, fit_pca, pca_sse
 from sae.look.scores import sample_errors
-from sae.pictures import losses
+from sae.pictures import losses, scatter
 from sae.pictures.gallery import ours
 from sae.pictures.picture import Picture
 from sae.pictures.scene import Probe, Scene
@@ -44,7 +44,13 @@ from sae.run.reference import write_errors, write_pca
 from sae.run.start import StartingWeights
 from sae.run.trackers import Trackers
 from sae.text import cell
-from sae.training.evaluate import denoises, errors_of, figures_on_test, figures_on_validation
+from sae.training.evaluate import (
+    CodesSeen,
+    denoises,
+    errors_of,
+    figures_on_test,
+    figures_on_validation,
+)
 from sae.training.handover import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
 from sae.training.module import TrainingModule
 from sae.training.plan import Phase, PhaseResult
@@ -303,7 +309,8 @@ class Experiment:
             if main and pca is None and denoises(self.model, self.data):  # it is saved with the run
                 train = self.data.train_dataloader()
                 pca = fit_pca(to_compare(train), self.model.sizes[-1], train.has_gaps)
-            test = figures_on_test(trainer, self.model, self.data, pca=pca)
+            look = None if self.probe is None else self._draw_codes
+            test = figures_on_test(trainer, self.model, self.data, pca=pca, look=look)
             self._write_tables()
             if main and self.extras.checkpoints:
                 self._write_reference(trainer.strategy.root_device, pca)
@@ -373,6 +380,18 @@ class Experiment:
         write(self.run.folder, "losses", numbers, image)
         for board in boards:
             show(board, "path/losses", image)
+
+    def _draw_codes(self, seen: CodesSeen) -> None:
+        """The codes of the test samples, coloured by class: on the main process only."""
+        data = self.data
+        names = [str(name) for name in data.class_names]
+        numbers = scatter.numbers(
+            seen.codes, seen.labels, seen.n_samples, names, self._network, data.name
+        )
+        image = render(scatter.draw(numbers), self.model.words)
+        write(self.run.folder, scatter.NAME, numbers, image)
+        if self.board is not None:
+            show(self.board.logger, f"test/{scatter.NAME}", image)
 
     @property
     def _network(self) -> str:

@@ -43,7 +43,7 @@ BAD = {
         Y[:20] * 0,
         "training samples of all 6 classes, found none of",
     ),
-    "a test sample of no known class": (Y, Y[:20] + 1, "found 3 among those of the test samples;"),
+    "a test sample of no known class": (Y, Y[:20] + 1, "found 3 in the test samples;"),
 }
 
 
@@ -89,7 +89,7 @@ def test_test_samples_that_are_set_aside_have_labels():
     [
         (["--finetune.keep", "worst"], "finetune.keep: expected one of best, last"),
         (["--data.labels", "2"], "data.labels: expected at least one label of each of the 3"),
-        (["--data.labels", "3000"], "data.labels: expected no more labels than there are"),
+        (["--data.labels", "3000"], "data.labels: expected at most"),
         (["--model.objective", "clasify"], "perhaps classify is meant"),
         (
             ["--model.objective", '{"kind": "classify", "dropout": 2}'],

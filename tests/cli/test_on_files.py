@@ -42,7 +42,10 @@ def files() -> Path:
         ({"input": "nan.npy"}, "nan.npy: expected finite numbers, found others, the first in row"),
         ({"output": "y.xlsx"}, "output: expected a file that ends in one of"),
         ({"output": "nowhere/y.npy"}, "output: expected a folder to write into, found none"),
-        ({"output": "small.npy"}, "output: expected a name that is not taken, found 'small.npy'"),
+        (
+            {"output": "small.npy"},
+            "output: expected the name of a new file or folder, found 'small.npy'",
+        ),
         ({"output": "x.npy", "overwrite": "true"}, "output: expected another file than the input"),
         ({"output": "y"}, "output: expected images for a folder of PNG files"),
         ({"device": "cuda:99"}, "device: expected one that is there"),

@@ -87,14 +87,14 @@ def test_the_fingerprint_tells_data_from_others(files):
 
 WRONG = {
     "no such folder": ({"train": "nowhere"}, "nowhere"),
-    "a folder without arrays": ({"train": "empty"}, "folder without any"),
+    "a folder without arrays": ({"train": "empty"}, "folder without .npy files"),
     "other features": ({"test": "odd.npy"}, "12 features"),
     "labels too few": ({"train_labels": "y_test.npy"}, r"train_labels.*\(300,\)"),
     "labels of floats": ({"train_labels": "odd.npy"}, "train_labels"),
     "labels of nothing": ({"test_labels": "y.npy"}, "test_labels"),
     "an image shape of another size": ({"image_shape": [5, 3]}, "image_shape.*12"),
     "too many to validate": ({"val_size": 150}, "val_size"),
-    "other numbers": ({"test": "floats.npy"}, "test.*uint8, as train.*floats"),
+    "other numbers": ({"test": "floats.npy"}, "test.*uint8, as in train.*floats"),
 }
 
 
@@ -205,7 +205,7 @@ def test_files_replaced_while_a_run_reads_them_end_it(files, monkeypatch, capsys
     with pytest.raises(SystemExit) as caught:
         fit(files)
     assert caught.value.code == 2
-    assert re.search(r"1\.npy: expected the file that it was when", capsys.readouterr().err)
+    assert re.search(r"1\.npy: expected the same file as when", capsys.readouterr().err)
     (run,) = Path("lightning_logs/mine").iterdir()
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["status"] == "broken off"
@@ -230,7 +230,7 @@ def test_no_checkpoint_is_left_of_weights_that_have_seen_other_data(files, monke
         patch.setattr(Stage, "training_loss", replaces)
         with pytest.raises(SystemExit):
             fit(files, *few)
-    assert "expected the file that it was when" in capsys.readouterr().err
+    assert "expected the same file as when" in capsys.readouterr().err
     part.write_bytes(whole)
     os.utime(part, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     resumed = fit(files, *few, "--resume", "auto")
@@ -277,7 +277,7 @@ def test_a_run_without_checkpoints_is_not_called_finished_either(files, monkeypa
     monkeypatch.setattr(Stage, "training_loss", replaces)
     with pytest.raises(SystemExit):
         fit(files, "--trainer.enable_checkpointing", "false")
-    assert "expected the file that it was when" in capsys.readouterr().err
+    assert "expected the same file as when" in capsys.readouterr().err
     assert not list(Path("lightning_logs").rglob("summary.json"))
 
 

@@ -91,7 +91,7 @@ def test_the_fingerprint_sees_each_pixel_and_each_label(part):
     [
         ({"batch_size": 0}, "batch_size: expected an integer of 1 or more, found 0"),
         ({"val_size": 0}, "val_size: expected an integer of 1 or more, found 0"),
-        ({"val_size": 95}, "val_size: expected fewer than the 96 training images of tiny, but for"),
+        ({"val_size": 95}, "val_size: expected at most 94 of the 96 training samples of tiny"),
     ],
 )
 def test_wrong_sizes_are_named(options, words):
@@ -104,7 +104,7 @@ def test_two_samples_are_enough_to_train_on():
 
 
 def test_the_base_itself_has_no_images():
-    with pytest.raises(InputError, match="class_path: expected a datamodule with images"):
+    with pytest.raises(InputError, match="class_path: expected a datamodule that loads samples"):
         SampleDataModule()
 
 

@@ -70,6 +70,6 @@ def test_a_column_without_any_number_is_named(capsys):
     x[:, 7] = np.nan
     np.save("x.npy", x)
     line = refusal(capsys)
-    assert "found none in any row of column 7; leave what is empty out: " in line
+    assert "found none in any row of column 7; leave out empty columns: " in line
     assert "numpy.delete(x, [7], axis=1)" in line
     assert np.isfinite(np.delete(x, [7], axis=1)).all()

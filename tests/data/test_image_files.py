@@ -180,8 +180,8 @@ def broken(tmp_path):
         ("cut.png", "truncated"),
         ("cut.jpg", "truncated"),
         ("empty.png", "no bytes"),
-        ("text.jpg", "no image, whatever its name says"),
-        ("floats.tif", "floats"),
+        ("text.jpg", "not an image, despite its name"),
+        ("floats.tif", "type float"),
         ("large.tif", "numbers from 0 to 1e\\+06, beyond 16 bits"),
     ],
 )
@@ -207,12 +207,14 @@ def test_the_images_of_a_folder(tmp_path):
     assert names == ["0.png", "a/1.PNG", "a/deep/3.jpeg", "b/2.png"]
     assert found.classes == [None, "a", "a", "b"]
     assert (found.hidden, found.foreign, found.empty) == (5, 2, ["nothing"])
-    line = "5 hidden and 2 foreign files passed over; 1 folder without images (nothing)"
+    line = "5 hidden and 2 foreign files skipped; 1 folder without images (nothing)"
     assert found.passed_over() == line
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"expected a folder with images .*, found an empty one"):
+    with pytest.raises(
+        InputError, match=r"expected a folder with images .*, found an empty folder"
+    ):
         find_images(tmp_path)
     (tmp_path / "x.txt").touch()
     with pytest.raises(InputError, match="found 1 other files"):

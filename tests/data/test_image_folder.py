@@ -67,7 +67,7 @@ def test_decoded_anew_they_are_the_same(animals):
     kept, anew = ready(animals), ready(animals, cache="none")
     assert isinstance(kept.train.x, torch.Tensor)
     assert isinstance(anew.train.x, WithoutRows)
-    assert "decoded anew for each batch" in lines(anew)[0]
+    assert "decoded again for each batch" in lines(anew)[0]
     assert anew.train.x[0:30].equal(kept.train.x)
     assert anew.train.y.equal(kept.train.y)
     assert anew.val.x.equal(kept.val.x)
@@ -77,7 +77,7 @@ def test_decoded_anew_they_are_the_same(animals):
 
 def test_what_does_not_fit_into_memory_is_decoded_anew(animals, monkeypatch):
     monkeypatch.setattr("sae.data.image_folder.memory", lambda: 4 * 24 * 108 - 1)
-    assert "decoded anew" in lines(ready(animals))[0]
+    assert "decoded again" in lines(ready(animals))[0]
     monkeypatch.setattr("sae.data.image_folder.memory", lambda: 4 * 24 * 108)
     assert "kept in memory" in lines(ready(animals))[0]
     monkeypatch.undo()
@@ -106,9 +106,9 @@ def test_the_ramp_in_six_kinds_of_file_and_what_lies_beside_them(tmp_path):
     assert distances[5] < 0.2  # the palette is dithered
     assert distances[0] < 1e-5  # of 16 bits none are lost
     said = "\n".join(lines(data))
-    assert "3 hidden files passed over; 1 folder without images (empty_class)" in said
+    assert "3 hidden files skipped; 1 folder without images (empty_class)" in said
     assert "6 images of 24x32 in colour, 16 bits" in said
-    assert "all images lie in a: they are of no classes" in said
+    assert "all images are in a: there are no classes" in said
     assert data.train.y is None
     assert data.preparation.settings == {"divisor": 65_535}
 
@@ -132,7 +132,7 @@ def test_8_bits_of_16_only_where_this_is_asked_for(tmp_path):
 def test_colours_to_test_on_and_none_to_train_on(animals, tmp_path):
     for k in range(5):
         Image.new("L", (6, 6), k).save(tmp_path / f"{k}.png")
-    with pytest.raises(InputError, match="expected no colours, as in train, found some; add"):
+    with pytest.raises(InputError, match="expected grey, as in train, found colours; add"):
         ready(tmp_path, test=str(animals))
     assert ready(tmp_path, test=str(animals), colour="grey").test.x.shape == (24, 36)
 
@@ -187,7 +187,7 @@ def test_damaged_files_are_named_or_left_out(tmp_path):
 def test_images_beside_the_folders_of_classes(tmp_path):
     root = folder(tmp_path / "x", 4)
     (root / "cats" / "000.png").rename(root / "stray.png")
-    with pytest.raises(InputError, match=r"stray.png: expected images in folders of classes alone"):
+    with pytest.raises(InputError, match=r"stray.png: expected all images in subfolders"):
         ready(root)
     data = ready(root, classes=False)
     assert data.train.y is None
@@ -239,7 +239,7 @@ def test_a_run_in_colour_from_config_to_test(animals, capsys):
     [
         (["--data.size", "[4]"], "data.size: expected height and width, found [4]"),
         (["--data.size", "[4, 0]"], "data.size[1]: expected an integer of 1 or more"),
-        (["--data.crop", "true"], "data.crop: expected a size beside it"),
+        (["--data.crop", "true"], "data.crop: expected a size to crop to"),
         (["--data.colour", "sepia"], "data.colour: expected one of auto, grey, rgb"),
         (["--data.bits", "12"], "data.bits: expected 8, 16 or null, found 12"),
         (["--data.white", "0"], "data.white: expected an integer of 1 or more"),
@@ -260,7 +260,7 @@ def test_a_file_that_is_cut_short_while_a_run_reads_it_is_named(tmp_path):
     assert isinstance(data.train.x.rows, WithoutRows)
     assert isinstance(data.train.x.rows.rows, ImageRows)
     data.paths[0].write_bytes(b"")
-    with pytest.raises(InputError, match="expected the file that it was when the run began"):
+    with pytest.raises(InputError, match="expected the same file as when the run began"):
         data.check_unchanged()
 
 
@@ -277,7 +277,7 @@ def test_a_run_works_on_other_images_as_it_read_its_own(animals, tmp_path, capsy
     Image.new("L", (3, 3), 80).save(other / "birds" / "grey.png")
     capsys.readouterr()
     main(["reconstruct", "--run", run, "--input", str(other), "--output", "rebuilt"])
-    assert capsys.readouterr().out.splitlines()[0] == "input: 3 of 3 images are brought to 6x6"
+    assert capsys.readouterr().out.splitlines()[0] == "input: 3 of 3 images are resized to 6x6"
     names = sorted(path.name for path in Path("rebuilt").iterdir())
     assert names == ["birds-000.png", "birds-001.png", "birds-grey.png"]
     assert Image.open("rebuilt/birds-000.png").size == (6, 6)

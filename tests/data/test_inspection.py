@@ -15,7 +15,7 @@ from sae.errors import InputError
 def test_a_datamodule_in_words():
     lines = list(described(tiny_data()))
     assert lines[0] == "tiny random images"
-    assert lines[1] == "80 samples to train on, 16 to validate, 24 to test"
+    assert lines[1] == "80 samples for training, 16 for validation, 24 for the test"
     assert lines[2].startswith("12 inputs of the network (images of 4x3), from 0")
     assert lines[3].startswith("3 classes: 0 (")
 

@@ -65,12 +65,12 @@ def test_names_mean_the_same_in_both_sets():
 
 
 WRONG = {
-    "halves": (Y / 2, r"train_labels: expected whole numbers.*found 0\.5 in row"),
+    "halves": (Y / 2, r"train_labels: expected integers.*found 0\.5 in row"),
     "NaN": (np.where(Y == 0, np.nan, Y), "found nan in row"),
     "objects": (NAMES.astype(object)[Y], "Python objects"),
     "too few": (Y[:80], r"found int64 of \(80,\)"),
     "two columns": (np.stack([Y, Y], axis=1), r"found int64 of \(90, 2\)"),
-    "bytes": (np.array([b"\xff"] * 90), "no UTF-8"),
+    "bytes": (np.array([b"\xff"] * 90), "not UTF-8"),
 }
 
 

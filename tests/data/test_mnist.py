@@ -155,7 +155,7 @@ def test_a_silent_web_is_given_up_within_20_seconds(tmp_path, monkeypatch):
     monkeypatch.setattr(mnist, "REACH_TIMEOUT", 0.2)
     monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: time.sleep(5))
     start = time.monotonic()
-    assert mnist._download(tmp_path) == (None, "no web to download them from")
+    assert mnist._download(tmp_path) == (None, "no internet to download them from")
     assert time.monotonic() - start < 3
 
 
@@ -202,5 +202,5 @@ def test_a_download_fetches_only_what_is_missing(folder, monkeypatch):
 
 def test_half_of_mnist_is_no_reason_to_fall_back(folder):
     (folder / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(InputError, match=r"found only train-images-idx3-ubyte, .*no web"):
+    with pytest.raises(InputError, match=r"found only train-images-idx3-ubyte, .*no internet"):
         module(folder, fallback="digits")

@@ -79,7 +79,7 @@ def test_unpacked_files_have_no_checksum_and_this_is_said(archives):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
     (line,) = remarks(ready(kind, root))
-    assert line.startswith("data: no checksum is known of train-labels-idx1-ubyte, t10k-labels-")
+    assert line.startswith("data: no checksum is known for train-labels-idx1-ubyte, t10k-labels-")
 
 
 DAMAGES = {
@@ -143,7 +143,9 @@ def test_a_damaged_archive_of_letters_is_found_by_its_own_check(tmp_path):
 )
 def test_without_files_and_web_there_are_two_remedies(kind, tmp_path):
     (tmp_path / "MNIST" / "raw").mkdir(parents=True)
-    with pytest.raises(InputError, match=rf"expected {kind.name} in .*no web.*\(1\).*\(2\)") as at:
+    with pytest.raises(
+        InputError, match=rf"expected {kind.name} in .*no internet.*\(1\).*\(2\)"
+    ) as at:
         ready(kind, tmp_path)
     assert "fallback" not in str(at.value)
 

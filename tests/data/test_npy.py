@@ -83,7 +83,7 @@ def test_other_whole_numbers_are_refused_with_code_that_works_at_once(x, found):
 
 def test_a_test_set_of_another_kind_is_refused():
     np.save("test.npy", (X * 255).astype(np.uint8))
-    with pytest.raises(InputError, match="test: expected uint16, as train, found uint8"):
+    with pytest.raises(InputError, match="test: expected uint16, as in train, found uint8"):
         brought((X * 65535).astype(np.uint16), test="test.npy")
 
 
@@ -133,5 +133,5 @@ def test_objects_are_never_unpickled(save):
 
 def test_what_is_no_array_is_said_to_be_none():
     Path("x.npy").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match=r"no array of numpy's; save your samples x with"):
+    with pytest.raises(InputError, match=r"no NumPy array; save your samples x with"):
         set_up("x.npy")

@@ -100,7 +100,7 @@ def test_parts_that_do_not_fit_are_refused(tmp_path):
     path = tmp_path / "preparation.safetensors"
     about = {"class_path": f"{Shifted.__module__}.Shifted", "n": 3, "name": ""}
     _written(path, about, shift=torch.zeros(4))
-    with pytest.raises(InputError, match="do not fit"):
+    with pytest.raises(InputError, match="wrong buffers"):
         read_preparation(path)
 
 

@@ -46,7 +46,7 @@ def follow(line: str) -> None:
 def test_pixels_far_below_255_are_pointed_out_with_code_that_mends_it(levels, words):
     x = (X * (levels + 0.99)).astype(np.uint8)
     (line,) = warned(x)
-    assert re.search(f"divided by 255, but the greatest value is {words}, so that all", line)
+    assert re.search(f"divided by 255, but the greatest value is {words}, so all", line)
     follow(line)
     np.testing.assert_allclose(np.load("x_scaled.npy"), x / levels, atol=1e-7)
     assert warned("x_scaled.npy") == []
@@ -59,7 +59,7 @@ def test_0_and_1_alone_are_taken_as_they_are(dtype):
     data = ArrayDataModule("x.npy", val_size=50)
     data.setup()
     train = data.train_dataloader()
-    assert data.remarks(train.survey()) == [f"data: {x.dtype} of 0 and 1 alone, taken as they are"]
+    assert data.remarks(train.survey()) == [f"data: {x.dtype} of only 0 and 1, not scaled"]
     assert data.preparation.settings == {"divisor": 1}
     loaders = (train, data.val_dataloader(), data.test_dataloader())
     rows = torch.cat([part for each in loaders for part in each.whole()])
@@ -93,7 +93,7 @@ def test_ordinary_samples_give_no_warning(x):
 def test_columns_in_units_of_their_own_are_named_with_code_that_standardises_them():
     (line,) = warned(TABLE.astype(np.float32))
     assert "differ by orders of magnitude (standard deviation 0.002 in column 3, 3" in line
-    assert " in column 2), and the squared error sees little but the largest" in line
+    assert " in column 2), so the largest ones dominate the squared error" in line
     follow(line)
     scaled = np.load("x_scaled.npy")
     np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-3)
@@ -103,7 +103,7 @@ def test_columns_in_units_of_their_own_are_named_with_code_that_standardises_the
 
 def test_values_far_from_the_start_of_all_weights_are_named():
     (line,) = warned(STANDARD * 2 + 1000)
-    assert "values lie far beyond [0, 1] (column" in line
+    assert "values are far outside [0, 1] (column" in line
     follow(line)
     assert warned("x_scaled.npy") == []
 
@@ -111,7 +111,7 @@ def test_values_far_from_the_start_of_all_weights_are_named():
 def test_a_test_file_is_to_be_scaled_alike():
     np.save("test.npy", TABLE)
     (line,) = warned(TABLE, test="test.npy")
-    assert line.endswith("; the test samples alike, with the m and s of train")
+    assert line.endswith("; do the same for test with the m and s of train")
 
 
 def test_it_is_said_before_the_training(capsys):
@@ -145,7 +145,7 @@ def test_a_rate_too_high_for_so_many_inputs_is_named_with_one_that_helps():
     x = faces()
     seen = TensorLoader(x).survey()
     (line,) = too_fast(seen, {"pretrain.lr": 0.01, "finetune.lr": 0.001})
-    assert line.startswith("warning: pretrain.lr: with 8,000 inputs that add up to 4,0")
+    assert line.startswith("warning: pretrain.lr: the 8,000 inputs add up to 4,0")
     better = float(line.rpartition(" ")[2])
     assert list(too_fast(seen, {"pretrain.lr": better})) == []
     assert any("saturated" in sentence for sentence in trained(x, 0.01).warnings)
@@ -172,7 +172,7 @@ def test_a_run_says_so_before_it_trains(capsys):
         [*command, "--pictures_every", "-1", "--pretrain.lr", "0.1", "--finetune.optimizer", "sgd"]
     )
     first, *_ = capsys.readouterr().out.splitlines()
-    assert first.startswith("warning: pretrain.lr: with 900 inputs")
+    assert first.startswith("warning: pretrain.lr: the 900 inputs")
 
 
 def test_digits_have_nothing_to_be_said_of():

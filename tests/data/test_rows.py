@@ -133,7 +133,7 @@ def test_a_file_that_does_not_fit_is_named(files, wrong, words):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     {
-        "big end first": (lambda: np.zeros((5, 4), ">f4"), "order of bytes.*>f4.*ascontiguous"),
+        "big end first": (lambda: np.zeros((5, 4), ">f4"), "byte order.*>f4.*ascontiguous"),
         "columns": (lambda: np.zeros((5, 4), np.float32, order="F"), "columns.*ascontiguous"),
         "columns of images": (lambda: np.zeros((5, 4, 3), "u1", order="F"), "columns"),
         "no rows": (lambda: np.zeros((0, 4), np.float32), r"not empty.*\(0, 4\)"),

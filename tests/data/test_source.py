@@ -35,13 +35,13 @@ def test_all_samples_at_once():
 
 def test_what_is_not_there_is_refused_with_what_is_near(tmp_path):
     np.save(tmp_path / "wine.npy", np.zeros((3, 2)))
-    with pytest.raises(InputError, match=r"found none; perhaps wine\.npy is meant"):
+    with pytest.raises(InputError, match=r"found none; perhaps you meant wine\.npy"):
         open_source(tmp_path / "wines.npy")
 
 
 def test_another_format_is_refused_with_those_that_are_read(tmp_path):
     (tmp_path / "x.xlsx").write_bytes(b"PK")
-    with pytest.raises(InputError, match=r"a known kind \(.*\.npy.*found '\.xlsx'"):
+    with pytest.raises(InputError, match=r"a known format \(.*\.npy.*found '\.xlsx'"):
         open_source(tmp_path / "x.xlsx")
     with pytest.raises(InputError, match="a folder of something else"):
         open_source(tmp_path)

@@ -10,9 +10,9 @@ def test_a_line_a_column(tmp_path):
     lines = column_lines(open_source(path), {"a", "name"})
     assert lines[0] == "column a: number, 1 to 2.5, 1 missing"
     assert lines[1].startswith("column b: ")
-    assert lines[1].endswith("3 missing; no input")
+    assert lines[1].endswith("3 missing; not an input")
     assert lines[2] == "column name: text, 2 different: x, y"
-    assert lines[3].endswith("; no input")
+    assert lines[3].endswith("; not an input")
 
 
 def test_of_many_columns_the_first_ones(tmp_path):

@@ -199,7 +199,7 @@ def test_an_empty_column_may_stand_for_one_that_is_not_there():
         found.order_of(["key", "a", "c"], id="key")
     with pytest.raises(InputError, match="an empty column of each name if"):
         found.order_of(["a"])
-    with pytest.raises(InputError, match=r"found 'key', too"):
+    with pytest.raises(InputError, match=r"found also 'key'"):
         found.order_of(["c", "key", "b", "a"])
 
 
@@ -213,8 +213,8 @@ def test_absent_are_gaps_and_categories_that_are_none():
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["colour", "size"], r"trained on, found none called 'weight'; its columns are colour"),
-        (["weight", "colour", "height"], r"found 'height', too; take them out"),
+        (["colour", "size"], r"training data, found none called 'weight'; its columns are colour"),
+        (["weight", "colour", "height"], r"found also 'height'; remove the others"),
     ],
 )
 def test_other_columns_are_refused(mixed, names, message):

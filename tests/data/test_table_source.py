@@ -66,7 +66,7 @@ def test_names_that_tell_nothing_apart_are_refused(names, message):
 
 
 def test_a_table_without_rows_is_refused():
-    with pytest.raises(InputError, match="rows below the names of the columns, found none"):
+    with pytest.raises(InputError, match="rows below the column names, found none"):
         Made(pa.table({"a": pa.array([], pa.int64())}))
 
 

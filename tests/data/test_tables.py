@@ -100,7 +100,7 @@ def test_missing_values_are_masked_or_filled_on_request():
     assert is_missing(x).sum(dim=0).tolist() == [29, 1]
     assert masked.preparation.outputs.numbers == 2
     assert any("29 in column b" in line and "left out of the loss" in line for line in said(masked))
-    assert "data: a is left out: it does not vary among training samples" in said(masked)
+    assert "data: a is left out: it is constant in the training samples" in said(masked)
     mean = table(GAPS, missing="mean")
     x = all_of(mean)
     assert not is_missing(x).any()
@@ -195,7 +195,7 @@ def test_natural_units_are_standardised_and_what_is_constant_left_out():
     assert data.train.x.std(dim=0, correction=0).tolist() == pytest.approx([1] * 3, abs=1e-4)
     assert said(data) == [
         "data: columns of numbers: 3 standardised; 3 inputs in all",
-        "data: 3 is left out: it does not vary among training samples",
+        "data: 3 is left out: it is constant in the training samples",
     ]
 
 
@@ -223,10 +223,10 @@ def test_a_validation_set_suits_a_small_table():
 
 PLAIN = "a,b\n1,2\n3,5\n5,7\n2,9\n"
 REFUSED = {
-    "an empty file": ("", {}, "x.csv: expected names of columns, and rows below, found an empty"),
-    "a header only": ("a,b\n", {}, "x.csv: expected rows below the names of the columns"),
+    "an empty file": ("", {}, "x.csv: expected a line of column names, and rows below, found an empty"),
+    "a header only": ("a,b\n", {}, "x.csv: expected rows below the column names"),
     "duplicate names": ("a,a\n1,2\n", {}, "found 'a' twice"),
-    "no names": ("1,2\n3,4\n", {}, "names of columns in line 1"),
+    "no names": ("1,2\n3,4\n", {}, "column names in line 1"),
     "a row too short": ("a,b,c\n1,2,3\n4,5\n6,7,8\n", {}, r"found 2 in row 1 \(line 3\)"),
     "text in numbers": (
         "a,b\n1,2\n3,four\n5,6\n", {}, r"found 'four' in column b, row 1 \(line 3\)",
@@ -236,7 +236,7 @@ REFUSED = {
     "a value beyond single precision": ("a,b\n1,2\n2,1e300\n", {}, "inf in column b"),
     "more digits than there are": (
         "t,near\n" + "".join(f"{1.7e9 + i},{1000 + i}\n" for i in range(60)), {},
-        "single precision tells apart, found 1700000000 to 1700000059 in column t; subtract",
+        "single precision can distinguish, found 1700000000 to 1700000059 in column t; subtract",
     ),
     "missing values": ("a,b\n1,2\n2,\n3,4\n", {}, "1 missing: 1 in column b, first in row 1"),
     "an empty column": ("a,b\n1,\n2,\n3,\n", {"missing": "mask"}, "found none in column b; leave"),
@@ -247,11 +247,11 @@ REFUSED = {
     "nothing that varies": ("a,b\n" + "1,2\n" * 9, {}, "expected columns that vary"),
     "too few rows": ("a,b\n1,2\n3,4\n", {}, "expected rows to train on beside 1"),
     "no such label": (PLAIN, {"label": "c"}, "data.label: expected a column of .*x.csv, found 'c'"),
-    "a near name": ("alpha,b\n1,2\n", {"label": "alhpa"}, "perhaps alpha is meant"),
+    "a near name": ("alpha,b\n1,2\n", {"label": "alhpa"}, "perhaps you meant alpha"),
     "a label that is none": ("a,b\n1,2\n2,2.5\n", {"label": "b"}, r"found 2.5 in row 1 \(line 3\)"),
     "a label that lacks": ("a,b\n1,x\n2,\n", {"label": "b"}, r"none in row 1 \(line 3\)"),
     "more classes than samples": (PLAIN, {"label": "b"}, "found 4 classes in column b, among 4"),
-    "no inputs": ("a,b\n1,2\n", {"ignore": ["a", "b"]}, "columns that are inputs, found none"),
+    "no inputs": ("a,b\n1,2\n", {"ignore": ["a", "b"]}, "at least one input column, found none"),
     "both": (PLAIN, {"ignore": ["a"], "columns": ["b"]}, "columns or ignore, found both"),
     "no such scaling": (PLAIN, {"preparation": "max"}, "one of auto, minmax, standard, robust"),
     "scaling of no column": (PLAIN, {"preparation": {"c": "none"}}, "preparation: .*found 'c'"),
@@ -276,7 +276,7 @@ def test_bad_input_is_named(text, options, message):
     ("text", "message"),
     [
         ("a\n1\n2\n", "expected a column 'b', as in train, found none; its columns are a"),
-        ("a,b,c\n1,2,3\n", "expected the columns of train, found 'c', too"),
+        ("a,b,c\n1,2,3\n", "expected only the columns of train, found also 'c'"),
         ("a,b\n1,x\n2,y\n", "expected numbers in column b, as in train, found texts"),
     ],
 )
@@ -317,7 +317,7 @@ def test_images_in_an_array_are_told_where_they_are_read():
 def test_a_value_far_out_is_named_with_its_row_and_does_not_bring_a_second_warning():
     cells = rows_of(lambda i, j: "-1e5" if (i, j) == (7, 0) else f"{X[i, j] * 9:.4f}", columns=2)
     lines = said(table("size,ratio\n" + cells))
-    (line,) = [each for each in lines if "far out" in each]
+    (line,) = [each for each in lines if "outliers" in each]
     assert "-100000 in column size, row 7 (line 9) (median 4." in line
     assert not [each for each in lines if each.startswith("warning")]
 
@@ -327,7 +327,7 @@ def test_a_scaling_that_does_not_help_is_named_by_columns_with_another():
     (line,) = [each for each in said(table(far, preparation="none")) if "warning" in each]
     assert "in column ratio" in line
     assert "in column size" in line
-    assert line.endswith("choose preparation auto or squashed, or name the column in ignore")
+    assert line.endswith("choose preparation auto or squashed, or add the column to ignore")
 
 
 def test_a_file_replaced_while_it_is_trained_on_ends_the_run():
@@ -426,7 +426,9 @@ def test_bad_input_leaves_nothing_behind(capsys):
 
 def test_a_column_that_names_the_rows_may_be_the_id():
     text = "who,x\n" + "".join(f"K{i},{X[i, 0]:.4f}\n" for i in range(200))
-    with pytest.raises(InputError, match=r"200 in column who.* different; .* --data\.id who, or"):
+    with pytest.raises(
+        InputError, match=r"200 in column who.* different; .* --data\.id who; otherwise"
+    ):
         table(text)
     assert table(text, id="who").image_shape == (1, 1)
 

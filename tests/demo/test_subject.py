@@ -183,7 +183,7 @@ def test_a_file_has_rows(of_rows):
     assert found["input"]["values"] == pytest.approx(rows[4].tolist(), rel=1e-4)
     with pytest.raises(InputError, match="row: expected a number from 0 to 4, found 5"):
         of_rows.file("mine.npy", buffer.getvalue(), row=5)
-    with pytest.raises(InputError, match=r"^mine\.xyz: expected a file of a known kind"):
+    with pytest.raises(InputError, match=r"^mine\.xyz: expected a file of a known format"):
         of_rows.file("mine.xyz", b"1,2,3")
     with pytest.raises(InputError, match=r"^mine\.npy: expected "):
         of_rows.file("../mine.npy", b"junk")

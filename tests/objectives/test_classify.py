@@ -340,8 +340,8 @@ def test_one_class_is_nothing_to_tell_apart(n):
     [
         (None, Y, "labels of the training samples, found none"),
         (Y, None, "labels of the validation samples, found none"),
-        (Y - 1, Y, "labels from 0 to 2, .* found -1 among those of the training samples"),
-        (Y, Y - 1, "found -1 among those of the validation samples"),
+        (Y - 1, Y, "labels from 0 to 2, .* found -1 in the training samples"),
+        (Y, Y - 1, "found -1 in the validation samples"),
         (torch.tensor([0, 2, 2, 0]), Y, "training samples of all 3 classes, found none of class 1"),
         (torch.tensor([0, 1, 1, 0]), Y, "found none of class 2;"),
         (torch.tensor([0, 9, 9, 9]), Y, r"found none of class 1 \(and of 7 more\)"),

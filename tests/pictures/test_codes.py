@@ -123,17 +123,17 @@ def test_a_few_points_far_out_do_not_hide_the_others():
     points = rng.uniform(-1, 1, (500, 2)).astype(np.float32)
     figure = Figure()
     axis = figure.subplots()
-    assert codes._zoom(axis, points) == 0
+    assert codes.zoom(axis, points) == 0
     points[:3] = [[400, 0], [0, -300], [500, 900]]
     axis.plot(*points.T, "o")
-    assert codes._zoom(axis, points) == 3
+    assert codes.zoom(axis, points) == 3
     assert max(map(abs, (*axis.get_xlim(), *axis.get_ylim()))) < 1.5
 
 
 def test_a_collapsed_code_with_a_few_points_elsewhere_is_shown_whole():
     points = np.zeros((500, 2), dtype=np.float32)
     points[0] = [5, 5]
-    assert codes._zoom(Figure().subplots(), points) == 0
+    assert codes.zoom(Figure().subplots(), points) == 0
 
 
 def test_each_plane_has_its_own_accuracy_and_colours_their_names():

@@ -1,4 +1,4 @@
-"""Datamodules and the loader that feeds every stage."""
+"""Datamodules, and the loader that every stage reads from."""
 
 from sae.data.arrays import ArrayDataModule
 from sae.data.datamodule import SampleDataModule

@@ -1,4 +1,4 @@
-"""Your own data, as ``.npy`` files: one, or a folder of many; also larger than memory."""
+"""Your own data in ``.npy`` files: one file, or a folder of files; also larger than memory."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from sae.errors import InputError
 
 
 class ArrayDataModule(SampleDataModule):
-    """Samples in ``.npy`` files, mapped into memory: read while they are needed, batch by batch.
+    """Samples in ``.npy`` files, mapped into memory and read batch by batch.
 
-    A file holds an array (n, features), (n, height, width), or (n, height, width, 3) in colour: of
-    uint8, which is divided by 255, of uint16, divided by 65,535, or of floats, which are taken as
-    they are: in [0, 1] for a sigmoid output; so are whole numbers that are all 0 or 1. A folder
-    holds several such files, taken one after another by their names. An array of an ``.npz`` file
-    is read into memory.
+    A file holds an array (n, features), (n, height, width), or (n, height, width, 3) in colour.
+    uint8 is divided by 255 and uint16 by 65,535, unless all values are 0 or 1. Floats are not
+    changed; for a sigmoid output they must be in [0, 1]. The files of a folder are read in the
+    order of their names. An array in an ``.npz`` file is read into memory completely.
 
     Args:
-        train: File or folder to train on, validation among it.
-        test: File or folder to test on; null sets aside as many of ``train`` as for validation.
-        train_labels: ``.npy`` file of a whole number for each sample, or the name of its class,
-            (n,) or (n, 1); null for none.
+        train: File or folder for training and validation.
+        test: File or folder for the test; null holds out samples of ``train``, as many as for
+            validation.
+        train_labels: ``.npy`` file with the class of each sample, an integer or a name, (n,) or
+            (n, 1); null for no labels.
         test_labels: The same for ``test``.
-        image_shape: Height and width in which pictures show a sample of (n, features), and 3 where
-            it has colours; null shows a square where that is possible, else one row.
-        key: Which array of ``.npz`` files is meant; null where they hold one.
-        batch_size: Samples in a batch, over all processes together; 1 or more.
-        val_size: Samples taken out of ``train`` for validation.
-        split_seed: Seed of that choice.
-        labels: How many labels of training samples are known; null for all. These samples are read
-            into memory. See :class:`~sae.data.datamodule.SampleDataModule`.
-        labels_per_class: The same, for each class.
-        label_seed: Seed of which labels are known; null takes split_seed.
+        image_shape: Height and width, and 3 for colours, of the image that shows a sample; null
+            takes the shape of the array, and for (n, features) a square or else a single row.
+        key: Name of the array in ``.npz`` files; null if they hold a single array.
+        batch_size: Samples in a batch, summed over all processes; 1 or more.
+        val_size: Number of samples of ``train`` that are held out for validation.
+        split_seed: Seed of the random choice of held-out samples.
+        labels: Number of training samples whose labels are used; null for all. These samples are
+            read into memory. See :class:`~sae.data.datamodule.SampleDataModule`.
+        labels_per_class: Number of labels that are used per class; null for all.
+        label_seed: Seed of the choice of these labels; null for ``split_seed``.
 
     Raises:
         InputError: A file is missing or damaged, or files or labels do not fit each other.
@@ -70,8 +70,8 @@ class ArrayDataModule(SampleDataModule):
         self.paths = {"train": train, "test": test}
         self.labels = {"train": train_labels, "test": test_labels}
         if test is None and test_labels is not None:
-            remedy = "name the test samples, or leave their labels out"
-            raise InputError("test_labels", "labels of test", "no test", remedy)
+            remedy = "add the test samples with test, or leave out test_labels"
+            raise InputError("test_labels", "test samples for these labels", "none", remedy)
         self.key = key
         self._asked_shape = image_shape
         self.name = Path(os.path.expanduser(train)).stem or "arrays"
@@ -87,10 +87,11 @@ class ArrayDataModule(SampleDataModule):
             self.files.append(others)
             if others.shape[1] != rows.shape[1]:
                 expected = f"{rows.shape[1]} features, as in train"
-                raise InputError("test", expected, str(others.shape[1]), "name others")
+                raise InputError("test", expected, str(others.shape[1]), "choose another file")
             kinds = ["floats" if x.dtype.kind == "f" else str(x.dtype) for x in self.files]
             if kinds[0] != kinds[1]:
-                raise InputError("test", f"{kinds[0]}, as train", kinds[1], "store both alike")
+                expected, remedy = f"{kinds[0]}, as in train", "store both as the same type"
+                raise InputError("test", expected, kinds[1], remedy)
         if rows.are_a_mask():
             for each in self.files:
                 each.divisor = 1
@@ -106,22 +107,22 @@ class ArrayDataModule(SampleDataModule):
         return train, test
 
     def prepared(self) -> Preparation:
-        """Whole numbers are divided as they are read."""
+        """The preparation that divides integers."""
         return Pixels(self.files[0].divisor)
 
     def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The files that were read, from wherever the next command is run."""
+        """The options with absolute paths, so that any later command finds the files."""
         named = {key: init_args.get(key) for key in ("train", "test", *_LABELS)}
         found = {key: str(_path(path).resolve()) for key, path in named.items() if path}
         return class_path, {**init_args, **found}
 
     def remarks(self, seen: Survey) -> list[str]:
-        """What whole numbers are divided by, and what the others have to say."""
+        """How integers are scaled, then the remarks of all datamodules."""
         dtype = self.files[0].dtype.name
         if dtype not in DIVISORS:
             return list(remarks(seen, self._rescaling, dtype))
         if self.files[0].divisor == 1:
-            return [f"data: {dtype} of 0 and 1 alone, taken as they are"]
+            return [f"data: {dtype} of only 0 and 1, not scaled"]
         line = f"data: {dtype}, divided by {DIVISORS[dtype]:,}"
         return [line, *remarks(seen, self._rescaling, dtype)]
 
@@ -130,11 +131,11 @@ class ArrayDataModule(SampleDataModule):
         code = f"{before}x = {x} for all files"
         if len(paths) == 1:
             code = scaling(paths[0], x, before, self.key)
-        same = ", with the m and s of train" if before else ""
-        return code + (f"; the test samples alike{same}" if len(self.files) > 1 else "")
+        same = " with the m and s of train" if before else ""
+        return code + (f"; do the same for test{same}" if len(self.files) > 1 else "")
 
     def not_finite(self) -> InputError | None:
-        """The file, and where in it."""
+        """The error that names the file and the position of values that are not finite."""
         return next(filter(None, map(not_finite, self.files)), None)
 
     def _rows(self, part: str) -> FileRows:
@@ -167,23 +168,23 @@ class ArrayDataModule(SampleDataModule):
         colours = len(shape) == 3 and shape[2] == 3
         if not (len(shape) == 2 or colours) or min(shape) < 1 or math.prod(shape) != features:
             expected = f"height and width, and 3 for colours, whose product is {features}"
-            raise InputError("image_shape", expected, str(shape), "mend it or leave it out")
+            raise InputError("image_shape", expected, str(shape), "change it or leave it out")
         return tuple(shape)
 
     def _shape_of_a_sample(self) -> list[int] | None:
-        """Height and width, and 3 for colours, where the files tell."""
+        """Height and width, and 3 for colours, from the shape of the arrays; None if flat."""
         shape = list(self._sample_shape)
-        if len(shape) == 3 and 1 in (shape[0], shape[2]):  # a lone grey
+        if len(shape) == 3 and 1 in (shape[0], shape[2]):  # a single channel of grey
             shape.remove(1)
         if len(shape) != 3 or shape[2] == 3:
             return shape if len(shape) > 1 else None
         if shape[0] == 3 and min(shape) == 3 < max(shape):
             self._refuse_colours_first()
-        # Whatever else lies at each place is shown side by side.
+        # Other channels are shown side by side.
         return [shape[0], shape[1] * shape[2]]
 
     def _refuse_colours_first(self) -> None:
-        """Say how images are stored that have their colours last, as pictures take them."""
+        """Raise the error for images with colours first, with code that moves colours last."""
         paths = self.files[0].paths
         load, other = (
             f"numpy.load({str(paths[0])!r})",
@@ -196,8 +197,8 @@ class ArrayDataModule(SampleDataModule):
             str(paths[0]),
             f"colours last, (n, {height}, {width}, 3)",
             f"(n, 3, {height}, {width})",
-            f"save numpy.save({str(other)!r}, {load}.transpose(0, 2, 3, 1)) and name that"
-            + (", each file alike" if len(paths) > 1 else ""),
+            f"run numpy.save({str(other)!r}, {load}.transpose(0, 2, 3, 1)) and name that file"
+            + (", and do the same for each file" if len(paths) > 1 else ""),
         )
 
 

@@ -1,4 +1,4 @@
-"""Whatever PyTorch users hand to a Trainer, as the one loader that a run takes."""
+"""Convert tensors, Datasets and DataLoaders of PyTorch to the loader that training uses."""
 
 from __future__ import annotations
 
@@ -27,22 +27,24 @@ _EXPECTED = "a TensorLoader, a tensor (n, features), a Dataset of samples, or a 
 
 
 def as_loader(data: Samples, key: str, features: int, shuffle: bool) -> TensorLoader:
-    """A TensorLoader of the same samples; one passes as it is.
+    """Convert samples to a TensorLoader; a suitable TensorLoader is returned unchanged.
 
-    The samples of a Dataset are read once, and made flat; the first of several values of a sample
-    is its x, the second its label where it is a whole number. Pixels in uint8 become [0, 1], all
-    else single precision. A DataLoader keeps its batch size, and whether it shuffles; the order
-    itself is drawn from the seed of the run.
+    The samples of a Dataset are read once and flattened. If a sample has several values, the first
+    is x, and the second is its label if it is an integer. uint8 pixels become [0, 1]; other types
+    become float32. The batch size of a DataLoader is kept, and also whether it shuffles; the order
+    comes from the seed of the run.
 
     Args:
         data: The samples: a TensorLoader, a tensor (n, ...), a map-style Dataset or a DataLoader.
-        key: What they are, for messages: ``train`` or ``val``.
-        features: How many a sample is to have.
-        shuffle: Whether they may come in a new order each epoch: a TensorLoader or DataLoader says
-            so itself, others do. Where not, all come as they are stored.
+        key: The name of the argument for messages: ``train`` or ``val``.
+        features: Number of features that a sample must have.
+        shuffle: Whether samples may be shuffled each epoch. Then a TensorLoader or DataLoader
+            shuffles if it was created to do so, and tensors and Datasets always are shuffled. False
+            keeps the stored order.
 
     Raises:
-        InputError: It is something else; or what it does beside giving samples would be lost.
+        InputError: The samples have another type or number of features, or a DataLoader has a
+            sampler or an option that a TensorLoader cannot reproduce.
     """
     if isinstance(data, DataLoader):
         loader = _of_dataloader(data, key)
@@ -59,7 +61,8 @@ def as_loader(data: Samples, key: str, features: int, shuffle: bool) -> TensorLo
         loader = TensorLoader(loader.x, loader.y, loader.batch_size)
     if loader.x.shape[1] != features:
         found, remedy = str(loader.x.shape[1]), "change model.sizes, or the samples"
-        raise InputError(key, f"samples of {features} features, as the model's", found, remedy)
+        expected = f"samples of {features} features, like the input of the model"
+        raise InputError(key, expected, found, remedy)
     return loader
 
 
@@ -69,9 +72,9 @@ def _of_dataloader(data: DataLoader[Any], key: str) -> TensorLoader:
     if isinstance(data.sampler, RandomSampler):
         whole = whole and not data.sampler.replacement and len(data.sampler) == len(data.dataset)  # type: ignore[arg-type]
     if type(data) is not DataLoader or not whole or data.batch_size is None:
-        found = "one that leaves out, repeats or picks samples in a way of its own"
-        remedy = "take these samples into a TensorLoader yourself"
-        raise InputError(key, "a plain DataLoader over all of its samples", found, remedy)
+        found = "one that skips, repeats or chooses samples"
+        remedy = "put these samples into a TensorLoader yourself"
+        raise InputError(key, "a plain DataLoader of all its samples", found, remedy)
     shuffle = isinstance(data.sampler, RandomSampler)
     return _of_dataset(data.dataset, key, data.batch_size, shuffle, data)
 
@@ -92,7 +95,7 @@ def _of_dataset(
     )
     parts = list(DataLoader(data, READ, **options))
     if not parts:
-        raise InputError(key, "one sample at least", "none", "give some")
+        raise InputError(key, "at least one sample", "none", "give some")
     xs, ys = zip(*(_x_and_y(part, key) for part in parts), strict=True)
     _check_fixed(data, torch.cat(xs[:1]), key, like)
     labels = None if any(y is None for y in ys) else torch.cat(ys)
@@ -100,28 +103,29 @@ def _of_dataset(
 
 
 def _x_and_y(batch: Any, key: str) -> tuple[Tensor, Tensor | None]:
-    """Samples of a batch, and their labels where it has some."""
+    """The samples of a batch, and its labels or None."""
     parts = [batch] if isinstance(batch, Tensor) else batch
     if not isinstance(parts, (list, tuple)) or not parts or not isinstance(parts[0], Tensor):
         expected, found = "samples x, or (x, label)", f"batches that are a {type(batch).__name__}"
-        raise InputError(key, expected, found, "have the Dataset give these")
+        raise InputError(key, expected, found, "change the Dataset to return these")
     y = parts[1] if len(parts) > 1 else None
     is_target = isinstance(y, Tensor) and y.shape == parts[0].shape and y.is_floating_point()
     if is_target and not torch.equal(torch.as_tensor(y), parts[0]):
-        found, remedy = "pairs of an input and another target", "give x alone, or noise by a recipe"
+        found = "pairs of an input and another target"
+        remedy = "give only x; for noise use an objective with corruption"
         raise InputError(key, "samples that are their own target", found, remedy)
     is_label = isinstance(y, Tensor) and y.ndim == 1 and not y.dtype.is_floating_point
     return parts[0], y if is_label else None
 
 
 def _check_fixed(data: Dataset[Any], first: Tensor, key: str, like: DataLoader[Any] | None) -> None:
-    """Read some again: what is drawn anew each time must not be kept for good."""
+    """Read some samples again, and raise InputError if they differ: each is read only once."""
     n = min(LOOKED_AT_TWICE, len(first))
     collate = default_collate if like is None else like.collate_fn
     again, _ = _x_and_y(collate([data[k] for k in range(n)]), key)
     if not torch.equal(again.nan_to_num(), first[:n].nan_to_num()):
-        found, remedy = "some that differ each time", "leave out what draws at random in it"
-        raise InputError(key, "samples that stay the same", found, remedy)
+        found, remedy = "samples that change", "remove random transforms from the Dataset"
+        raise InputError(key, "the same samples at each reading", found, remedy)
 
 
 def _is_odd(x: Tensor) -> bool:
@@ -129,9 +133,9 @@ def _is_odd(x: Tensor) -> bool:
 
 
 def _flat(x: Tensor, key: str) -> Tensor:
-    """(n, …) as (n, features): uint8 as it is, all else in single precision."""
+    """Flatten (n, …) to (n, features) on the CPU; types other than uint8 become float32."""
     if x.ndim < 2 or len(x) == 0:
         found = f"a tensor of shape {tuple(x.shape)}"
-        raise InputError(key, "samples (n, features)", found, "give one row a sample")
+        raise InputError(key, "samples (n, features)", found, "give one row per sample")
     x = x.detach().flatten(1).cpu()
     return x if x.dtype == torch.uint8 else x.float()

@@ -1,4 +1,4 @@
-"""What all datamodules share: an honest split, and loaders that read in whole batches."""
+"""The base of all datamodules: splits the samples and creates the loaders."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from sae.data.remarks import remarks
 from sae.data.rows import Rows, WithoutRows, are_pixels, take
 from sae.errors import InputError, check_integer
 
-# What is only looked at comes in larger batches: each costs a little beside its arithmetic. But not
-# so large that they take more than some megabytes.
+# Validation uses larger batches, because each batch costs some time of its own: at least this many
+# samples, unless they have more values than this together (some megabytes).
 VAL_BATCH, VAL_VALUES = 1024, 2**20
-# Chunks of data in files that go into their fingerprint.
+# Number of chunks of data in files from which the fingerprint is computed.
 MOST_CHUNKS = 64
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Images and their labels.
+    """Samples and their labels.
 
     Attributes:
-        x: uint8 in memory, or rows in files: (n, pixels).
-        y: int64, (n,), or None.
+        x: A tensor, or rows in files: (n, features).
+        y: Labels, int64, (n,), or None.
     """
 
     x: Tensor | Rows
@@ -46,10 +46,10 @@ class Samples:
         return Samples(take(self.x, index), None if self.y is None else self.y[index])
 
     def without(self, index: Tensor) -> Samples:
-        """The others: as they lie in files, or in memory.
+        """All samples except some, in their order.
 
         Args:
-            index: Which are left out.
+            index: Numbers of the samples to leave out.
         """
         stay = torch.ones(len(self), dtype=torch.bool)
         stay[index] = False
@@ -60,39 +60,41 @@ class Samples:
 
 
 class SampleDataModule(LightningDataModule):
-    """Images in memory, split into train, validation and test.
+    """The base of all datamodules: samples, split into training, validation and test.
 
-    Validation is carved out of the training images by a generator of its own; the test images are
-    handed out by ``test_dataloader`` and ``predict_dataloader`` alone.
+    Validation samples are drawn from the training samples with their own seed. Only
+    ``test_dataloader`` and ``predict_dataloader`` return test samples.
 
-    With ``labels`` or ``labels_per_class`` all images are still trained on, but few labels: those
-    left out are forgotten once the choice is made, and nothing sees them, 5-NN included. The labels
-    of the validation images stay. They teach nothing, but by default the epoch with the lowest
-    validation error is the one that goes on: they choose. ``finetune.keep: last`` (and
-    ``head.keep: last``) chooses none, and is the honest way with few labels. A ``val_size`` about
-    as large as the labels are many is another, but chooses by chance.
+    With ``labels`` or ``labels_per_class`` training uses all samples, but only some of the labels.
+    The other labels are deleted in ``setup``, so nothing can use them, not even 5-NN. The
+    validation samples keep their labels. These do not train the weights, but by default they choose
+    the epoch with the lowest validation error. For an honest result with few labels, use
+    ``finetune.keep: last`` (and ``head.keep: last``), which chooses no epoch. With a ``val_size``
+    about as large as the number of labels, the choice is also honest, but noisy.
 
     Args:
-        batch_size: Images in a batch, over all processes together; 1 or more.
-        val_size: Images taken out of the training set for validation; 1 or more.
-        split_seed: Seed of that choice.
-        labels: How many labels of training images are known, the same number of each class (but for
-            one more of some classes, drawn by chance, where they do not go into it); at least one
-            of each. null for all.
-        labels_per_class: The same, for each class. null for all.
-        label_seed: Seed of which labels are known; null takes split_seed.
+        batch_size: Samples in a batch, summed over all processes; 1 or more.
+        val_size: Number of training samples that are held out for validation; 1 or more.
+        split_seed: Seed of the random choice of validation samples.
+        labels: Number of training samples whose labels are used, the same number for each class;
+            a remainder goes to random classes, one each. At least one per class; null for all.
+        labels_per_class: Number of labels that are used per class; null for all.
+        label_seed: Seed of the choice of these labels; null for ``split_seed``.
 
     Attributes:
-        name: The data really used, in a word.
-        description: The same in a line.
-        image_shape: Height and width, in pixels; and 3 where the samples have colours.
-        class_names: What the labels 0, 1, … are called; empty where they are called so.
-        preparation: What lies between samples in the user's units and what is trained on; known
-            once it is set up.
+        name: Name of the data that are really used, in one word.
+        description: One line about these data.
+        image_shape: Height and width in pixels, and 3 for colours.
+        class_names: Names of the classes 0, 1, …; empty if they have only numbers.
+        preparation: Converts samples in the user's units to inputs; set by ``setup``.
+
+    Raises:
+        InputError: A size is not an integer of 1 or more, or ``labels`` and ``labels_per_class``
+            are both given.
     """
 
-    # Whether training samples in memory stay as they were, as those in files do; else the draw of
-    # the validation samples has put them into another order.
+    # Whether training samples in memory keep their order, like those in files. False leaves them in
+    # the random order in which the validation samples were drawn.
     in_order: ClassVar[bool] = False
     name: str
     description: str
@@ -123,34 +125,45 @@ class SampleDataModule(LightningDataModule):
                 raise InputError("label_seed", "labels or labels_per_class", "neither", remedy)
         for key, number in (("labels", labels), ("labels_per_class", labels_per_class)):
             if number is not None:
-                check_integer(key, number, 1, "give how many labels are known, or null for all")
+                check_integer(key, number, 1, "give a number of labels, or null for all")
         if labels is not None and labels_per_class is not None:
-            raise InputError("labels", "labels or labels_per_class", "both", "leave out either")
+            raise InputError(
+                "labels", "labels or labels_per_class", "both", "leave out one of them"
+            )
         self.n_labels, self.n_labels_per_class = labels, labels_per_class
         self.label_seed = label_seed
         self.labelled: Samples | None = None
         if type(self) is SampleDataModule:
-            remedy = "write class_path: MNISTDataModule, or that of your own"
-            raise InputError("class_path", "a datamodule with images of its own", "none", remedy)
+            remedy = "write, for example, class_path: MNISTDataModule"
+            found = "SampleDataModule, the base of all"
+            raise InputError("class_path", "a datamodule that loads samples", found, remedy)
         self.batch_size, self.val_size, self.split_seed = batch_size, val_size, split_seed
         self._ready = False
 
     @abstractmethod
     def load(self) -> tuple[Samples, Samples]:
-        """Read the images: those to train on (validation among them), and the test images."""
+        """Read the samples: those for training and validation, and those for the test."""
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
-        """Read and split, once."""
+        """Read and split the samples; later calls do nothing.
+
+        Args:
+            stage: Ignored; all samples are read.
+
+        Raises:
+            InputError: Files are missing or damaged, or an option does not fit the data.
+        """
         if self._ready:
             return
         train, self.test = self.load()
-        if self.val_size > len(train) - 2:  # one has no variance
+        if self.val_size > len(train) - 2:  # a single training sample has no variance
             raise InputError(
                 "val_size",
-                f"fewer than the {len(train)} training images of {self.name}, but for one",
+                f"at most {max(0, len(train) - 2)} of the {len(train)} training samples of "
+                f"{self.name}",
                 str(self.val_size),
-                "leave some to train on",
+                "make it smaller",
             )
         generator = torch.Generator().manual_seed(self.split_seed)
         order = torch.randperm(len(train), generator=generator)
@@ -165,18 +178,20 @@ class SampleDataModule(LightningDataModule):
         self._ready = True
 
     def prepared(self) -> Preparation:
-        """Prepare the samples once they are split: called last of all in :meth:`setup`.
+        """Return the preparation of the samples; called at the end of :meth:`setup`.
 
-        Whoever has more to do than to divide pixels fits it on ``train`` alone, and puts prepared
-        samples in the place of all others.
+        By default it divides pixels. A subclass that needs more fits a preparation only on
+        ``train``, and replaces ``train``, ``val``, ``test`` and ``labelled`` by prepared samples.
         """
         return Pixels(255 if are_pixels(self.train.x) else 1)
 
     def _forget_labels(self) -> None:
-        """Keep the labels that are known, with their images; forget the others."""
+        """Choose the samples whose labels are used, and delete the labels of ``train``."""
         key = "labels" if self.n_labels_per_class is None else "labels_per_class"
         if self.train.y is None:
-            raise InputError(key, "data with labels", "none", "name their labels, or leave it out")
+            raise InputError(
+                key, "data with labels", "none", "add labels, or leave this option out"
+            )
         n_classes = self.n_classes
         check_labels(self.train.y, n_classes, "training")
         seed = self.split_seed if self.label_seed is None else self.label_seed
@@ -194,25 +209,25 @@ class SampleDataModule(LightningDataModule):
         self.train = Samples(self.train.x)
 
     def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The options under which these very data are found again, once they are set up.
+        """The class and options with which a later run finds the same data; after ``setup``.
 
         Args:
-            class_path: The datamodule that was asked for.
+            class_path: The class of the datamodule that was asked for.
             init_args: Its options.
 
         Returns:
-            The same two for the data really used.
+            The class and options of the data that are really used.
         """
         return class_path, init_args
 
     @property
     def n_features(self) -> int:
-        """Pixels in an image."""
+        """Number of features (pixels) of a sample."""
         return int(self.train.x.shape[1])
 
     @property
     def n_classes(self) -> int:
-        """Classes among the labels; 0 where there are none."""
+        """Number of classes; 0 without labels."""
         if self.class_names:
             return len(self.class_names)
         sets = (self.labelled or self.train, self.val)
@@ -220,47 +235,47 @@ class SampleDataModule(LightningDataModule):
         return max((int(y.max()) + 1 for y in labels if len(y)), default=0)
 
     def check_labels(self) -> None:
-        """Refuse labels that a classifier cannot learn from, or be tested on.
+        """Check that the labels can train and test a classifier.
 
         Raises:
-            InputError: There are none, or some are no class that training samples are of.
+            InputError: There are no labels, or some are not a class of the training samples.
         """
         sets = {"training": self.labelled or self.train, "validation": self.val, "test": self.test}
         for of, samples in sets.items():
-            if samples.y is None and of != "test":  # which may be there to be predicted
-                remedy = "give labels, or another objective"
+            if samples.y is None and of != "test":  # a test without labels can be predicted
+                remedy = "add labels, or choose another objective"
                 raise InputError("data", f"labels of the {of} samples", "none", remedy)
             if samples.y is not None:
                 check_labels(samples.y, self.n_classes, of)
 
     def remarks(self, seen: Survey) -> list[str]:
-        """What is to be said of the training samples before they are trained on.
+        """Lines to print before training: how samples are read, and warnings.
 
         Args:
-            seen: What is known of all of them.
+            seen: Statistics of all training samples.
         """
         return list(remarks(seen, lambda x, before: f"{before}x = {x}"))
 
     def details(self) -> list[str]:
-        """What its files hold beside what all datamodules know of themselves: see ``inspect``."""
+        """Further lines for ``sae inspect`` on the contents of the files."""
         return []
 
     def check_finite(self, seen: Survey) -> None:
-        """Raise :class:`~sae.errors.InputError` where values are not finite and it is known where.
+        """Raise :class:`~sae.errors.InputError` if values are not finite and can be located.
 
         Args:
-            seen: What is known of some of the samples.
+            seen: Statistics of the training, validation or test samples.
         """
         finite = math.isfinite(seen.low) and math.isfinite(seen.high)
         if not finite and (error := self.not_finite()) is not None:
             raise error
 
     def not_finite(self) -> InputError | None:
-        """Where such values lie; None where the datamodule does not know."""
+        """The error that locates values which are not finite; None if they cannot be located."""
         return None
 
     def summary(self) -> dict[str, Any]:
-        """What the data are, for the manifest of a run."""
+        """Name, sizes and fingerprint of the data, for the manifest of a run."""
         known: dict[str, Any] = {}
         if self.labelled is not None:
             known["labels"] = len(self.labelled)
@@ -279,9 +294,9 @@ class SampleDataModule(LightningDataModule):
         }
 
     def fingerprint(self) -> str:
-        """SHA-256 of all images and labels with their split: equal only for the same data.
+        """SHA-256 of all samples and labels in their split: equal only for the same data.
 
-        Of data in files, which may take minutes to read, it is that of chunks all over them.
+        For data in files, which may take minutes to read, it uses chunks spread over the files.
         """
         digest = hashlib.sha256()
         for samples in (self.train, self.val, self.test):
@@ -296,30 +311,30 @@ class SampleDataModule(LightningDataModule):
         return digest.hexdigest()
 
     def check_unchanged(self) -> None:
-        """Raise :class:`~sae.errors.InputError` where files that are read have been replaced."""
+        """Raise :class:`~sae.errors.InputError` if a file has changed since ``setup``."""
         for samples in (self.train, self.val, self.test):
             if isinstance(samples.x, Rows):
                 samples.x.check_unchanged()
 
     def train_dataloader(self) -> TensorLoader:
-        """Training images, in a new order each epoch."""
+        """A loader of the training samples, in a new order each epoch."""
         return self._loader(self.train, self.batch_size, shuffle=True)
 
     def labelled_dataloader(self) -> TensorLoader:
-        """The training images whose labels are known, in a new order each epoch.
+        """A loader of the training samples whose labels are used, in a new order each epoch.
 
-        With fewer of them than a batch has images, an epoch is one batch of all.
+        If there are fewer samples than ``batch_size``, an epoch is a single batch.
         """
         samples = self.labelled or self.train
         return self._loader(samples, self.batch_size, shuffle=True)
 
     def val_dataloader(self) -> TensorLoader:
-        """Validation images, in batches no smaller than those of the training."""
+        """A loader of the validation samples, in batches at least as large as for training."""
         few = min(VAL_BATCH, VAL_VALUES // self.n_features)
         return self._loader(self.val, max(self.batch_size, few))
 
     def test_dataloader(self) -> TensorLoader:
-        """The official test images."""
+        """A loader of the test samples."""
         return self._loader(self.test, self.batch_size)
 
     def _loader(self, samples: Samples, batch_size: int, shuffle: bool = False) -> TensorLoader:
@@ -329,16 +344,16 @@ class SampleDataModule(LightningDataModule):
 
     @property
     def has_gaps(self) -> bool:
-        """Whether what is missing of a sample is marked, as :mod:`sae.nets.columns` has it."""
+        """Whether missing values of samples are marked as in :mod:`sae.nets.columns`."""
         return self.preparation.outputs is not None
 
     def predict_dataloader(self) -> TensorLoader:
-        """The test images, for their codes."""
+        """A loader of the test samples, to encode them."""
         return self.test_dataloader()
 
 
 def _chunks(x: Tensor | Rows) -> Iterator[Tensor]:
-    """What of ``x`` goes into its fingerprint: all, or chunks all over the files."""
+    """Yield the parts of ``x`` for its fingerprint: all, or chunks spread over the files."""
     if isinstance(x, Tensor):
         yield x
         return

@@ -1,4 +1,4 @@
-"""The handwritten digits bundled with scikit-learn: real data that needs no download.
+"""The handwritten digits bundled with scikit-learn: real data without a download.
 
 1,797 images of 8x8 pixels with 17 grey levels (UCI Optical Recognition of Handwritten Digits),
 resized to 28x28 so that networks made for MNIST fit.
@@ -18,9 +18,12 @@ IMAGE_SHAPE = (28, 28)
 
 
 def load_digits() -> tuple[Samples, Samples]:
-    """The digits, 1,437 to train on (validation among them) and 360 to test.
+    """Read the digits: 1,437 for training and validation, 360 for the test.
 
-    The split is ours, stratified by class and always the same: the set has no official one.
+    The set has no official split. This one is stratified by class and always the same.
+
+    Returns:
+        Training samples and test samples: uint8, (n, 784), with labels 0 to 9.
     """
     from sklearn import datasets, model_selection
 
@@ -40,13 +43,13 @@ class DigitsDataModule(SampleDataModule):
     """scikit-learn's bundled digits, 28x28.
 
     Args:
-        batch_size: Images in a batch, over all processes together; 1 or more.
-        val_size: Images taken out of the 1,437 training images for validation.
-        split_seed: Seed of that choice.
-        labels: How many labels of training images are known; null for all. See
+        batch_size: Images in a batch, summed over all processes; 1 or more.
+        val_size: Number of the 1,437 training images that are held out for validation.
+        split_seed: Seed of the random choice of validation images.
+        labels: Number of training images whose labels are used; null for all. See
             :class:`~sae.data.datamodule.SampleDataModule`.
-        labels_per_class: The same, for each class.
-        label_seed: Seed of which labels are known; null takes split_seed.
+        labels_per_class: Number of labels that are used per class; null for all.
+        label_seed: Seed of the choice of these labels; null for ``split_seed``.
     """
 
     name = NAME

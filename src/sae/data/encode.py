@@ -1,4 +1,4 @@
-"""The codes of samples, chunk by chunk."""
+"""Encode samples chunk by chunk."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ def encoded(
     device: torch.device | str | None = None,
     part: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[int, int, Tensor]]:
-    """The clean codes of this process's chunks: first row, row after the last, (rows, units).
+    """Encode this process's share of the samples, without corruption.
 
     Args:
-        net: What encodes; in eval mode while it does.
-        loader: Its inputs.
-        device: Where to compute; where the weights of ``net`` lie if left out.
-        part: Number of this process, and how many there are.
+        net: The network that encodes; it is in eval mode meanwhile.
+        loader: The inputs.
+        device: The device that computes; None for the device of the weights of ``net``.
+        part: Number of this process, and the number of processes.
+
+    Yields:
+        First row of a chunk, row after its last, and its codes on the CPU, (rows, units).
     """
     training = net.training
     net.eval()
@@ -37,9 +40,14 @@ def encoded(
 
 
 def chunks_of(loader: TensorLoader, rank: int, world: int) -> list[tuple[int, int]]:
-    """The rows, from and to, that a process encodes, in whole chunks.
+    """The chunks that a process encodes, as (first row, row after the last).
 
-    A chunk is one product of matrices: cut elsewhere its last bits could differ.
+    Chunks are never split between processes: other matrix sizes could change the last bits.
+
+    Args:
+        loader: The inputs.
+        rank: Number of this process, from 0.
+        world: Number of processes.
     """
     chunks = list(loader.chunks())
     return chunks[rank * len(chunks) // world : (rank + 1) * len(chunks) // world]

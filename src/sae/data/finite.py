@@ -1,4 +1,4 @@
-"""Where values lie that are no finite numbers: looked for only once one of them was met."""
+"""Find the positions of values that are not finite; used only after one has been found."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ MOST_SHOWN = 3
 
 
 def not_finite(rows: FileRows) -> InputError | None:
-    """The file with the first of them, their places in it and their number; None without any.
+    """The error for values that are not finite: names the file, the first positions, the number.
 
     Rows and columns are counted from 0.
+
+    Args:
+        rows: The rows to search.
+
+    Returns:
+        The error to raise; None if all values are finite.
     """
     if rows.dtype.kind != "f":
         return None
@@ -38,12 +44,12 @@ def not_finite(rows: FileRows) -> InputError | None:
     if spoilt:
         names = ", ".join(map(str, spoilt[:MOST_SHOWN])) + ", …" * (len(spoilt) > MOST_SHOWN)
         found = f"none in any row of column{'s' * (len(spoilt) > 1)} {names}"
-        remedy = f"leave what is empty out: numpy.delete({flat}, {spoilt}, axis=1)"
+        remedy = f"leave out empty columns: numpy.delete({flat}, {spoilt}, axis=1)"
         return InputError(str(path), "finite numbers", found, remedy)
     listed = [_shown(place, rows) for place in places if place[0] == path]
     of_all = " in all files" if len(rows.paths) > 1 else ""
     found = f"{total:,} that are not{of_all}: {', '.join(listed)}" + ", …" * (total > len(listed))
-    remedy = f"fill them in, or leave their rows out: x[numpy.isfinite({flat}).all(axis=1)]"
+    remedy = f"fill them in, or leave out their rows: x[numpy.isfinite({flat}).all(axis=1)]"
     return InputError(str(path), "finite numbers", found, remedy)
 
 

@@ -1,4 +1,4 @@
-"""The four IDX files of MNIST and of sets like it, packed (.gz) or not, read and checked."""
+"""Read and check the four IDX files of MNIST and similar sets, compressed (.gz) or not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sae.errors import InputError
 
-# File name without .gz -> SHA-256 of the unpacked bytes.
+# File name without .gz -> SHA-256 of the decompressed bytes.
 CHECKSUMS = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -23,20 +23,20 @@ CHECKSUMS = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 _UBYTE = 0x08
-# More than any of the files: an archive made to unpack without end is read no further.
+# Larger than any of the files. Reading stops here, so that a malicious archive cannot fill memory.
 MOST_BYTES = 64 * 2**20
 _REMEDY = "delete this file, then run again to download it, or copy a good one here"
 
 
 @dataclass(frozen=True)
 class IdxSet:
-    """A set of four IDX files: images and labels to train on, and to test on.
+    """Names and checksums of four IDX files: training images and labels, test images and labels.
 
     Attributes:
-        name: Of the set, and of its folder as torchvision lays it out.
-        parts: What the names of the files to train on, and of those to test on, begin with.
-        archives: MD5 of each ``.gz`` archive, by file name, where they are known.
-        most_bytes: No file is larger, unpacked; None is the limit for MNIST.
+        name: Name of the set, and of its folder in torchvision's layout.
+        parts: Start of the names of the training files, and of the test files.
+        archives: MD5 of each ``.gz`` archive by file name, where it is known.
+        most_bytes: Largest decompressed size of a file in bytes; None is the limit for MNIST.
     """
 
     name: str = "MNIST"
@@ -51,7 +51,7 @@ class IdxSet:
         return [f"{part}-{kind}" for part in self.parts for kind in kinds]
 
     def folders(self, root: Path) -> list[Path]:
-        """Where the files may lie below ``root``: torchvision's own folder, or root itself."""
+        """The folders below ``root`` to search: torchvision's own folder first, then root."""
         own = root / self.name / "raw"
         return [own, own / "gzip", root / "raw", root / "gzip", root]
 
@@ -60,7 +60,7 @@ MNIST = IdxSet()
 
 
 def find_folder(root: Path, files: IdxSet = MNIST) -> Path | None:
-    """The folder below ``root`` that holds all four files: torchvision's own, or root itself."""
+    """The first folder below ``root`` that holds all four files; None if there is none."""
     for folder in files.folders(root):
         if all(_locate(folder, stem) for stem in files.stems):
             return folder
@@ -68,13 +68,13 @@ def find_folder(root: Path, files: IdxSet = MNIST) -> Path | None:
 
 
 def present(root: Path, files: IdxSet = MNIST) -> list[str]:
-    """Which of the four files lie below ``root``, in any of its layouts."""
+    """The names of those of the four files that are below ``root``, in any layout."""
     folders = files.folders(root)
     return [stem for stem in files.stems if any(_locate(folder, stem) for folder in folders)]
 
 
 def unchecked(folder: Path, files: IdxSet) -> list[str]:
-    """Which of the files no checksum is known for: their sizes alone can be checked."""
+    """The names of the files without a known checksum: only their sizes can be checked."""
     found = [_locate(folder, stem) for stem in files.stems]
     if files.name == MNIST.name:
         return []
@@ -82,15 +82,16 @@ def unchecked(folder: Path, files: IdxSet) -> list[str]:
 
 
 def read_idx(folder: Path, stem: str, files: IdxSet = MNIST) -> Tensor:
-    """One file as a uint8 tensor, checked.
+    """Read and check one file.
 
-    Of MNIST all bytes are checked, packed or not; of other sets those of the ``.gz`` archives whose
-    MD5 is known. All else has to be as long as it says, and must not be MNIST under another name.
+    Every MNIST file is checked against its SHA-256, compressed or not. A file of another set is
+    checked against the MD5 of its ``.gz`` archive, if that is known. In any case the length must
+    match the header, and a file of another set must not be a file of MNIST.
 
     Args:
-        folder: Where the file lies; nothing is written there.
+        folder: The folder of the file; nothing is written there.
         stem: File name without ``.gz``.
-        files: The set that it is of.
+        files: The set to which the file belongs.
 
     Returns:
         uint8, (n, height, width) or (n,).
@@ -105,15 +106,15 @@ def read_idx(folder: Path, stem: str, files: IdxSet = MNIST) -> Tensor:
         found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
         if found != wanted:
             expected = f"the original archive of {files.name} with MD5 {wanted[:12]}…"
-            raise InputError(str(path), expected, f"another one ({found[:12]}…)", _REMEDY)
+            raise InputError(str(path), expected, f"another file ({found[:12]}…)", _REMEDY)
     content = _unpack(path, files.most_bytes or MOST_BYTES)
     found = hashlib.sha256(content).hexdigest()
     if files.name == MNIST.name and found != CHECKSUMS[stem]:
-        expected = f"the original file with SHA-256 {CHECKSUMS[stem][:12]}… when unpacked"
+        expected = f"the original file with SHA-256 {CHECKSUMS[stem][:12]}… (decompressed)"
         raise InputError(str(path), expected, f"a damaged one ({found[:12]}…)", _REMEDY)
     if files.name != MNIST.name and found in CHECKSUMS.values():
-        remedy = f"copy that of {files.name} here, or name its folder with --data.root"
-        raise InputError(str(path), f"a file of {files.name}", "that of MNIST", remedy)
+        remedy = f"copy the file of {files.name} here, or name its folder with --data.root"
+        raise InputError(str(path), f"a file of {files.name}", "the file of MNIST", remedy)
     try:
         return parse_idx(content)
     except ValueError as error:
@@ -122,7 +123,17 @@ def read_idx(folder: Path, stem: str, files: IdxSet = MNIST) -> Tensor:
 
 
 def parse_idx(content: bytes) -> Tensor:
-    """Bytes in IDX format (0, 0, type, dimensions, sizes in big-endian int32, data) as a tensor."""
+    """Convert bytes in IDX format to a tensor.
+
+    Args:
+        content: 0, 0, type, number of dimensions, sizes as big-endian int32, then the data.
+
+    Returns:
+        uint8, of the shape that the header gives.
+
+    Raises:
+        ValueError: The bytes are not IDX, not of unsigned bytes, or too few or too many.
+    """
     if len(content) < 4:
         raise ValueError(f"not an IDX file: {len(content)} bytes")
     zero, kind, n_dims = int.from_bytes(content[:2], "big"), content[2], content[3]

@@ -1,7 +1,7 @@
-"""Files of images: which there are in a folder, what their headers say, and their pixels.
+"""Find image files in a folder, read their headers, and decode their pixels.
 
-Pillow decodes; PNG files of 16 bits in colour are decoded by torchvision, for Pillow would give
-their upper 8 bits and not say so.
+Pillow decodes them. Colour PNG files of 16 bits are decoded by torchvision, because Pillow would
+return only their upper 8 bits without a warning.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ SUFFIXES = frozenset((
     ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp",
 ))
 # fmt: on
-# What systems and programs leave in folders, beside all names that begin with a dot.
+# Files that systems and programs leave in folders; names that begin with a dot are hidden, too.
 HIDDEN = frozenset(("Thumbs.db", "thumbs.db", "desktop.ini", "Desktop.ini", "__MACOSX"))
 ORIENTATION = 0x0112  # the EXIF tag
 MARKS_OF_EXIF = (b"eXIf", b"Orientation", b"Raw profile type")
-GREY_OF_COLOURS = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow has it
-# A side of images that are quickly trained on.
+GREY_OF_COLOURS = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as in Pillow
+# Longer side in pixels of the size that a message proposes: small enough to train quickly.
 GOOD_SIDE, GOOD_STEP = 64, 8
 MOST = {8: 255, 16: 65_535}
 
 
 class DamagedError(Exception):
-    """A file that is no image, or not a whole one; the text says why."""
+    """A file that is not an image, or only part of one; the text gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,12 @@ class Found:
 
     Attributes:
         root: The folder.
-        paths: The images, in the order of their names.
-        classes: The folder just below the root that each lies in; None where it lies in the root.
-        hidden: Files and folders of the system's, passed over.
-        foreign: Files that are no images by their names, passed over.
-        empty: Folders just below the root without any image.
+        paths: The images, sorted by name.
+        classes: For each image the subfolder of the root that holds it; None for an image that is
+            directly in the root.
+        hidden: Number of hidden files and folders that were skipped.
+        foreign: Number of files that were skipped because of their suffix.
+        empty: Subfolders of the root without any image.
     """
 
     root: Path
@@ -64,11 +65,11 @@ class Found:
     empty: list[str] = field(default_factory=list)
 
     def passed_over(self) -> str:
-        """What is not read, for people; nothing where all is."""
+        """One line on the files and folders that were skipped; empty if there are none."""
         counts = [f"{self.hidden:,} hidden"] if self.hidden else []
         counts += [f"{self.foreign:,} foreign"] if self.foreign else []
         files = "file" if self.hidden + self.foreign == 1 else "files"
-        parts = [f"{' and '.join(counts)} {files} passed over"] if counts else []
+        parts = [f"{' and '.join(counts)} {files} skipped"] if counts else []
         if self.empty:
             folders = "folder" if len(self.empty) == 1 else "folders"
             parts.append(f"{len(self.empty):,} {folders} without images ({_few(self.empty)})")
@@ -77,16 +78,16 @@ class Found:
 
 @dataclass(frozen=True)
 class About:
-    """What the header of a file says.
+    """The properties of an image, from the header of its file.
 
     Attributes:
-        height: In pixels, once turned upright.
-        width: The same.
-        colours: Whether it has any; a palette of greys has none.
-        bits: 8 or 16 of a grey or a colour, as they can be read.
-        kind: For people: ``RGB``, ``CMYK``, ``grey, 16 bit``, ….
-        lost: Whether there are 16 bits in the file of which 8 can be read.
-        more: Whether the file holds more than the one image that is read.
+        height: In pixels, after the image is turned upright.
+        width: In pixels, after the image is turned upright.
+        colours: Whether the image has colours; false for a palette that holds only greys.
+        bits: 8 or 16: the bits per grey value or colour that can be read.
+        kind: A description for messages: ``RGB``, ``CMYK``, ``grey, 16 bits``, ….
+        lost: Whether the file has 16 bits per colour of which only 8 can be read.
+        more: Whether the file holds several images, of which only the first is read.
     """
 
     height: int
@@ -100,16 +101,17 @@ class About:
 
 @dataclass(frozen=True)
 class Look:
-    """How images are read: all alike.
+    """The common format to which all images are converted when they are read.
 
     Attributes:
         height: In pixels.
         width: In pixels.
-        colours: As (height, width, 3), red, green and blue; else as (height, width) of greys.
-        bits: 8 as uint8, or 16 as uint16.
-        crop: Keep the proportions of an image of another size, and cut off evenly what is too much;
-            else it is stretched.
-        white: The value that becomes 1; None for the greatest there may be.
+        colours: True reads (height, width, 3) in red, green and blue; false reads grey values,
+            (height, width).
+        bits: 8 for uint8, 16 for uint16.
+        crop: Whether an image of another size keeps its proportions and is cropped at the centre;
+            otherwise it is stretched.
+        white: The pixel value that becomes 1; None for 255 or 65,535, by ``bits``.
     """
 
     height: int
@@ -121,17 +123,17 @@ class Look:
 
     @property
     def divisor(self) -> int:
-        """What values are divided by."""
+        """The number by which pixel values are divided."""
         return self.white or MOST[self.bits]
 
     @property
     def as_bytes(self) -> bool:
-        """Whether images are handed on as uint8, and divided batch by batch; else as floats."""
+        """Whether images stay uint8 until a batch divides them; otherwise they become floats."""
         return self.divisor == MOST[8] and self.bits == 8
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of an image."""
+        """The shape of an image: (height, width), or (height, width, 3)."""
         return (self.height, self.width, 3) if self.colours else (self.height, self.width)
 
     def __str__(self) -> str:
@@ -140,17 +142,20 @@ class Look:
 
 
 def find_images(root: Path) -> Found:
-    """The images of a folder and of all folders in it.
+    """Find the images of a folder and of all its subfolders.
 
     Args:
         root: The folder.
+
+    Returns:
+        The images, and the number of files that were skipped.
 
     Raises:
         InputError: There is no such folder, or no image in it.
     """
     if not root.is_dir():
         found = "a file" if root.exists() else "none"
-        raise InputError(str(root), "a folder of images", found, "mend the path")
+        raise InputError(str(root), "a folder of images", found, "check the path")
     paths: list[Path] = []
     hidden = foreign = 0
     for folder, folders, files in os.walk(root, followlinks=True, onerror=_cannot_read):
@@ -164,8 +169,8 @@ def find_images(root: Path) -> Found:
             else:
                 foreign += 1
     if not paths:
-        others = f"{hidden + foreign:,} other files" if hidden + foreign else "an empty one"
-        remedy = "name the folder that holds them"
+        others = f"{hidden + foreign:,} other files" if hidden + foreign else "an empty folder"
+        remedy = "name the folder that holds the images"
         raise InputError(str(root), "a folder with images (.png, .jpg, …)", others, remedy)
     below = [path.relative_to(root).parts for path in paths]
     classes = [parts[0] if len(parts) > 1 else None for parts in below]
@@ -179,15 +184,18 @@ def _is_hidden(name: str) -> bool:
 
 
 def _cannot_read(error: OSError) -> None:
-    found = f"one that cannot be read ({error.strerror})"
-    raise InputError(str(error.filename), "a folder of images", found, "mend its permissions")
+    found = f"a folder that cannot be read ({error.strerror})"
+    raise InputError(str(error.filename), "a folder of images", found, "change its permissions")
 
 
 def about(path: Path) -> About:
-    """What the header of a file says; its pixels are not read.
+    """Read the header of an image file, not its pixels.
+
+    Args:
+        path: The file.
 
     Raises:
-        DamagedError: It has none that can be read.
+        DamagedError: The file has no header that can be read.
     """
     try:
         if path.stat().st_size == 0:
@@ -196,7 +204,7 @@ def about(path: Path) -> About:
             return _about(image, path)
     except DamagedError:
         raise
-    except Exception as error:  # decoders raise whatever they meet
+    except Exception as error:  # decoders raise many types of exceptions
         raise DamagedError(_reason(error)) from None
 
 
@@ -204,7 +212,7 @@ def _about(image: Image.Image, path: Path) -> About:
     height, width = image.height, image.width
     colours, bits, lost, kind = True, 8, False, image.mode
     if image.mode == "F":
-        raise DamagedError("floats, whose range an image does not tell")
+        raise DamagedError("pixels of type float, whose range is unknown")
     if image.mode.startswith("I"):
         colours, bits, kind = False, 16, "grey, 16 bits"
     elif image.mode in ("1", "L", "LA", "La"):
@@ -223,8 +231,9 @@ def _about(image: Image.Image, path: Path) -> About:
 
 
 def _lies_on_its_side(image: Image.Image, path: Path) -> bool:
-    """Whether EXIF says so."""
-    # It may come after the pixels of a PNG, which Pillow decodes to look for it: for most in vain.
+    """Whether EXIF says that height and width are to be swapped."""
+    # In a PNG, EXIF may follow the pixels, and Pillow would decode them all to look for it. So
+    # search the bytes first: most files have none.
     if image.format == "PNG" and "exif" not in image.info:
         content = path.read_bytes()
         if not any(mark in content for mark in MARKS_OF_EXIF):
@@ -233,13 +242,13 @@ def _lies_on_its_side(image: Image.Image, path: Path) -> bool:
 
 
 def _has_colours(image: Image.Image) -> bool:
-    """Whether a palette has any."""
+    """Whether the palette of an image holds a colour that is not grey."""
     palette = np.array(image.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
     return bool((palette != palette[:, :1]).any())
 
 
 def _has_16_bits(image: Image.Image) -> bool:
-    """Whether there are 16 bits a colour in a file of which Pillow gives 8."""
+    """Whether a file has 16 bits per colour, but Pillow returns only 8."""
     codec, args = _tile(image)
     if image.mode.startswith("I"):
         return False
@@ -248,7 +257,7 @@ def _has_16_bits(image: Image.Image) -> bool:
 
 
 def _tile(image: Image.Image) -> tuple[str, Any]:
-    """The codec of the pixels of a file, and its arguments; of none where there are no pixels."""
+    """The codec of the pixels and its arguments; ("", None) for a file without pixels."""
     codec, *_, args = next(iter(getattr(image, "tile", ())), ("", None))
     return codec, args
 
@@ -262,19 +271,19 @@ def common_look(
     bits: int | None,
     white: int | None = None,
 ) -> Look:
-    """How all images of a folder are read.
+    """Choose the format to which all images of a folder are converted.
 
     Args:
-        paths: They.
-        seen: What their headers say.
-        size: Height and width; None where all have one.
+        paths: The files, at least one.
+        seen: The header of each file.
+        size: Height and width in pixels; None if all images have the same size.
         crop: Whether images of other sizes keep their proportions.
         colour: auto, grey or rgb.
-        bits: 8 or 16; None for the most that there are.
-        white: The value that becomes 1; None for the greatest there may be.
+        bits: 8 or 16; None for the most bits that any image has.
+        white: The pixel value that becomes 1; None for 255 or 65,535, by ``bits``.
 
     Raises:
-        InputError: They have several sizes, and none is given.
+        InputError: The images have several sizes and ``size`` is None, or the images are too large.
     """
     sizes = Counter((each.height, each.width) for each in seen)
     if size is None and len(sizes) > 1:
@@ -285,11 +294,12 @@ def common_look(
             f"{first[0]}x{first[1]}, as {paths[0].name} has",
             f"{seen[other].height}x{seen[other].width} ({len(sizes)} sizes in all, most often "
             f"{common[0]}x{common[1]}, {n:,} times)",
-            f"name one for all: {_size_to_propose(seen)} (and --data.crop true keeps proportions)",
+            f"choose one size for all: {_size_to_propose(seen)} (--data.crop true keeps "
+            "proportions)",
         )
     height, width = next(iter(sizes)) if size is None else size
     if height * width > MOST_UNITS:
-        expected = f"images of {MOST_UNITS:,} pixels at most"
+        expected = f"images of at most {MOST_UNITS:,} pixels"
         remedy = f"write {_size_to_propose(seen)}"
         raise InputError("size", expected, f"{height}x{width}", remedy)
     colours = any(each.colours for each in seen) if colour == "auto" else colour == "rgb"
@@ -297,13 +307,13 @@ def common_look(
 
 
 def _size_to_propose(seen: Sequence[About]) -> str:
-    """The size of a typical image, or a smaller one of its proportions."""
+    """The option that sets the median size, reduced to sides of at most GOOD_SIDE pixels."""
     height, width = (
         median(sides) for sides in zip(*((x.height, x.width) for x in seen), strict=True)
     )
     scale = min(1, GOOD_SIDE / max(height, width))
     sides = (max(1, round(scale * side)) for side in (height, width))
-    # Multiples of 8, which convolutions halve without a rest, where that changes little.
+    # Round large sides to multiples of 8, which convolutions can halve without a remainder.
     height, width = (
         side if side < 2 * GOOD_STEP else GOOD_STEP * round(side / GOOD_STEP) for side in sides
     )
@@ -311,19 +321,19 @@ def _size_to_propose(seen: Sequence[About]) -> str:
 
 
 def read_image(path: Path, look: Look) -> NDArray:
-    """The pixels of an image: upright, without palette and alpha, of one size and kind.
+    """Decode an image: turned upright, resized, and without palette or alpha.
 
-    What is transparent shows white, as on a page.
+    Transparent pixels become white.
 
     Args:
-        path: Its file; of several images in it, the first.
-        look: How.
+        path: The file; if it holds several images, the first is read.
+        look: The size, colours and bits of the result.
 
     Returns:
         uint8 or uint16, (height, width) or (height, width, 3).
 
     Raises:
-        DamagedError: It is no whole image.
+        DamagedError: The file is not an image, or only part of one.
     """
     try:
         if path.stat().st_size == 0:
@@ -339,14 +349,14 @@ def read_image(path: Path, look: Look) -> NDArray:
             return _read_8_bits(image, look)
     except DamagedError:
         raise
-    except Exception as error:  # decoders raise whatever they meet
+    except Exception as error:  # decoders raise many types of exceptions
         raise DamagedError(_reason(error)) from None
 
 
 def _read_8_bits(image: Image.Image, look: Look) -> NDArray:
     if image.mode == "F":
-        raise DamagedError("floats, whose range an image does not tell")
-    # A JPEG of a camera is decoded at a fraction of its size, never below twice what is wanted.
+        raise DamagedError("pixels of type float, whose range is unknown")
+    # Decode a large JPEG at a reduced size, but at least twice the size asked for: this is faster.
     longer = 2 * max(look.height, look.width)
     image.draft(None, (longer, longer))
     image = ImageOps.exif_transpose(image)
@@ -371,18 +381,18 @@ def _resized(image: Image.Image, look: Look) -> Image.Image:
 
 @cache
 def _decode_16_bits() -> Callable[..., torch.Tensor] | None:
-    """What decodes PNG files of 16 bits; newer versions of torchvision may have it no more."""
+    """The decoder of torchvision for PNG files of 16 bits; None if this version has none."""
     from torchvision import io
 
     return getattr(io, "decode_image", None)
 
 
 def _read_16_bits(array: NDArray, image: Image.Image, look: Look) -> NDArray:
-    """The same of what was decoded already, (height, width, channels)."""
+    """Convert decoded pixels of 16 bits, (height, width, channels), as :func:`read_image` does."""
     turned = image.getexif().get(ORIENTATION, 1)
     if array.min() < 0 or array.max() > MOST[16]:
         raise DamagedError(f"numbers from {array.min():g} to {array.max():g}, beyond 16 bits")
-    if array.shape[2] in (2, 4):  # the last one is how opaque it is
+    if array.shape[2] in (2, 4):  # the last channel is alpha
         alpha = array[..., -1:] / MOST[16]
         array = array[..., :-1] * alpha + MOST[16] * (1 - alpha)
     if not look.colours and array.shape[2] == 3:
@@ -401,7 +411,7 @@ def _read_16_bits(array: NDArray, image: Image.Image, look: Look) -> NDArray:
 
 
 def _turned(array: NDArray, orientation: int) -> NDArray:
-    """(height, width, …) upright, by the number that EXIF has for how it lies."""
+    """Turn an array (height, width, …) upright, by its orientation in EXIF (1 to 8)."""
     if orientation in (5, 7):
         array = array.swapaxes(0, 1)
     turns = {3: 2, 4: 2, 6: 3, 7: 2, 8: 1}.get(orientation, 0)
@@ -411,9 +421,9 @@ def _turned(array: NDArray, orientation: int) -> NDArray:
 
 def _reason(error: Exception) -> str:
     if type(error).__name__ == "UnidentifiedImageError":
-        return "no image, whatever its name says"
+        return "not an image, despite its name"
     if isinstance(error, Image.DecompressionBombError):
-        return "more pixels than can be meant"
+        return "too many pixels"
     return show(" ".join(str(error).split()) or type(error).__name__).strip("'\"")
 
 

@@ -1,4 +1,4 @@
-"""A folder of images, of any size and kind; its subfolders are the classes."""
+"""A folder of images of any size and format; its subfolders are the classes."""
 
 from __future__ import annotations
 
@@ -34,52 +34,52 @@ from sae.errors import InputError, check_bool, check_choice, check_integer, show
 COLOURS = ("auto", "grey", "rgb")
 DAMAGED = ("error", "skip")
 CACHES = ("auto", "memory", "none")
-# Of the machine's memory; what is left over is for training.
+# Largest share of the machine's memory for decoded images; the rest is for training.
 SHARE_OF_MEMORY = 0.25
 MOST_SIDE, MOST_VAL, MOST_LISTED = 10_000, 5000, 12
 
 
 class ImageFolderDataModule(SampleDataModule):
-    """Images in a folder and its subfolders: PNG, JPEG, TIFF, WebP and the like.
+    """Images in a folder and its subfolders: PNG, JPEG, TIFF, WebP and other formats.
 
-    All are read alike: turned upright by what EXIF says, palettes and CMYK as colours, what is
-    transparent as white, in one size. Images just below ``train`` have no classes; those in
-    subfolders are of the class that is called as the subfolder is. Hidden files and files that are
-    no images by their names are passed over. What is found is said in a line.
+    All images get the same size and format: they are turned upright by their EXIF data, palettes
+    and CMYK become RGB, and transparent pixels become white. The class of an image is the name of
+    its subfolder; images directly in ``train`` have no class. Hidden files, and files without the
+    suffix of an image, are skipped. A line on the screen reports what was found.
 
     Args:
-        train: Folder to train on, validation among it.
-        test: Folder to test on, with subfolders of the same names; null sets aside as many images
-            of ``train`` as for validation.
-        size: Height and width to which images of other sizes are brought; null for images that
-            have one size.
-        crop: Keep proportions: an image is scaled to cover ``size``, and what is too much is cut
-            off evenly. false stretches it.
-        colour: grey, rgb, or auto: rgb where any image has colours.
-        bits: 8 or 16 of a grey or a colour; null is 16 where any image has as many. Images of 16
-            bits are read with 8 only where this says so.
-        white: The value that becomes 1 for the network: 4095 of a camera of 12 bits, 1 of masks of
-            0 and 1; null is the greatest that there may be, 255 or 65,535.
-        classes: false takes no notice of subfolders.
-        damaged: error stops at files that are no whole images and names one; skip leaves them out
-            and names them.
-        cache: memory decodes all images once and keeps them; none decodes each whenever it is
-            needed, for more images than memory holds; auto is memory where they take a quarter of
-            it at most. The weights are the same.
-        batch_size: Images in a batch, over all processes together; 1 or more.
-        val_size: Images taken out of ``train`` for validation; null for a tenth, 5,000 at most.
-        split_seed: Seed of that choice, and of which labels are known.
-        labels: How many labels of training images are known; null for all. See
+        train: Folder for training and validation.
+        test: Folder for the test, with the same names of subfolders; null holds out images of
+            ``train``, as many as for validation.
+        size: Height and width in pixels to which all images are resized; null if all images have
+            the same size.
+        crop: true scales an image to cover ``size`` and crops it at the centre, so that it keeps
+            its proportions; false stretches it.
+        colour: grey, rgb, or auto: rgb if any image has colours.
+        bits: 8 or 16 bits per grey value or colour; null is 16 if any image has 16 bits. To read
+            images of 16 bits with only 8, set it to 8.
+        white: The pixel value that becomes 1 in the network: 4095 for a camera of 12 bits, 1 for
+            masks of 0 and 1; null is 255, or 65,535 for 16 bits.
+        classes: false ignores the names of subfolders.
+        damaged: error stops at damaged files; skip leaves them out and lists them.
+        cache: memory decodes all images once and keeps them in memory; none decodes an image each
+            time it is needed, for data larger than memory; auto is memory if the images take at
+            most a quarter of it. The trained weights are the same.
+        batch_size: Images in a batch, summed over all processes; 1 or more.
+        val_size: Number of images of ``train`` that are held out for validation; null for a tenth,
+            at most 5,000.
+        split_seed: Seed of the random choice of held-out images.
+        labels: Number of training images whose labels are used; null for all. See
             :class:`~sae.data.datamodule.SampleDataModule`.
-        labels_per_class: The same, for each class.
-        label_seed: Seed of which labels are known; null takes split_seed.
+        labels_per_class: Number of labels that are used per class; null for all.
+        label_seed: Seed of the choice of these labels; null for ``split_seed``.
 
     Attributes:
-        look: How images are read, once they are set up.
+        look: The size and format of all images; set by ``setup``.
 
     Raises:
-        InputError: No images, images of several sizes and no ``size``, damaged files, or classes
-            that do not fit.
+        InputError: There are no images, they have several sizes and ``size`` is null, files are
+            damaged, or the classes of train and test differ.
     """
 
     in_order = True
@@ -110,7 +110,8 @@ class ImageFolderDataModule(SampleDataModule):
         for key, switch in (("crop", crop), ("classes", classes)):
             check_bool(key, switch)
         if crop and size is None:
-            raise InputError("crop", "a size beside it", "none", "write size: [64, 64], or another")
+            remedy = "add size: [64, 64], or another size"
+            raise InputError("crop", "a size to crop to", "none", remedy)
         check_choice("colour", colour, COLOURS)
         if bits not in (None, 8, 16):
             raise InputError("bits", "8, 16 or null", show(bits), "choose one of these")
@@ -126,7 +127,7 @@ class ImageFolderDataModule(SampleDataModule):
         self.name = Path(os.path.abspath(os.path.expanduser(train))).name or "images"
 
     def load(self) -> tuple[Samples, Samples]:
-        """Read all headers, then decode all images: into memory, or to see that they are whole."""
+        """Read all headers, then decode all images: to keep them in memory, or only to check."""
         found, seen = self._found("train")
         self.census = Counter((each.height, each.width, each.kind) for each in seen)
         self.look = common_look(
@@ -134,8 +135,8 @@ class ImageFolderDataModule(SampleDataModule):
         )
         if lost := sum(each.lost for each in seen):
             self._lines.append(
-                f"data: {lost:,} images have 16 bits a colour, of which Pillow reads 8; save them "
-                "as PNG to keep all"
+                f"data: {lost:,} images have 16 bits per colour, of which only 8 can be read; save "
+                "them as PNG to keep 16"
             )
         x, kept = self._samples(found)
         names = [found.classes[k] for k in kept]
@@ -151,11 +152,11 @@ class ImageFolderDataModule(SampleDataModule):
         return train, test
 
     def prepared(self) -> Preparation:
-        """Pixels are divided by the greatest there may be."""
+        """The preparation that divides pixels by the value of white."""
         return Pixels(self.look.divisor)
 
     def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The folders that were read, from wherever the next command is run, and how."""
+        """The options with absolute paths, and with the size, colour and bits that were chosen."""
         folders = {k: str(_path(x)) for k, x in self.folders.items() if x}
         look = {
             "size": [self.look.height, self.look.width],
@@ -166,18 +167,18 @@ class ImageFolderDataModule(SampleDataModule):
         return class_path, {**init_args, **folders, **look}
 
     def remarks(self, seen: Survey) -> list[str]:
-        """How images are read, what is passed over, and whatever else there is to say."""
+        """How images are read, which files are skipped, and a warning if all images are dark."""
         lines, white = list(self._lines), self.look.divisor
         peak = seen.high * white if seen.peak is None else seen.peak
         if peak < LEAST_SHARE * white:
             lines.append(
-                f"warning: data: the brightest pixel of all is {peak:,.0f} of {white:,}, so that "
-                f"the network sees little contrast; add --data.white {max(1, round(peak))}"
+                f"warning: data: the brightest pixel of all is {peak:,.0f} of {white:,}, so the "
+                f"network sees little contrast; add --data.white {max(1, round(peak))}"
             )
         return lines
 
     def details(self) -> list[str]:
-        """How many images there are of each kind and size; of many sizes the range."""
+        """Lines with the number of images of each format and size; a range for many sizes."""
         if len(self.census) <= MOST_LISTED:
             listed = self.census.most_common()
             return [f"{n:,} images of {h}x{w}: {kind}" for (h, w, kind), n in listed]
@@ -192,7 +193,7 @@ class ImageFolderDataModule(SampleDataModule):
         return lines
 
     def _found(self, part: str) -> tuple[Found, list[About]]:
-        """The images of a folder with whole headers, and what these say."""
+        """Find the images of a folder and read their headers; leave out damaged files."""
         named = self.folders[part]
         assert named is not None
         found = find_images(_path(named))
@@ -207,20 +208,21 @@ class ImageFolderDataModule(SampleDataModule):
             self._lines.append(f"data: {named}: {line}")
         if several := sum(header.more for _, header in kept):
             files = "1 file holds" if several == 1 else f"{several:,} files hold"
-            self._lines.append(f"data: {files} several images: the first is read")
+            self._lines.append(f"data: {files} several images: only the first is read")
         paths, classes = zip(*((found.paths[k], found.classes[k]) for k, _ in kept), strict=True)
         return Found(found.root, list(paths), list(classes)), [header for _, header in kept]
 
     def _pass_over(self, wrong: Sequence[tuple[Path, str]]) -> None:
-        """Leave damaged files out, and name them; or stop, where that was not asked for."""
+        """Add a remark that lists damaged files, or raise InputError if ``damaged`` is error."""
         if self.damaged == "error":
-            raise damaged(wrong, "mend or remove it, or leave such files out: --data.damaged skip")
+            remedy = "repair or remove it, or add --data.damaged skip to leave such files out"
+            raise damaged(wrong, remedy)
         named = ", ".join(f"{path} ({reason})" for path, reason in wrong)
         files = "1 damaged file is" if len(wrong) == 1 else f"{len(wrong):,} damaged files are"
         self._lines.append(f"data: {files} left out: {named}")
 
     def _samples(self, found: Found) -> tuple[Tensor | ImageRows, list[int]]:
-        """The images of a folder, and which of the files are whole."""
+        """Decode the images of a folder; also return the indices of the files that are whole."""
         n, features = len(found.paths), math.prod(self.look.shape)
         nbytes = n * features * (1 if self.look.as_bytes else 4)
         fits = nbytes <= SHARE_OF_MEMORY * memory()
@@ -248,23 +250,24 @@ class ImageFolderDataModule(SampleDataModule):
         if not kept:
             raise damaged(wrong, "name a folder with whole images")
         size = f"{nbytes / 2**20:,.1f} MiB" if nbytes < 2**30 else f"{nbytes / 2**30:,.1f} GiB"
-        how = "kept in memory" if in_memory else "decoded anew for each batch"
+        how = "kept in memory" if in_memory else "decoded again for each batch"
         self._lines.append(f"data: {len(kept):,} images of {self.look}, {how} ({size} in all)")
         if in_memory:
             return as_rows(pixels[: len(kept)], self.look), kept
         return ImageRows([found.paths[k] for k in kept], self.look), kept
 
     def _numbered(self, names: Sequence[str | None], found: Found) -> Tensor | None:
-        """The class of each training image, by number, and the names of all."""
+        """Set the class names, and return the class number of each training image, (n,)."""
         named = sorted({name for name in names if name is not None}, key=_in_order)
         if not self.classes or not named:
             return None
         if None in names:
             first = next(found.paths[k] for k, name in enumerate(found.classes) if name is None)
-            remedy = "move it into one, or take no notice of them: --data.classes false"
-            raise InputError(str(first), "images in folders of classes alone", "one beside", remedy)
+            remedy = "move it into a subfolder, or add --data.classes false to ignore subfolders"
+            expected, found_ = "all images in subfolders, one for each class", "an image outside"
+            raise InputError(str(first), expected, found_, remedy)
         if len(named) == 1:
-            self._lines.append(f"data: all images lie in {named[0]}: they are of no classes")
+            self._lines.append(f"data: all images are in {named[0]}: there are no classes")
             return None
         self.class_names = named
         counts = Counter(names)
@@ -274,7 +277,7 @@ class ImageFolderDataModule(SampleDataModule):
         return torch.tensor([named.index(str(name)) for name in names])
 
     def _test(self) -> Samples:
-        """The images of the test folder, read as those of train."""
+        """Read the images of the test folder in the format of those of train."""
         found, seen = self._found("test")
         for path, each in zip(found.paths, seen, strict=True):
             height, width = self.look.height, self.look.width
@@ -286,11 +289,11 @@ class ImageFolderDataModule(SampleDataModule):
                 remedy = f"add --data.size [{height},{width}]"
                 raise InputError(str(path), expected, found_size, remedy)
             if each.bits > self.look.bits and self.bits is None:
-                remedy = "add --data.bits 16, or --data.bits 8 to lose the lower ones"
+                remedy = "add --data.bits 16, or --data.bits 8 to drop the lower 8 bits"
                 raise InputError(str(path), "8 bits, as in train", "16", remedy)
             if each.colours and not self.look.colours and self.colour == "auto":
-                remedy = "add --data.colour rgb, or --data.colour grey to lose them"
-                raise InputError(str(path), "no colours, as in train", "some", remedy)
+                remedy = "add --data.colour rgb, or --data.colour grey to drop the colours"
+                raise InputError(str(path), "grey, as in train", "colours", remedy)
         x, kept = self._samples(found)
         if not self.class_names:
             return Samples(x)
@@ -298,8 +301,8 @@ class ImageFolderDataModule(SampleDataModule):
         for k in kept:
             if found.classes[k] not in known:
                 of = "none" if found.classes[k] is None else show(found.classes[k])
-                expected = "a folder of one of the classes of train"
-                raise InputError(str(found.paths[k]), expected, of, "move it, or name another test")
+                expected, remedy = "a class of train", "move it, or choose another test folder"
+                raise InputError(str(found.paths[k]), expected, of, remedy)
         return Samples(x, torch.tensor([known[str(found.classes[k])] for k in kept]))
 
     def _choose_val_size(self, n: int) -> None:
@@ -325,20 +328,20 @@ class ImageFolderDataModule(SampleDataModule):
 
 
 def check_size(size: Any) -> None:
-    """Refuse what is no height and width."""
+    """Raise :class:`~sae.errors.InputError` if ``size`` is neither None nor height and width."""
     if size is None:
         return
     if not isinstance(size, Sequence) or isinstance(size, str) or len(size) != 2:
-        raise InputError("size", "height and width", show(size), "write [64, 64], or another")
+        raise InputError("size", "height and width", show(size), "write, for example, [64, 64]")
     for k, side in enumerate(size):
         check_integer(f"size[{k}]", side, 1, "give a number of pixels", high=MOST_SIDE)
 
 
 def memory() -> float:
-    """Bytes of memory that this process may use: the machine's, or its container's."""
+    """Memory in bytes that this process may use: that of the machine, or of its container."""
     try:
         total = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):  # a system that does not tell
+    except (AttributeError, ValueError, OSError):  # unknown on this system: assume 4 GiB
         return float(2**32)
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
@@ -348,7 +351,7 @@ def memory() -> float:
 
 
 def _header(path: Path) -> About | str:
-    """What the header says; or what is wrong."""
+    """The header of a file; or the reason why it cannot be read."""
     try:
         return about(path)
     except DamagedError as error:
@@ -356,7 +359,7 @@ def _header(path: Path) -> About | str:
 
 
 def _in_order(name: str) -> tuple[int, int, str]:
-    """Numbers by what they are, then all else by its letters."""
+    """A sort key: numbers in numerical order, then other names in alphabetical order."""
     return (0, int(name), name) if name.isdecimal() and name.isascii() else (1, 0, name)
 
 

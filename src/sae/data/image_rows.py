@@ -1,4 +1,4 @@
-"""Images in files as rows: decoded by several threads, at once or whenever they are asked for."""
+"""Images in files as rows, decoded by several threads, all at the start or when needed."""
 
 from __future__ import annotations
 
@@ -25,19 +25,18 @@ from sae.errors import InputError
 T = TypeVar("T")
 U = TypeVar("U")
 MOST_THREADS = 8
-# So many files are handed to the threads at once: what they give waits in memory.
+# Files that are handed to the threads at once; their results wait in memory.
 AHEAD = 256
 
 
 class ImageRows(Rows):
-    """Images in files, (n, pixels), each decoded whenever it is asked for.
+    """Images in files, (n, pixels), decoded each time they are needed.
 
-    Pixels of 8 bits are given as uint8; of 16 bits in single precision, divided by 65,535; or by
-    the white of ``look``.
+    Rows are uint8 for images of 8 bits, and otherwise float32, divided by the value of white.
 
     Args:
-        paths: The files, each known to be whole.
-        look: How they are read.
+        paths: The files, already checked.
+        look: The size and format of all images.
     """
 
     def __init__(self, paths: Sequence[Path], look: Look) -> None:
@@ -62,27 +61,27 @@ class ImageRows(Rows):
             raise damaged([(path, str(error))]) from None
 
     def check_unchanged(self) -> None:
-        """Compare size and time of each file with those it had."""
+        """Raise :class:`~sae.errors.InputError` if a file has another size or time than before."""
         for path, stamp in zip(self.paths, self._stamps, strict=True):
             if _stamp(path) != stamp:
-                expected = "the file that it was when the run began"
-                remedy = "leave the data alone while they are trained on, and start a new run"
-                raise InputError(str(path), expected, "another one, or none", remedy)
+                expected = "the same file as when the run began"
+                remedy = "do not change the data during a run, and start a new run"
+                raise InputError(str(path), expected, "a changed file, or none", remedy)
 
 
 def as_rows(pixels: NDArray, look: Look) -> Tensor:
-    """Pixels (n, pixels) as loaders take them: uint8 as it is, all else as floats in [0, 1]."""
+    """Convert pixels, (n, pixels), for a loader: uint8 stays, others become floats in [0, 1]."""
     if look.as_bytes:
         return torch.from_numpy(pixels)
     return torch.from_numpy(pixels.astype(np.float32)).mul_(1 / look.divisor)
 
 
-def damaged(files: Sequence[tuple[Path, str]], remedy: str = "mend or remove it") -> InputError:
-    """What to say of files that are no images, the first of them by name.
+def damaged(files: Sequence[tuple[Path, str]], remedy: str = "repair or remove it") -> InputError:
+    """The error for damaged files; it names the first one.
 
     Args:
-        files: Each, with what is wrong.
-        remedy: What to do.
+        files: Each file with the reason.
+        remedy: The remedy in the message.
     """
     path, reason = files[0]
     others = f", and {len(files) - 1:,} more damaged files" if len(files) > 1 else ""
@@ -90,17 +89,20 @@ def damaged(files: Sequence[tuple[Path, str]], remedy: str = "mend or remove it"
 
 
 def in_threads(work: Callable[[T], U], items: Sequence[T], title: str = "") -> Iterator[U]:
-    """What ``work`` makes of each, in order, several at a time; a bar where it takes a while.
+    """Apply ``work`` to items in several threads; show a progress bar after two seconds.
 
     Args:
-        work: A function that may run in several threads at once.
-        items: What it is given.
-        title: Of the bar; none without one.
+        work: A function that can run in several threads at once.
+        items: Its arguments.
+        title: Title of the progress bar; empty for no bar.
+
+    Yields:
+        The results, in the order of the items.
     """
     waiting = iter(items)
     with (
         warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
-        warnings.catch_warnings(action="ignore", category=UserWarning),  # of odd EXIF and the like
+        warnings.catch_warnings(action="ignore", category=UserWarning),  # about invalid EXIF
         tqdm(total=len(items), desc=title, delay=2, disable=not title, leave=False) as bar,
     ):
         while some := list(islice(waiting, AHEAD)):
@@ -114,7 +116,7 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1), "image")
 
 
-if hasattr(os, "register_at_fork"):  # threads are not in a process that was forked
+if hasattr(os, "register_at_fork"):  # a forked process does not have the threads
     os.register_at_fork(after_in_child=_threads.cache_clear)
 
 

@@ -1,4 +1,4 @@
-"""What a datamodule reads, in lines for people."""
+"""Describe the samples that a datamodule reads, for ``sae inspect``."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ MOST_CLASSES = 12
 
 
 def described(data: SampleDataModule) -> Iterator[str]:
-    """Samples, inputs, ranges, classes, and whatever else its kind knows of its files.
+    """Yield lines on samples, inputs, ranges, classes, and details of the files.
 
     Args:
-        data: Set up.
+        data: A datamodule after ``setup``.
     """
     yield data.description
     yield (
-        f"{len(data.train):,} samples to train on, {len(data.val):,} to validate, "
-        f"{len(data.test):,} to test"
+        f"{len(data.train):,} samples for training, {len(data.val):,} for validation, "
+        f"{len(data.test):,} for the test"
     )
     yield from data.details()
     low, high = ranges(data.train_dataloader())
@@ -31,10 +31,10 @@ def described(data: SampleDataModule) -> Iterator[str]:
     shape = tuple(data.image_shape)
     image = math.prod(shape) == data.n_features and min(shape[:2]) > 1
     of = f" (images of {'x'.join(map(str, shape))})" if image else ""
-    varies = f", {constant:,} of which do not vary" if constant else ""
+    varies = f", {constant:,} of them constant" if constant else ""
     least, most = low.min().item() + 0.0, high.max().item()  # -0 becomes 0
     yield (
-        f"{data.n_features:,} inputs of the network{of}, from {least:.4g} to {most:.4g} among "
+        f"{data.n_features:,} inputs of the network{of}, from {least:.4g} to {most:.4g} in the "
         f"training samples{varies}"
     )
     y = None if data.train.y is None else torch.bincount(data.train.y, minlength=data.n_classes)
@@ -48,10 +48,10 @@ def described(data: SampleDataModule) -> Iterator[str]:
 
 
 def ranges(loader: TensorLoader) -> tuple[Tensor, Tensor]:
-    """The least and the greatest value of each input, (features,) each.
+    """The smallest and the largest value of each input, (features,) each.
 
     Args:
-        loader: Of the samples.
+        loader: The samples.
     """
     low = torch.full((loader.x.shape[1],), math.inf)
     high = -low
@@ -62,13 +62,13 @@ def ranges(loader: TensorLoader) -> tuple[Tensor, Tensor]:
 
 
 def surveys(data: SampleDataModule) -> list[Survey]:
-    """What is known of the samples to train on, to validate and to test.
+    """The statistics of the samples for training, validation and test.
 
     Args:
-        data: Set up.
+        data: A datamodule after ``setup``.
 
     Raises:
-        InputError: Some are not finite.
+        InputError: Some values are not finite.
     """
     loaders = (data.train_dataloader(), data.val_dataloader(), data.test_dataloader())
     found = [loader.survey() for loader in loaders]

@@ -1,4 +1,4 @@
-"""Labels: in a file, as whole numbers or the names of classes; and a few of them, balanced."""
+"""Labels: read them from a file, number the classes, check them, and choose a balanced subset."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from sae.errors import InputError
 
 
 def read_labels(path: Path, option: str, n: int) -> NDArray:
-    """Labels as they are meant: int64 or texts, (n,).
+    """Read labels from a file.
 
     Args:
-        path: A file of whole numbers, in floats too, of truth values, or of texts: (n,) or (n, 1).
-        option: That names the file.
-        n: How many there must be.
+        path: A file of integers (also stored as floats), booleans or texts, (n,) or (n, 1).
+        option: The option that names the file, for messages.
+        n: The expected number of labels.
+
+    Returns:
+        int64 or texts, (n,).
 
     Raises:
-        InputError: The file holds something else.
+        InputError: The file has another type or shape.
     """
     stored = np.asarray(map_npy(path))
     labels = stored[:, 0] if stored.ndim == 2 and stored.shape[1] == 1 else stored
-    expected = f"whole numbers or texts of shape ({n},), one for each sample"
+    expected = f"integers or texts of shape ({n},), one for each sample"
     found = f"{stored.dtype} of {stored.shape}"
     if labels.shape != (n,) or labels.dtype.kind not in "iubfUS":
-        raise InputError(option, expected, found, "name the file that fits")
+        raise InputError(option, expected, found, "choose the file of these samples")
     if labels.dtype.kind == "f":
         odd = np.flatnonzero((labels != np.floor(labels)) | np.isinf(labels))  # NaN among them
         if len(odd):
@@ -39,25 +42,30 @@ def read_labels(path: Path, option: str, n: int) -> NDArray:
         try:
             return np.char.decode(labels, "utf-8")
         except UnicodeDecodeError:
-            raise InputError(option, expected, "bytes that are no UTF-8", "save texts") from None
+            found = "bytes that are not UTF-8"
+            raise InputError(option, expected, found, "save texts") from None
     return labels if labels.dtype.kind == "U" else labels.astype(np.int64)
 
 
 def numbered(parts: list[NDArray | None], option: str) -> tuple[list[Tensor | None], list[str]]:
-    """Labels as numbers, and the names of the classes where they are texts.
+    """Convert labels to numbers.
 
     Args:
-        parts: What :func:`read_labels` gave, or None, for each set of samples.
-        option: That names the file of a later set.
+        parts: For each set of samples the labels of :func:`read_labels`, or None.
+        option: The option that names the file of the second set, for messages.
 
     Returns:
-        int64 (n,) for each set, and the names that 0, 1, … stand for; none for labels that are
-        numbers themselves.
+        int64, (n,), or None for each set; and the names of the classes 0, 1, …, which are empty if
+        the labels are numbers.
+
+    Raises:
+        InputError: Some sets have numbers and others texts.
     """
     given = [part for part in parts if part is not None]
     if len({part.dtype.kind for part in given}) > 1:
         kinds = ["texts" if part.dtype.kind == "U" else "numbers" for part in given]
-        raise InputError(option, f"{kinds[0]}, as for train", kinds[1], "store both alike")
+        remedy = "store both as the same type"
+        raise InputError(option, f"{kinds[0]}, as for train", kinds[1], remedy)
     if not given or given[0].dtype.kind != "U":
         return [None if part is None else torch.from_numpy(part) for part in parts], []
     names = np.unique(np.concatenate(given))
@@ -66,23 +74,23 @@ def numbered(parts: list[NDArray | None], option: str) -> tuple[list[Tensor | No
 
 
 def check_labels(y: Tensor, n_classes: int, of: str) -> None:
-    """Refuse labels that a classifier cannot learn from, or be measured by.
+    """Check that labels can train or test a classifier.
 
     Args:
         y: Labels, (n,).
-        n_classes: How many classes there are, 0, 1, ….
-        of: Which samples they are of: training ones must have each class.
+        n_classes: Number of classes 0, 1, ….
+        of: The samples of the labels; ``training`` samples must have every class.
 
     Raises:
-        InputError: Some are no number from 0 to the last class, or no training sample is of one.
+        InputError: A label is not in 0 to ``n_classes - 1``, or no training sample has a class.
     """
     if not len(y):
         return
     low, high = int(y.min()), int(y.max())
     if low < 0 or high >= n_classes:
-        expected = f"labels from 0 to {n_classes - 1}, the classes that are trained on"
-        found = f"{low if low < 0 else high} among those of the {of} samples"
-        raise InputError("data", expected, found, "number the classes from 0 on, in all samples")
+        expected = f"labels from 0 to {n_classes - 1}, the classes of the training samples"
+        found = f"{low if low < 0 else high} in the {of} samples"
+        raise InputError("data", expected, found, "number the classes from 0 in all samples")
     if of != "training":
         return
     present = torch.unique(y)
@@ -90,31 +98,31 @@ def check_labels(y: Tensor, n_classes: int, of: str) -> None:
         gaps = (present != torch.arange(len(present))).nonzero()
         found = f"none of class {int(gaps[0]) if len(gaps) else len(present)}"
         found += f" (and of {missing - 1} more)" if missing > 1 else ""
-        remedy = "number the classes without gaps, or give samples of each"
+        remedy = "number the classes without gaps, or add samples of each class"
         raise InputError("data", f"training samples of all {n_classes} classes", found, remedy)
 
 
 def balanced(y: Tensor, wanted: Tensor, generator: torch.Generator, key: str) -> Tensor:
-    """So many samples of each class, drawn at random.
+    """Choose a given number of samples of each class at random.
 
     Args:
         y: Labels, (n,).
-        wanted: How many of each class, (classes,).
-        generator: To draw by.
-        key: The option that asks for them.
+        wanted: Number of samples of each class, (classes,).
+        generator: The random generator.
+        key: The option that asks for them, for messages.
 
     Returns:
-        Their numbers in ascending order.
+        The indices of the samples in ascending order.
 
     Raises:
-        InputError: A class has fewer.
+        InputError: A class has too few samples.
     """
     order = torch.randperm(len(y), generator=generator)
     found = []
     for k, n in enumerate(wanted.tolist()):
         its = order[y[order] == k]
         if len(its) < n:
-            expected = f"no more labels than there are: {len(its)} training samples of class {k}"
-            raise InputError(key, expected, f"{n} of it", "give fewer, or null for all")
+            expected = f"at most {len(its)} labels of class {k}: there are no more training samples"
+            raise InputError(key, expected, str(n), "give fewer, or null for all")
         found.append(its[:n])
     return torch.cat(found).sort().values

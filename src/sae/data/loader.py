@@ -1,8 +1,8 @@
-"""Batches straight from arrays, in an order that is a function of (seed, epoch).
+"""Batches directly from arrays, in an order that depends only on (seed, epoch).
 
-One index operation fetches a whole batch; there is no sample-by-sample work, no PIL and no worker
-process. On several processes each takes its own share of every batch, so that the batch size is
-that of the whole run and no sample is lost or counted twice.
+One index operation fetches a whole batch: there is no work per sample, no PIL and no worker
+process. With several processes each takes its share of every batch. So the batch size is that of
+the whole run, and no sample is lost or counted twice.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from sae.nets.columns import is_missing
 from sae.place import Share
 from sae.seeding import derive_generator
 
-# Rows on disk are put into a new order block by block, and row by row within so many blocks: a
-# quarter of a gigabyte is read ahead at most, instead of a page for each row from anywhere.
+# Rows on disk are shuffled in two steps: the blocks, then the rows within this number of blocks
+# (256 MiB). So the disk reads large blocks ahead, instead of one page for each row.
 WINDOW_BLOCKS = 2**28 // BLOCK_BYTES
-# Rows that are looked at together in a pass through all of them, but for rows so wide that these
-# would be more than so many values.
+# Most rows, and most values, in a chunk when all rows are read once in order.
 CHUNK, CHUNK_VALUES = 4096, 2**22
 
 
 @dataclass
 class _EpochOrder:
-    """The order of samples. The Trainer calls ``set_epoch`` on a loader's ``sampler``.
+    """The order of samples. The Trainer calls ``set_epoch`` on the ``sampler`` of a loader.
 
     Attributes:
-        n_samples: How many there are.
-        shuffle: Whether they come in a new order each epoch, or as they are stored.
-        seed: Of the order.
-        block: Rows that lie together on disk; None where all rows may come after all others.
-        epoch: Which.
-        held: As they are stored all the same: the Trainer overfits on a few batches.
+        n_samples: Number of samples.
+        shuffle: Whether each epoch has a new order; otherwise samples keep their stored order.
+        seed: Seed of the order.
+        block: Neighbouring rows on disk that are read together; None shuffles all rows freely.
+        epoch: Number of the epoch, from 0.
+        held: Whether to keep the stored order despite ``shuffle``: set when the Trainer overfits
+            on a few batches.
     """
 
     n_samples: int
@@ -57,22 +57,22 @@ class _EpochOrder:
         self.epoch = epoch
 
     def blocks(self) -> Tensor | None:
-        """The order of the blocks, where there are any."""
+        """The order of the blocks, (blocks,); None without blocks or without shuffling."""
         if not self.shuffle or self.held or self.block is None:
             return None
         generator = derive_generator(self.seed, "blocks", self.epoch)
         return torch.randperm(math.ceil(self.n_samples / self.block), generator=generator)
 
     def indices(self) -> Tensor | None:
-        """The order of the samples; None as they are stored."""
+        """The order of the samples, (n,); None for the stored order."""
         if not self.shuffle or self.held:
             return None
         blocks, generator = self.blocks(), derive_generator(self.seed, "order", self.epoch)
         if blocks is None or self.block is None:
             return torch.randperm(self.n_samples, generator=generator)
         windows = []
-        # Of equal sizes: what is left over for a last one would be rows of few blocks, which may
-        # be of one class.
+        # Windows of equal size: a short last window would mix only a few blocks, and these may
+        # hold samples of a single class.
         for some in blocks.tensor_split(math.ceil(len(blocks) / WINDOW_BLOCKS)):
             rows = (some[:, None] * self.block + torch.arange(self.block)).flatten()
             rows = rows[rows < self.n_samples]
@@ -81,11 +81,11 @@ class _EpochOrder:
 
 
 class Burst:
-    """Batches that follow one another, handed to the Trainer as one.
+    """Several consecutive batches that the Trainer gets as one.
 
     Args:
-        first: Number of the first of them in the epoch.
-        batches: They, each fetched when it is asked for; once.
+        first: Number of the first batch in the epoch.
+        batches: The batches, each fetched when needed; can be read once.
     """
 
     def __init__(self, first: int, batches: Iterator[Batch]) -> None:
@@ -97,14 +97,14 @@ class Burst:
 
 @dataclass(frozen=True)
 class Survey:
-    """What all samples have in common.
+    """Statistics of all samples.
 
     Attributes:
-        mean: Their mean, (features,); of a table that of the values that are there.
-        low: No value is lower; of pixels 0. Not a number where one of them is not.
-        high: No value is higher; of pixels 1.
-        std: Standard deviation of each feature, (features,); None of pixels, which share a scale.
-        peak: The greatest value of pixels as they are stored, 0 to 255; None of other samples.
+        mean: Mean of each feature, (features,), without missing values.
+        low: Lower limit of all values: their minimum, or 0 for pixels. NaN if a value is NaN.
+        high: Upper limit of all values: their maximum, or 1 for pixels. NaN if a value is NaN.
+        std: Standard deviation of each feature, (features,); None for pixels, which share a scale.
+        peak: The largest stored value of pixels, 0 to 255; None for other samples.
     """
 
     mean: Tensor
@@ -115,32 +115,32 @@ class Survey:
 
     @property
     def pixel_range(self) -> tuple[float, float]:
-        """Between which values they are taken to lie: 0 and 1, or their own where some are not."""
+        """(0, 1) if all values are in this range; otherwise (low, high)."""
         return PIXELS if self.low >= 0 and self.high <= 1 else (self.low, self.high)
 
 
 class TensorLoader:
-    """A :class:`~sae.batch.Batch` after another, or bursts of them.
+    """Yields the samples as batches (:class:`~sae.batch.Batch`) or bursts of batches.
 
     Args:
-        x: Samples, (n, features), in memory or elsewhere (:mod:`sae.data.rows`); uint8 is scaled
-            to [0, 1] batch by batch, other types pass.
+        x: Samples, (n, features), in memory or in files (:mod:`sae.data.rows`); uint8 is scaled
+            to [0, 1] batch by batch, other types are not changed.
         y: Labels, (n,), or None.
-        batch_size: Samples in a batch, over all processes together.
-        shuffle: A new order each epoch. Samples in files are shuffled within windows of equal
-            size, a quarter of a gigabyte at most, made of blocks of a megabyte from anywhere, so
-            that a disk can keep up.
-        seed: Of the order.
+        batch_size: Samples in a batch, summed over all processes.
+        shuffle: Whether each epoch has a new order. Samples in files are shuffled within windows
+            of at most 256 MiB, made of random blocks of 1 MiB, so that the disk is fast enough.
+        seed: Seed of the order.
 
     Attributes:
-        burst: Batches in a burst; 1 gives them as they are.
-        device: Where batches are sent; None leaves them where the samples are. See :meth:`on`.
-        images: The images of the same samples, (n, pixels), where x are their codes and a stage is
-            to rebuild images; else None.
-        has_gaps: Whether what is missing of x is marked, as :mod:`sae.nets.columns` has it.
+        burst: Batches in a burst; 1 yields single batches.
+        device: The device to which batches are copied; None leaves them where the samples are. See
+            :meth:`on`.
+        images: The images of the samples, (n, pixels), if x holds their codes and a stage
+            reconstructs images; otherwise None.
+        has_gaps: Whether missing values of x are marked as in :mod:`sae.nets.columns`.
     """
 
-    batch_sampler = None  # the Trainer looks for it wherever there is a `sampler`
+    batch_sampler = None  # the Trainer reads this of any loader with a `sampler`
 
     def __init__(
         self,
@@ -155,17 +155,17 @@ class TensorLoader:
         self.images: Tensor | Rows | None = None
         self.has_gaps = False
         self._seen: Survey | None = None
-        self._numbers: Tensor | None = None  # 0, 1, … where the samples lie on a device
+        self._numbers: Tensor | None = None  # 0, 1, … on the device of the samples
         self.sampler = _EpochOrder(len(x), shuffle, seed, getattr(x, "block", None))
 
     @property
     def n_batches(self) -> int:
-        """Batches in an epoch."""
+        """Number of batches in an epoch."""
         return math.ceil(len(self.x) / self.batch_size)
 
     @property
     def n_full(self) -> int:
-        """Samples in each batch but the last one, which may have fewer."""
+        """Number of samples in each batch; the last one may have fewer."""
         return min(self.batch_size, len(self.x))
 
     def __len__(self) -> int:
@@ -183,7 +183,7 @@ class TensorLoader:
             yield Burst(first, islice(batches, self.burst))
 
     def _batches(self) -> Iterator[Batch]:
-        """Batches as they are stored: bytes are copied to a device, not the floats they become."""
+        """Yield unscaled batches: copying uint8 to a device is faster than copying floats."""
         order, ahead = self.sampler.indices(), self._read_ahead()
         if order is not None and isinstance(self.x, Tensor):
             order = order.to(self.x.device)
@@ -195,7 +195,7 @@ class TensorLoader:
             yield self._stored(index if order is None else order[index])
 
     def _read_ahead(self) -> Generator[None, int, None]:
-        """Told how far the epoch is, have the blocks of one window more read from the disk."""
+        """Have the disk read one window ahead; receives the number of the next row by ``send``."""
         blocks, block = self.sampler.blocks(), self.sampler.block or 0
         hinted, queue = 0, iter([] if blocks is None else blocks.tolist())
         done = yield
@@ -208,7 +208,11 @@ class TensorLoader:
             done = yield
 
     def batch(self, batch_idx: int) -> Batch:
-        """This process's share of a batch in stored order."""
+        """This process's share of one batch, in the stored order of samples.
+
+        Args:
+            batch_idx: Number of the batch, from 0.
+        """
         first, rows = batch_idx * self.batch_size, self.share(batch_idx).rows
         batch = self._stored(slice(first + rows.start, first + rows.stop))
         if self.device is not None:
@@ -216,11 +220,14 @@ class TensorLoader:
         return self._scaled(batch)
 
     def share(self, batch_idx: int) -> Share:
-        """What of batch ``batch_idx`` falls to this process; known without asking the others.
+        """The share of batch ``batch_idx`` for this process, computed without communication.
 
-        All processes take the same number of batches, or those that talk to each other at each
-        step would wait for ever. So one that has no sample in a last batch smaller than the
-        processes are many is given a row of another one, and it does not count.
+        All processes take the same number of batches, because they wait for each other at every
+        step. If the last batch has fewer samples than there are processes, a process without a
+        sample gets a row of another process, and this row does not count.
+
+        Args:
+            batch_idx: Number of the batch, from 0.
         """
         distributed = dist.is_available() and dist.is_initialized()
         rank, world = (dist.get_rank(), dist.get_world_size()) if distributed else (0, 1)
@@ -243,22 +250,22 @@ class TensorLoader:
 
     @staticmethod
     def _scaled(batch: Batch) -> Batch:
-        """The same with x and images in [0, 1] where they are stored as bytes."""
+        """The batch with x and images scaled to [0, 1] if they are stored as uint8."""
         images = None if batch.images is None else scale(batch.images)
         return batch._replace(x=scale(batch.x), images=images)
 
     def chunks(self) -> Iterator[tuple[int, int]]:
-        """First row of each chunk of a pass through all x, and the row after its last."""
+        """Yield the first row of each chunk of x, and the row after its last."""
         n, step = len(self.x), chunk_rows(self.x.shape[1])
         return ((first, min(first + step, n)) for first in range(0, n, step))
 
     def whole(self) -> Iterator[Tensor]:
-        """All x in stored order, on every process: neither shuffled nor shared out."""
+        """Yield all x in chunks, (rows, features), in stored order; every process gets all."""
         for first, last in self.chunks():
             yield scale(take(self.x, slice(first, last)))
 
     def survey(self) -> Survey:
-        """The mean of all x and the values between which they lie, in one pass, taken once."""
+        """Compute the statistics of all x in one pass; later calls return the same object."""
         if self._seen is None:
             pixels = are_pixels(self.x)
             self._seen = self._survey_pixels() if pixels else self._survey_numbers()
@@ -268,7 +275,7 @@ class TensorLoader:
         total, peak = torch.zeros(self.x.shape[1], dtype=torch.double), torch.tensor(0)
         for first, last in self.chunks():
             x = take(self.x, slice(first, last)).cpu()
-            # Sums of so few whole numbers are exact in single precision, and ten times faster.
+            # Sums of this few integers are exact in float32, which is ten times faster.
             total += x.float().sum(dim=0)
             peak = torch.maximum(peak, x.max())
         return Survey((total / (255 * len(self.x))).float(), 0.0, 1.0, peak=float(peak))
@@ -282,20 +289,23 @@ class TensorLoader:
             double = x.double()
             total += torch.stack([double.sum(dim=0), double.square().sum(dim=0)])
             there += (~is_missing(x)).sum(dim=0) if self.has_gaps else len(x)
-            least, most = x.aminmax()  # NaN where one of them is
+            least, most = x.aminmax()  # NaN if a value is NaN
             low, high = torch.minimum(low, least), torch.maximum(high, most)
-        mean, square = total / there.clamp(min=1)  # what is missing counts as 0 in both
+        mean, square = total / there.clamp(min=1)  # missing values are 0 in both sums
         variance = square - mean.square()
-        # What is left of a difference of nearly equal numbers is no variance.
+        # A difference this small is a rounding error, not a variance.
         std = torch.where(variance > 1e-13 * square, variance, 0).sqrt()
         return Survey(mean.float(), low.item(), high.item(), std=std.float())
 
     def sample(self, most: int, most_bytes: int = 2**28) -> TensorLoader:
-        """The same in memory, or so many of the samples, drawn at random but always the same.
+        """A loader of a random subset of the samples in memory; the subset is always the same.
 
         Args:
-            most: Samples to take at most.
-            most_bytes: What they may take in single precision.
+            most: Most samples in the subset.
+            most_bytes: Most memory that they take as float32.
+
+        Returns:
+            This loader itself if it has no more samples.
         """
         most = min(most, max(1, most_bytes // (4 * self.x.shape[1])))
         if len(self.x) <= most:
@@ -308,19 +318,23 @@ class TensorLoader:
         return some
 
     def of(self, x: Tensor | Rows) -> TensorLoader:
-        """A loader of other features of the same samples: their labels, their order."""
+        """A loader of other features of the same samples, with the same labels and order.
+
+        Args:
+            x: The features, (n, features).
+        """
         other = TensorLoader(x, self.y, self.batch_size, self.sampler.shuffle, self.sampler.seed)
         other.sampler.block = self.sampler.block
         return other
 
     def on(self, device: torch.device) -> TensorLoader:
-        """The same batches on a device.
+        """A loader of the same batches on a device.
 
-        The samples lie in a GPU's memory, where a quarter of what is free there holds them: a batch
-        is then fetched by an index, without a copy at each step. Else each batch is sent there.
+        If the samples fit into a quarter of the GPU's free memory, they are copied there once, and
+        a batch is fetched by an index. Otherwise each batch is copied.
 
         Args:
-            device: Where the training computes.
+            device: The device that trains.
         """
         if device.type == "cpu":
             return self
@@ -337,13 +351,13 @@ class TensorLoader:
         return other
 
     def reseeded(self, seed: int) -> TensorLoader:
-        """The same samples in another order."""
+        """A loader of the same samples in the order of another seed."""
         other = self._again(self.x, self.images)
         other.sampler.seed = seed
         return other
 
     def beside(self, images: Tensor | Rows) -> TensorLoader:
-        """The same with the images of the samples, (n, pixels), in each batch."""
+        """A loader whose batches also hold the images of the samples, (n, pixels)."""
         return self._again(self.x, images)
 
     def _again(self, x: Tensor | Rows, images: Tensor | Rows | None = None) -> TensorLoader:
@@ -353,6 +367,6 @@ class TensorLoader:
 
 
 def chunk_rows(features: int) -> int:
-    """Rows of so many features that are looked at together: whole tiles of a product."""
+    """Number of rows in a chunk, for rows of this many features: a multiple of TILE_ROWS."""
     tiles = max(1, CHUNK_VALUES // (TILE_ROWS * features))
     return min(CHUNK, TILE_ROWS * tiles)

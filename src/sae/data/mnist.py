@@ -20,32 +20,33 @@ from sae.data.datamodule import SampleDataModule, Samples
 from sae.data.idx import MNIST, IdxSet, find_folder, present, read_idx
 from sae.errors import InputError, check_choice, show
 
-# Seconds after which the web counts as absent, and after which a silent download is given up.
+# Seconds to wait for an answer from a server, and for the next bytes of a download.
 REACH_TIMEOUT = 8.0
 STALL_TIMEOUT = 20.0
 
 
 class MNISTDataModule(SampleDataModule):
-    """MNIST: 55,000 images to train on, 5,000 to validate, the official 10,000 to test.
+    """MNIST: 55,000 images for training, 5,000 for validation, the official 10,000 for the test.
 
-    The four files are read from ``root`` as they are (the .gz archives suffice, and the folder may
-    be read-only), checked against their checksums, and downloaded only where they are missing.
+    The four files in ``root`` are read and checked against their checksums. The .gz archives are
+    enough, and the folder may be read-only. Files are downloaded only if they are missing.
 
     Args:
-        root: Folder with ``MNIST/raw`` in it, as torchvision lays it out, or with the four
-            archives themselves. null means $SAE_DATA where that is set, else ``data``.
-        fallback: ``digits`` to use scikit-learn's bundled digits, with a warning, where MNIST is
-            neither there nor to be downloaded; null to stop instead.
-        batch_size: Images in a batch, over all processes together; 1 or more.
-        val_size: Images taken out of the 60,000 for validation.
-        split_seed: Seed of that choice.
-        labels: How many labels of training images are known; null for all. See
+        root: Folder that holds ``MNIST/raw`` (the layout of torchvision), or the four archives
+            themselves. null means $SAE_DATA if it is set, otherwise ``data``.
+        fallback: ``digits`` uses scikit-learn's bundled digits, with a warning, if MNIST is missing
+            and cannot be downloaded; null stops instead.
+        batch_size: Images in a batch, summed over all processes; 1 or more.
+        val_size: Number of the 60,000 training images that are held out for validation.
+        split_seed: Seed of the random choice of validation images.
+        labels: Number of training images whose labels are used; null for all. See
             :class:`~sae.data.datamodule.SampleDataModule`.
-        labels_per_class: The same, for each class.
-        label_seed: Seed of which labels are known; null takes split_seed.
+        labels_per_class: Number of labels that are used per class; null for all.
+        label_seed: Seed of the choice of these labels; null for ``split_seed``.
 
     Raises:
-        InputError: A damaged file, a missing folder, or no MNIST and no fallback.
+        InputError: A file is damaged, the folder is missing, or MNIST is missing, cannot be
+            downloaded, and there is no fallback.
     """
 
     name = "MNIST"
@@ -76,7 +77,7 @@ class MNISTDataModule(SampleDataModule):
             raise InputError(key, "a folder", f"none at {show(str(self.root))}", remedy)
 
     def load(self) -> tuple[Samples, Samples]:
-        """Read MNIST, having downloaded it if need be; or else the fallback."""
+        """Read MNIST; download it first if it is missing, or else read the fallback."""
         folder, reason = find_folder(self.root, self.files), ""
         if folder is None:
             folder, reason = self.download()
@@ -94,24 +95,28 @@ class MNISTDataModule(SampleDataModule):
         return self._fall_back(reason)
 
     def download(self) -> tuple[Path | None, str]:
-        """Fetch what is missing: the folder; or else None, and in a few words why not."""
+        """Download the missing files.
+
+        Returns:
+            The folder and an empty text; or None and the reason why the download failed.
+        """
         return _download(self.root, self.files.name)
 
     def remedy(self) -> str:
-        """What to do where the files are missing."""
+        """The remedy in the message that files are missing."""
         return (
             "(1) copy the four .gz archives into a folder and name it with --data.root or "
-            "$SAE_DATA, or (2) connect to the web and run again, or (3) add --data.fallback "
+            "$SAE_DATA, or (2) connect to the internet and run again, or (3) add --data.fallback "
             "digits to use the digits bundled with scikit-learn (in a folder without MNIST)"
         )
 
     def _read(self, folder: Path, part: int) -> Samples:
-        """Images and labels to train on (0), or to test on (1)."""
+        """Read the images and labels for training (part 0) or for the test (part 1)."""
         images, labels = (read_idx(folder, s, self.files) for s in self.files.stems[2 * part :][:2])
         return Samples(images.flatten(1), labels.long())
 
     def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The folder that was read, wherever $SAE_DATA points to later; or the fallback's own."""
+        """The options with the folder that was read, or the class and options of the fallback."""
         if self.name == digits.NAME:
             sizes = {"batch_size": self.batch_size, "val_size": self.val_size}
             labels = {"labels": self.n_labels, "labels_per_class": self.n_labels_per_class}
@@ -122,8 +127,8 @@ class MNISTDataModule(SampleDataModule):
     def _fall_back(self, reason: str) -> tuple[Samples, Samples]:
         self.name, self.description = digits.NAME, digits.DESCRIPTION
         train, test = digits.load_digits()
-        # The sizes asked for are meant for 60,000 images: take the same share of this set, and
-        # batches small enough for about as many steps as make an epoch worth its name.
+        # The sizes are meant for 60,000 images: hold out the same share of this smaller set, and
+        # use smaller batches, so that an epoch still has many steps.
         self.val_size = max(1, round(self.val_size / 60_000 * len(train)))
         self.batch_size = min(self.batch_size, 64)
         _warn_fallback(self, reason)
@@ -131,11 +136,14 @@ class MNISTDataModule(SampleDataModule):
 
 
 def _download(root: Path, name: str = "MNIST") -> tuple[Path | None, str]:
-    """Fetch what is missing into ``root/MNIST/raw``; or else say in a few words why not.
+    """Download missing files into ``root/NAME/raw``.
 
     Args:
         root: Folder of all sets.
-        name: Of the set, as torchvision has it.
+        name: Name of the set in torchvision.
+
+    Returns:
+        The folder and an empty text; or None and the reason why the download failed.
     """
     from torchvision import datasets
     from torchvision.datasets.utils import download_url
@@ -143,11 +151,11 @@ def _download(root: Path, name: str = "MNIST") -> tuple[Path | None, str]:
     known = getattr(datasets, name)
     mirror = next((url for url in known.mirrors if _reachable(url + known.resources[0][0])), None)
     if mirror is None:
-        return None, "no web to download them from"
+        return None, "no internet to download them from"
     folder = root / name / "raw"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Aside first, then renamed: a download that breaks off leaves no half file behind.
+        # Download to a temporary folder, then rename: an aborted download leaves no partial file.
         with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as aside, socket_timeout():
             for archive, md5 in known.resources:
                 unpacked = archive.removesuffix(".gz")
@@ -161,7 +169,7 @@ def _download(root: Path, name: str = "MNIST") -> tuple[Path | None, str]:
 
 
 def _reachable(url: str) -> bool:
-    """Whether a server answers within REACH_TIMEOUT. Name look-ups hang too, hence the thread."""
+    """Whether a server answers within REACH_TIMEOUT. In a thread, because DNS can hang, too."""
     answers: list[int] = []
 
     def ask() -> None:
@@ -170,7 +178,7 @@ def _reachable(url: str) -> bool:
             with urllib.request.urlopen(request, timeout=REACH_TIMEOUT) as response:
                 answers.append(response.status)
         except Exception:
-            pass  # no answer, or a strange one, is the answer
+            pass  # any failure means that the server is not reachable
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -180,7 +188,7 @@ def _reachable(url: str) -> bool:
 
 @contextmanager
 def socket_timeout() -> Iterator[None]:
-    """Give up a download that is silent for STALL_TIMEOUT."""
+    """Abort a download that receives nothing for STALL_TIMEOUT seconds."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(STALL_TIMEOUT)
     try:
@@ -197,7 +205,7 @@ def _warn_fallback(data: MNISTDataModule, reason: str) -> None:
         f"WARNING: no MNIST in {str(data.root)!r}, and {reason}.\n"
         f"This run uses {data.description} instead,\n"
         f"in batches of {data.batch_size}, {data.val_size} of them for validation.\n"
-        "Its figures are not MNIST figures. To use MNIST, name its folder with --data.root or "
+        "Its results are not MNIST results. To use MNIST, name its folder with --data.root or "
         f"$SAE_DATA.\n{line}",
         file=sys.stderr,
         flush=True,

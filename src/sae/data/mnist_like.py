@@ -1,7 +1,7 @@
-"""Sets made to stand in for MNIST: clothes, Japanese letters, and letters beside digits.
+"""Data sets in the format of MNIST: clothes, Japanese letters, and Latin letters with digits.
 
-They are read, checked and downloaded as MNIST is, in the layout of torchvision, which also knows
-where they lie on the web, the checksums of their archives, and what their classes are called.
+They are read, checked and downloaded like MNIST, in the layout of torchvision. Their addresses,
+the checksums of their archives and the names of their classes come from torchvision.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ MOST_BYTES = 600 * 2**20
 
 
 class FashionMNISTDataModule(MNISTDataModule):
-    """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): clothes in ten classes, as many as MNIST has.
+    """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017): images of clothes in ten classes.
 
     Args:
-        root: Folder with ``FashionMNIST/raw`` in it, as torchvision lays it out, or with the four
-            archives themselves. null means $SAE_DATA where that is set, else ``data``.
-        batch_size: Images in a batch, over all processes together; 1 or more.
-        val_size: Images taken out of those to train on for validation.
-        split_seed: Seed of that choice, and of which labels are known.
-        labels: How many labels of training images are known; null for all. See
+        root: Folder that holds ``FashionMNIST/raw`` (the layout of torchvision), or the four
+            archives themselves. null means $SAE_DATA if it is set, otherwise ``data``.
+        batch_size: Images in a batch, summed over all processes; 1 or more.
+        val_size: Number of training images that are held out for validation.
+        split_seed: Seed of the random choice of validation images.
+        labels: Number of training images whose labels are used; null for all. See
             :class:`~sae.data.datamodule.SampleDataModule`.
-        labels_per_class: The same, for each class.
-        label_seed: Seed of which labels are known; null takes split_seed.
+        labels_per_class: Number of labels that are used per class; null for all.
+        label_seed: Seed of the choice of these labels; null for ``split_seed``.
 
     Raises:
-        InputError: A damaged file, a missing folder, or no such files and no web.
+        InputError: A file is damaged, the folder is missing, or the files are missing and cannot
+            be downloaded.
     """
 
     name = "FashionMNIST"
@@ -59,30 +60,30 @@ class FashionMNISTDataModule(MNISTDataModule):
         )
 
     def load(self) -> tuple[Samples, Samples]:
-        """Read the files, having downloaded them if need be."""
+        """Read the files; download them first if they are missing."""
         self.files, self.class_names = self.known()
         train, test = super().load()
         self.description = f"{self.name} ({len(train):,} + {len(test):,} images of 28x28)"
         return train, test
 
     def known(self) -> tuple[IdxSet, list[str]]:
-        """The files of the set, and what its classes are called."""
+        """The files of the set, and the names of its classes."""
         from torchvision import datasets
 
         found = getattr(datasets, self.name)
         return IdxSet(self.name, archives=dict(found.resources)), list(found.classes)
 
     def remedy(self) -> str:
-        """What to do where the files are missing."""
+        """The remedy in the message that files are missing."""
         return (
-            f"(1) copy the four .gz archives into {self.name}/raw in a folder and name that with "
-            "--data.root or $SAE_DATA, or (2) connect to the web and run again"
+            f"(1) copy the four .gz archives into FOLDER/{self.name}/raw and add --data.root "
+            "FOLDER (or set $SAE_DATA), or (2) connect to the internet and run again"
         )
 
     def remarks(self, seen: Survey) -> list[str]:
-        """Which files could not be checked, and whatever else there is."""
+        """The remarks of all datamodules, and a line on files without a known checksum."""
         names = unchecked(self.folder, self.files)
-        line = f"data: no checksum is known of {', '.join(names)}: only what is in them was checked"
+        line = f"data: no checksum is known for {', '.join(names)}: only the format was checked"
         return [line] * bool(names) + super().remarks(seen)
 
     def _read(self, folder: Path, part: int) -> Samples:
@@ -98,32 +99,33 @@ class FashionMNISTDataModule(MNISTDataModule):
         y = self.numbered(samples)
         assert y.y is not None
         if n == 0 or int(y.y.min()) < 0 or int(y.y.max()) >= most:
-            expected, found = f"labels of {most} classes", "none, or others"
+            expected, found = f"labels of {most} classes", "none, or other labels"
             remedy = f"copy the four files of {self.name} here"
             raise InputError(str(folder / names[1]), expected, found, remedy)
         return y
 
     def numbered(self, samples: Samples) -> Samples:
-        """The same with images upright and labels from 0."""
+        """The samples with upright images and labels from 0."""
         return samples
 
 
 class KMNISTDataModule(FashionMNISTDataModule):
-    """Kuzushiji-MNIST (Clanuwat et al. 2018): ten cursive Japanese letters, as many as MNIST has.
+    """Kuzushiji-MNIST (Clanuwat et al. 2018): cursive Japanese letters in ten classes.
 
     Args:
-        root: Folder with ``KMNIST/raw`` in it, as torchvision lays it out, or with the four
-            archives themselves. null means $SAE_DATA where that is set, else ``data``.
-        batch_size: Images in a batch, over all processes together; 1 or more.
-        val_size: Images taken out of those to train on for validation.
-        split_seed: Seed of that choice, and of which labels are known.
-        labels: How many labels of training images are known; null for all. See
+        root: Folder that holds ``KMNIST/raw`` (the layout of torchvision), or the four archives
+            themselves. null means $SAE_DATA if it is set, otherwise ``data``.
+        batch_size: Images in a batch, summed over all processes; 1 or more.
+        val_size: Number of training images that are held out for validation.
+        split_seed: Seed of the random choice of validation images.
+        labels: Number of training images whose labels are used; null for all. See
             :class:`~sae.data.datamodule.SampleDataModule`.
-        labels_per_class: The same, for each class.
-        label_seed: Seed of which labels are known; null takes split_seed.
+        labels_per_class: Number of labels that are used per class; null for all.
+        label_seed: Seed of the choice of these labels; null for ``split_seed``.
 
     Raises:
-        InputError: A damaged file, a missing folder, or no such files and no web.
+        InputError: A file is damaged, the folder is missing, or the files are missing and cannot
+            be downloaded.
     """
 
     name = "KMNIST"
@@ -131,26 +133,27 @@ class KMNISTDataModule(FashionMNISTDataModule):
 
 
 class EMNISTDataModule(FashionMNISTDataModule):
-    """EMNIST (Cohen et al. 2017): handwritten letters and digits, put upright.
+    """EMNIST (Cohen et al. 2017): handwritten letters and digits, turned upright.
 
-    torchvision publishes a checksum of the one archive of all splits (536 MB), which is checked
-    when that is downloaded; the archives in it have checks of their own against damage.
+    The archive of all splits (536 MB) is checked against torchvision's checksum when it is
+    downloaded. The archives inside it have only their own CRC, which finds damage.
 
     Args:
-        root: Folder with ``EMNIST/raw`` in it, as torchvision lays it out, or with the four
-            archives of a split. null means $SAE_DATA where that is set, else ``data``.
+        root: Folder that holds ``EMNIST/raw`` (the layout of torchvision), or the four archives of
+            a split. null means $SAE_DATA if it is set, otherwise ``data``.
         split: balanced (47 classes, 112,800 + 18,800 images), letters (26), digits, mnist (10),
             byclass (62) or bymerge (47).
-        batch_size: Images in a batch, over all processes together; 1 or more.
-        val_size: Images taken out of those to train on for validation.
-        split_seed: Seed of that choice, and of which labels are known.
-        labels: How many labels of training images are known; null for all. See
+        batch_size: Images in a batch, summed over all processes; 1 or more.
+        val_size: Number of training images that are held out for validation.
+        split_seed: Seed of the random choice of validation images.
+        labels: Number of training images whose labels are used; null for all. See
             :class:`~sae.data.datamodule.SampleDataModule`.
-        labels_per_class: The same, for each class.
-        label_seed: Seed of which labels are known; null takes split_seed.
+        labels_per_class: Number of labels that are used per class; null for all.
+        label_seed: Seed of the choice of these labels; null for ``split_seed``.
 
     Raises:
-        InputError: A damaged file, a missing folder, or no such files and no web.
+        InputError: A file is damaged, the folder is missing, or the files are missing and cannot
+            be downloaded.
     """
 
     name = "EMNIST"
@@ -174,13 +177,13 @@ class EMNISTDataModule(FashionMNISTDataModule):
         )
 
     def load(self) -> tuple[Samples, Samples]:
-        """Read the files of the split, having downloaded all if need be."""
+        """Read the files of the split; download all splits first if they are missing."""
         found = super().load()
         self.description = self.description.replace("EMNIST", f"EMNIST, {self.split}")
         return found
 
     def known(self) -> tuple[IdxSet, list[str]]:
-        """The files of the split, and what its classes are called."""
+        """The files of the split, and the names of its classes."""
         from torchvision import datasets
 
         parts = (f"emnist-{self.split}-train", f"emnist-{self.split}-test")
@@ -189,19 +192,19 @@ class EMNISTDataModule(FashionMNISTDataModule):
         return IdxSet(self.name, parts, most_bytes=MOST_BYTES), names
 
     def numbered(self, samples: Samples) -> Samples:
-        """The same with images upright, which are stored column by column, and labels from 0."""
+        """The samples with labels from 0 and upright images: EMNIST stores them transposed."""
         assert samples.y is not None
         x, y = samples.x[:], samples.y
         upright = x.view(-1, 28, 28).transpose(1, 2).flatten(1)
         return Samples(upright, y - 1 if self.split == "letters" else y)
 
     def download(self) -> tuple[Path | None, str]:
-        """Fetch the archive of all splits and unpack it."""
+        """Download the archive of all splits and unpack it; see :class:`MNISTDataModule`."""
         from torchvision.datasets import EMNIST
         from torchvision.datasets.utils import download_url
 
         if not mnist._reachable(EMNIST.url):
-            return None, "no web to download them from"
+            return None, "no internet to download them from"
         folder = self.root / "EMNIST" / "raw"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -218,7 +221,7 @@ class EMNISTDataModule(FashionMNISTDataModule):
         return folder, ""
 
     def remarks(self, seen: Survey) -> list[str]:
-        """Which files could not be checked: those that were unpacked, and lost their checks."""
+        """The same without that line for ``.gz`` files, whose CRC is checked."""
         lines = super().remarks(seen)
         packed = all(name.endswith(".gz") for name in unchecked(self.folder, self.files))
         return lines[1:] if packed else lines

@@ -1,8 +1,8 @@
-"""Preparation: what lies between samples in the user's units and inputs of the network.
+"""Preparation: converts samples in the user's units to inputs of the network, and back.
 
-It is fitted on training samples, saved with the run, and used wherever samples come in or
-reconstructions go out: codes, export, estimator. A kind is one class; its settings name it by its
-import path, so that a class of anybody's is found again.
+It is fitted on training samples, saved with the run, and used by all commands that read samples
+or write reconstructions. The saved settings contain the import path of its class, so users can
+write their own.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ FILE = "preparation.safetensors"
 
 
 class Preparation(nn.Module, ABC):
-    """Samples in the user's units to inputs of the network, and back. Buffers only.
+    """The base of all preparations. It may have buffers, but no parameters.
 
-    There are three forms of a sample. *Values* are what the user has: numbers, or texts where a
-    column holds categories. The *raw* form is values as numbers, a category as its index: float32,
-    (n, raw columns). *Inputs* are what the network sees: float32, (n, features).
+    A sample has three forms. *Values* are the user's: numbers, or texts in columns of categories.
+    The *raw* form has only numbers, with the index of each category: float32, (n, raw columns).
+    *Inputs* are the form for the network: float32, (n, features).
 
     Attributes:
-        columns: Names of the raw columns; None where they have none.
-        bounded: Whether inputs lie in [0, 1], as far as it knows.
-        words: What words on images become: for samples that are none, others.
+        columns: Names of the raw columns; None if they have no names.
+        bounded: Whether all inputs are expected in [0, 1].
+        words: Rewrites a text about images for samples that are not images.
     """
 
     columns: tuple[str, ...] | None = None
@@ -47,40 +47,40 @@ class Preparation(nn.Module, ABC):
 
     @property
     def outputs(self) -> Columns | None:
-        """What the decoder ends in, where features differ in kind; None where they do not."""
+        """The kinds of the decoder's output columns; None if all features are of one kind."""
         return None
 
     @property
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """What :meth:`from_settings` makes it of, beside its buffers: values that go into JSON."""
+        """The arguments of :meth:`from_settings`, as values for JSON; without the buffers."""
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Preparation:
-        """One with these settings; its buffers are read afterwards.
+        """Create a preparation; its buffers are loaded afterwards.
 
         Args:
-            settings: Those of :attr:`settings`.
+            settings: The saved :attr:`settings`.
         """
         return cls(**settings)
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """Inputs of the network: (b, raw columns) -> (b, features), float32."""
+        """Convert the raw form to inputs: (b, raw columns) -> (b, features), float32."""
 
     @abstractmethod
     def inverse(self, x: Tensor) -> Tensor:
-        """Back into the user's units: (b, features) -> (b, raw columns), float32.
+        """Convert inputs or reconstructions to the raw form: (b, features) -> (b, raw columns).
 
-        Of a category the index of the most likely one.
+        Categories become the index of the most likely one.
         """
 
     def to_raw(self, values: ArrayLike, columns: Sequence[str] | None = None) -> Tensor:
-        """Values as the user has them in the form that :meth:`forward` takes.
+        """Convert the user's values to the raw form.
 
         Args:
             values: (n, …).
-            columns: Their names, where they have some.
+            columns: Names of the columns; None if they have no names.
 
         Returns:
             float32, (n, raw columns).
@@ -89,22 +89,22 @@ class Preparation(nn.Module, ABC):
         return torch.from_numpy(np.ascontiguousarray(array.reshape(len(array), -1), np.float32))
 
     def from_raw(self, raw: Tensor) -> NDArray:
-        """Raw numbers as values: those of a category by name.
+        """Convert the raw form to values; a category becomes its name.
 
         Args:
             raw: (n, raw columns).
 
         Returns:
-            (n, raw columns): float32, or objects where there are texts.
+            (n, raw columns): float32, or objects if there are texts.
         """
         return raw.detach().cpu().numpy()
 
 
 class Pixels(Preparation):
-    """Whole numbers, divided by the greatest one that there may be.
+    """Divides pixels by their largest possible value.
 
     Args:
-        divisor: 255 of uint8, 65,535 of uint16; 1 leaves samples as they are.
+        divisor: 255 for uint8, 65,535 for uint16; 1 does not change samples.
     """
 
     def __init__(self, divisor: float = 1) -> None:
@@ -117,21 +117,21 @@ class Pixels(Preparation):
         return {"divisor": self.divisor}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Divided; to the last bit as the loaders do it, which multiply."""
+        """Divide by the divisor; equal to the last bit to the loaders, which multiply."""
         x = x.float()
         return x if self.divisor == 1 else x * (1 / self.divisor)
 
     def inverse(self, x: Tensor) -> Tensor:
-        """Multiplied."""
+        """Multiply by the divisor."""
         return x.float() if self.divisor == 1 else x.float() * self.divisor
 
 
 def write_preparation(path: Path, preparation: Preparation) -> None:
-    """Write one file: buffers as safetensors, settings as JSON in its metadata.
+    """Write a preparation to a safetensors file, with its settings as JSON in the metadata.
 
     Args:
-        path: Of the file.
-        preparation: What to write.
+        path: The file to write.
+        preparation: The preparation.
     """
     kind = type(preparation)
     about = {"class_path": f"{kind.__module__}.{kind.__qualname__}", **preparation.settings}
@@ -141,15 +141,15 @@ def write_preparation(path: Path, preparation: Preparation) -> None:
 
 
 def read_preparation(path: Path) -> Preparation:
-    """Read what :func:`write_preparation` wrote.
+    """Read a file that :func:`write_preparation` wrote.
 
     Args:
-        path: Of the file.
+        path: The file.
 
     Raises:
-        InputError: It is not there, is damaged, or is of a class that is not found.
+        InputError: The file is missing or damaged, or its class is not found.
     """
-    expected, remedy = "a preparation that a run wrote", "name another run, or run it again"
+    expected, remedy = "a preparation that a run wrote", "choose another run, or train again"
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             settings = json.loads((file.metadata() or {})["preparation"])
@@ -164,5 +164,5 @@ def read_preparation(path: Path) -> Preparation:
     except (safetensors.SafetensorError, OSError, LookupError, TypeError, ValueError) as error:
         raise InputError(str(path), expected, show(f"a damaged one ({error})"), remedy) from None
     except RuntimeError:  # buffers of other names or shapes
-        raise InputError(str(path), expected, "one whose parts do not fit", remedy) from None
+        raise InputError(str(path), expected, "one with wrong buffers", remedy) from None
     return preparation

@@ -1,4 +1,4 @@
-"""What is odd about samples, said before they are trained on."""
+"""Warnings about the scale of samples, printed before training."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ import torch
 from sae.data.loader import Survey
 from sae.data.npy import DIVISORS
 
-# Whole numbers that fill less of their type's range were hardly meant to be divided by all of it.
+# If the maximum is a smaller share of the integer type's range, another divisor is probably right.
 LEAST_SHARE = 0.5
-# Of values in [0, 1], or standardised ones, no column has a root mean square near this.
+# Root mean square of a column: far below this in [0, 1], and for standardised values.
 MOST_MAGNITUDE = 10.0
+# Ratio of the largest to the smallest standard deviation of columns.
 MOST_RATIO = 100.0
-# How far a step may move what goes into a unit, whose activation is flat some units from 0.
+# How much one step may change the input of a unit; activations are flat some units from 0.
 MOST_REACH, GOOD_REACH = 5.0, 2.0
 
-# Code that makes other samples of x, from an expression and what is to be done ahead of it.
+# Returns code that converts x, given an expression and the statements to run before it.
 Rescale = Callable[[str, str], str]
 
 
 def remarks(
     seen: Survey, rescale: Rescale, dtype: str = "uint8", names: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Warnings, each with what to do.
+    """Yield warnings about badly scaled samples, each with a remedy.
 
     Args:
-        seen: What is known of all training samples.
-        rescale: How a user of these data scales them.
-        dtype: How they are stored.
-        names: Of the columns; none where they have numbers.
+        seen: Statistics of all training samples.
+        rescale: Returns the code or the advice with which a user scales these data.
+        dtype: The stored type of the values.
+        names: Names of the columns; empty if they have only numbers.
     """
     divisor = DIVISORS.get(dtype)
     peak = round(seen.high * divisor) if seen.peak is None and divisor else seen.peak
@@ -39,40 +40,40 @@ def remarks(
         only = " (a mask of 0 and 1?)" if by == 1 else ""
         yield (
             f"warning: data: {dtype} is divided by {divisor:,}, but the greatest value is {peak:g}"
-            f"{only}, so that all inputs lie in [0, {peak / divisor:.2g}]; divide by {by} "
+            f"{only}, so all inputs are in [0, {peak / divisor:.2g}]; divide by {by} "
             f"yourself: {rescale('x' if by == 1 else f'x / {by}', '')}"
         )
     elif seen.std is not None and (odd := _unscaled(seen.mean, seen.std, names)):
         before = "m, s = x.mean(0, dtype=float), x.std(0, dtype=float); "
         yield (
-            f"warning: data: {odd}, and the squared error sees little but the largest; standardise "
+            f"warning: data: {odd}, so the largest ones dominate the squared error; standardise "
             f"first: {rescale('(x - m) / numpy.where(s > 0, s, 1)', before)}"
         )
 
 
 def too_fast(seen: Survey, rates: Mapping[str, float]) -> Iterator[str]:
-    """Warn of rates at which a single step of Adam drives the units of the first layer far.
+    """Yield warnings about learning rates at which one step of Adam saturates the first layer.
 
-    Such a step changes each weight by about the rate. Where most inputs are above 0 their changes
-    add up: what goes into a unit moves by the rate times the sum of the inputs, which is large
-    where there are many of them, and the units stay saturated or dead.
+    A step of Adam changes each weight by about the learning rate. If most inputs are positive,
+    these changes add up: the input of a unit changes by the rate times the sum of the inputs. With
+    many inputs this is large, and the unit stays saturated or dead.
 
     Args:
-        seen: What is known of all training samples.
+        seen: Statistics of all training samples.
         rates: Learning rate of each option that trains the first layer with Adam.
     """
     total = seen.mean.abs().sum().item()
     for option, rate in rates.items():
         if rate * total > MOST_REACH:
             yield (
-                f"warning: {option}: with {len(seen.mean):,} inputs that add up to {total:,.0f} a "
-                f"step at rate {rate:g} moves what goes into a unit by up to {rate * total:.0f}, "
-                f"where it no longer learns; try --{option} {GOOD_REACH / total:.1g}"
+                f"warning: {option}: the {len(seen.mean):,} inputs add up to {total:,.0f}, so one "
+                f"step at rate {rate:g} changes the input of a unit by up to {rate * total:.0f}: "
+                f"units may stop learning; try --{option} {GOOD_REACH / total:.1g}"
             )
 
 
 def _unscaled(mean: torch.Tensor, std: torch.Tensor, names: Sequence[str]) -> str:
-    """How columns differ by more than training bears; nothing where they do not."""
+    """Describe columns whose scales differ too much, or are too large; empty if there are none."""
     varied = std[std > 0]
     if len(varied) < 1:
         return ""
@@ -88,7 +89,7 @@ def _unscaled(mean: torch.Tensor, std: torch.Tensor, names: Sequence[str]) -> st
         column = int(magnitude.argmax())
         name = _name(column, names)
         return (
-            f"values lie far beyond [0, 1] (column {name} has mean {mean[column]:.3g} and "
+            f"values are far outside [0, 1] (column {name} has mean {mean[column]:.3g} and "
             f"standard deviation {std[column]:.3g})"
         )
     return ""

@@ -1,6 +1,7 @@
-"""Rows of data that are no tensor in memory: they lie in files, or are computed when asked for.
+"""Rows that are not a tensor in memory: they are read from files, or computed when needed.
 
-A loader takes either: both have a length and give rows for a slice or for a tensor of indices.
+A loader takes a tensor or such rows: both have a length, and return rows for a slice or for a
+tensor of indices.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ from sae.devices import placed, send
 from sae.errors import InputError
 from sae.nets.layer import Autoencoder, Layer
 
-# What is read from a disk together: rows of one block lie side by side.
+# Size of a block of neighbouring rows that are read from disk together.
 BLOCK_BYTES = 2**20
-# Of a longer hint Linux takes no more than it would read ahead by itself.
+# Linux cuts longer hints down to its own read-ahead.
 HINT_BYTES = 2**17
-# A multiple of what libraries multiply at once.
+# A multiple of the tile sizes of matrix libraries.
 TILE_ROWS = 256
 
 
 class Rows(ABC):
-    """Rows, (n, features).
+    """The base of rows, (n, features), that are not a tensor in memory.
 
     Attributes:
-        shape: n and features.
-        block: How many neighbouring rows are best read together; None where it does not matter.
+        shape: (n, features).
+        block: Number of neighbouring rows that are best read together; None if any order is fast.
     """
 
     shape: tuple[int, int]
@@ -47,55 +48,55 @@ class Rows(ABC):
 
     @abstractmethod
     def __getitem__(self, index: Tensor | slice) -> Tensor:
-        """Rows of a slice (without step) or in the order of indices, (rows, features)."""
+        """The rows of a slice (without step), or of indices in their order: (rows, features)."""
 
-    def will_need(self, start: int, stop: int) -> None:  # noqa: B027  # a hint may go unheard
-        """Hint that rows ``start`` to ``stop`` are asked for soon."""
+    def will_need(self, start: int, stop: int) -> None:  # noqa: B027  # a hint may be ignored
+        """Announce that rows ``start`` to ``stop`` (exclusive) are needed soon."""
 
-    def check_unchanged(self) -> None:  # noqa: B027  # what is computed does not change
-        """Raise :class:`~sae.errors.InputError` where a file is no longer the one it was."""
+    def check_unchanged(self) -> None:  # noqa: B027  # computed rows do not change
+        """Raise :class:`~sae.errors.InputError` if a file has changed since it was opened."""
 
 
 def take(x: Tensor | Rows, index: Tensor | slice) -> Tensor:
-    """Rows of ``x``, stored in memory or not: (rows, features), as they are stored."""
+    """Take rows of ``x`` with their stored type: (rows, features)."""
     if isinstance(x, Tensor) and isinstance(index, Tensor):
         return x.index_select(0, index)  # x[index] is several times slower
     return x[index]
 
 
 def scale(x: Tensor) -> Tensor:
-    """Pixels in [0, 1] from uint8; other types as they are.
+    """Scale uint8 to float32 in [0, 1]; other types are not changed.
 
-    Multiplied, not divided: GPUs divide by multiplying, and half of all pixel values would get
-    another last bit there. 255 becomes 1 exactly.
+    It multiplies by 1/255 on every device, because GPUs divide by multiplying: a division would
+    give half of all pixel values another last bit there. 255 becomes exactly 1.
     """
     return x.float().mul_(1 / 255) if x.dtype == torch.uint8 else x
 
 
 def are_pixels(x: Tensor | Rows) -> bool:
-    """Whether they are stored as uint8."""
+    """Whether rows are stored as uint8."""
     return take(x, slice(0, 1)).dtype == torch.uint8
 
 
 class FileRows(Rows):
-    """Rows of ``.npy`` files, one after another, mapped into memory: read where they are needed.
+    """The rows of one or more ``.npy`` files, mapped into memory and read when needed.
 
-    What the system keeps of them in memory it can drop at any time; nothing counts as the
-    process's own. Floats are given in single precision, and uint16 as such, divided by 65,535.
+    The operating system may drop cached parts of the files at any time, so they do not count as
+    memory of this process. Rows are float32; uint16 is divided by 65,535, and uint8 stays uint8.
 
     Args:
-        paths: The files: (n, …) each, of the same shape but for n, and of the same type.
-        key: Which array of an ``.npz`` file; None where it holds one.
+        paths: Files of arrays (n, …) that have the same type and differ only in n.
+        key: Name of the array in an ``.npz`` file; None if the file holds a single array.
 
     Attributes:
-        divisor: What whole numbers are divided by; 1 of others. Bytes are left to the loader,
-            which divides them by 255 batch by batch, unless this is 1.
-        dtype: Type of the values as they are stored.
-        sample_shape: Shape of one row as it is stored, before it is made flat.
-        nbytes: Size of all rows.
+        divisor: The number by which integers are divided; 1 for other types. The loader divides
+            uint8 batch by batch, unless this is 1.
+        dtype: Type of the stored values.
+        sample_shape: Shape of one stored row, before it is flattened.
+        nbytes: Size of all rows in bytes.
 
     Raises:
-        InputError: A file is missing, damaged, or does not fit the others.
+        InputError: A file is missing or damaged, or differs from the others in shape or type.
     """
 
     def __init__(self, paths: Sequence[Path], key: str | None = None) -> None:
@@ -109,13 +110,13 @@ class FileRows(Rows):
             if (array.shape[1:], array.dtype) != (self.sample_shape, dtype):
                 expected = f"{dtype} of {self.sample_shape}, as in {self.paths[0].name}"
                 found = f"{array.dtype} of {array.shape[1:]}"
-                raise InputError(str(path), expected, found, "make all files of one kind")
+                raise InputError(str(path), expected, found, "save all files alike")
         self._stamps = [_stamp(path) for path in self.paths]
         self._arrays = [np.asarray(array).reshape(len(array), -1) for array in arrays]
-        with warnings.catch_warnings(action="ignore"):  # of tensors that must not be written to
+        with warnings.catch_warnings(action="ignore"):  # about tensors that are read-only
             self._parts = [torch.from_numpy(array) for array in self._arrays]
         self._starts = np.cumsum([0, *(len(part) for part in self._parts)])
-        # What was read into memory lies nowhere in a file: there is nothing to hint at.
+        # An array of an .npz file is in memory: it has no offset in a file to read ahead from.
         self._offsets = [int(a.offset) if isinstance(a, np.memmap) else None for a in arrays]
         for array in arrays:
             _only_what_is_asked_for(array)
@@ -127,7 +128,7 @@ class FileRows(Rows):
     def __getitem__(self, index: Tensor | slice) -> Tensor:
         if isinstance(index, slice):
             start, stop, _ = index.indices(len(self))
-            self.will_need(start, min(2 * stop - start, len(self)))  # and, likely, the next ones
+            self.will_need(start, min(2 * stop - start, len(self)))  # probably the next ones, too
             rows = self._between(start, stop)
         else:
             rows = self._at(index)
@@ -137,7 +138,7 @@ class FileRows(Rows):
         return rows if self.divisor == 1 else rows.mul_(1 / self.divisor)
 
     def are_a_mask(self) -> bool:
-        """Whether they are whole numbers, and none but 0 and 1: read until there is another."""
+        """Whether all values are the integers 0 and 1; reads no further than another value."""
         if self.dtype.name not in DIVISORS:
             return False
         step = max(1, BLOCK_BYTES // self._row_bytes)
@@ -147,8 +148,8 @@ class FileRows(Rows):
     def _at(self, index: Tensor) -> Tensor:
         if len(self._parts) == 1:
             return self._parts[0].index_select(0, index)
-        # File by file into neighbouring rows, then into the order asked for: rows that are put
-        # each in its place take three times as long.
+        # Read file by file in stored order, then reorder: writing each row directly to its final
+        # place takes three times as long.
         wanted = index.numpy()
         order = wanted.argsort()
         ordered = wanted[order]
@@ -157,10 +158,10 @@ class FileRows(Rows):
             raise IndexError(f"rows from 0 to {len(self) - 1} were expected")
         rows = torch.empty(len(ordered), self.shape[1], dtype=self._parts[0].dtype)
         for k, (first, last) in enumerate(pairwise(cuts)):
-            if last > first:  # clip, for numpy copies once more where it may have to raise
+            if last > first:  # mode "clip", because numpy makes one more copy in mode "raise"
                 local = ordered[first:last] - self._starts[k]
                 self._arrays[k].take(local, axis=0, out=rows[first:last].numpy(), mode="clip")
-        if (order[1:] > order[:-1]).all():  # they are in that order already
+        if (order[1:] > order[:-1]).all():  # already in order
             return rows
         return rows.index_select(0, torch.from_numpy(order.argsort()))
 
@@ -173,12 +174,12 @@ class FileRows(Rows):
         return parts[0] if len(parts) == 1 else torch.cat([*parts, self._parts[0][:0]])
 
     def _files_of(self, start: int, stop: int) -> list[tuple[int, int, int]]:
-        """The files that hold rows ``start`` to ``stop``: number, first row, row after the last."""
+        """The files that hold rows ``start`` to ``stop``: index, first row, row after the last."""
         bounds = zip(self._starts[:-1].tolist(), self._starts[1:].tolist(), strict=True)
         return [(k, a, b) for k, (a, b) in enumerate(bounds) if a < stop and b > start]
 
     def will_need(self, start: int, stop: int) -> None:
-        """Have the system read them ahead, where it takes such hints."""
+        """Ask the operating system to read these rows ahead, if it supports that."""
         if not hasattr(os, "posix_fadvise"):
             return
         for k, first, last in self._files_of(start, stop):
@@ -196,17 +197,17 @@ class FileRows(Rows):
                 os.close(file)
 
     def place(self, row: int) -> tuple[Path, int]:
-        """The file in which a row lies, and which of its rows it is."""
+        """The file that holds a row, and the number of the row in this file, from 0."""
         k = int(np.searchsorted(self._starts, row, side="right")) - 1
         return self.paths[k], row - int(self._starts[k])
 
     def check_unchanged(self) -> None:
-        """Compare size and time of each file with those it had."""
+        """Raise :class:`~sae.errors.InputError` if a file has another size or time than before."""
         for path, stamp in zip(self.paths, self._stamps, strict=True):
             if _stamp(path) != stamp:
-                expected = "the file that it was when the run began"
-                remedy = "leave the data alone while they are trained on, and start a new run"
-                raise InputError(str(path), expected, "another one", remedy)
+                expected = "the same file as when the run began"
+                remedy = "do not change the data during a run, and start a new run"
+                raise InputError(str(path), expected, "a changed file", remedy)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -215,10 +216,10 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _only_what_is_asked_for(array: NDArray) -> None:
-    """Have the system read no more of a mapped file than what is looked at or hinted at.
+    """Switch off the operating system's own read-ahead for a mapped file.
 
-    Otherwise it reads some megabytes around each row from anywhere: 5000 of them for validation
-    would be all of 12 GB.
+    Otherwise it reads some megabytes around each random row: 5,000 validation rows would read all
+    of a file of 12 GB.
     """
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_RANDOM") and hasattr(os, "posix_fadvise"):
@@ -226,17 +227,18 @@ def _only_what_is_asked_for(array: NDArray) -> None:
 
 
 class WithoutRows(Rows):
-    """All rows but some, in their order.
+    """All rows except some, in their order.
 
     Args:
-        rows: Where they come from.
-        left_out: Which are left out, each once, in ascending order.
+        rows: The rows to choose from.
+        left_out: Numbers of the rows to leave out, in ascending order, each once.
     """
 
     def __init__(self, rows: Rows, left_out: Tensor) -> None:
         self.rows, self.block = rows, rows.block
         self.shape = (len(rows) - len(left_out), rows.shape[1])
-        # Before row k of those that stay there are as many left out as have at most k before them.
+        # For each left-out row, the number of kept rows before it. Kept row k has as many left-out
+        # rows before it as there are entries of at most k.
         self._stay_before = left_out - torch.arange(len(left_out))
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
@@ -250,27 +252,31 @@ class WithoutRows(Rows):
         return around if len(around) == len(places) else around.index_select(0, places - first)
 
     def places(self, index: Tensor) -> Tensor:
-        """Where they lie among all rows."""
+        """The numbers of kept rows among all rows.
+
+        Args:
+            index: Numbers among the kept rows, (rows,).
+        """
         return index + torch.searchsorted(self._stay_before, index, side="right")
 
     def will_need(self, start: int, stop: int) -> None:
-        """Pass it on."""
+        """See :class:`Rows`; passed on to the rows below."""
         if stop > start:
             first, last = self.places(torch.tensor([start, stop - 1])).tolist()
             self.rows.will_need(first, last + 1)
 
     def check_unchanged(self) -> None:
-        """Pass it on."""
+        """See :class:`Rows`; passed on to the rows below."""
         self.rows.check_unchanged()
 
 
 class EncodedRows(Rows):
-    """Codes that are computed when they are asked for, and not kept.
+    """Codes that are computed each time they are needed, and not stored.
 
     Args:
-        rows: The inputs.
+        rows: The inputs, (n, features).
         net: The frozen layer that encodes them, in eval mode.
-        device: Where to compute.
+        device: The device that computes.
     """
 
     def __init__(self, rows: Tensor | Rows, net: Autoencoder, device: torch.device | str) -> None:
@@ -281,22 +287,29 @@ class EncodedRows(Rows):
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
         x = send(take(self.rows, index), self.device)
-        with placed(self.net, self.device):  # the Trainer has put it there, while it trains
+        with placed(self.net, self.device):  # during training the Trainer has moved it already
             return encode_rows(self.net, scale(x))
 
     def will_need(self, start: int, stop: int) -> None:
-        """Pass it on."""
+        """See :class:`Rows`; passed on to the rows below."""
         if isinstance(self.rows, Rows):
             self.rows.will_need(start, stop)
 
 
 @torch.no_grad()
 def encode_rows(net: Autoencoder, x: Tensor) -> Tensor:
-    """The codes of some rows, (rows, units), the same whichever rows are encoded together.
+    """Encode rows so that the code of a row does not depend on the other rows.
 
-    For what is left over of whole tiles, and for a few units, libraries take other ways to
-    multiply, with other last bits: so there are always whole tiles, and enough units. On a GPU the
-    way depends on the number of tiles, too: there it is one at a time.
+    Matrix libraries use other algorithms, with other last bits, for an incomplete tile of rows and
+    for few units. So rows are padded to whole tiles, and layers to enough units. On a GPU the
+    algorithm also depends on the number of tiles, so tiles are encoded one at a time.
+
+    Args:
+        net: The layer, in eval mode.
+        x: Inputs, (rows, features), scaled.
+
+    Returns:
+        Codes, (rows, units).
     """
     n = len(x)
     if missing := -n % TILE_ROWS:
@@ -307,5 +320,5 @@ def encode_rows(net: Autoencoder, x: Tensor) -> Tensor:
 
 
 def _encode_tiles(net: Autoencoder, x: Tensor) -> Tensor:
-    """The codes of whole tiles."""
+    """Encode whole tiles of rows."""
     return net.encode_tiles(x) if isinstance(net, Layer) else net.encode(x)

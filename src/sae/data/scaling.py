@@ -1,9 +1,9 @@
-"""How a column of numbers is brought to one scale, and what is done about values far out.
+"""Scale columns of numbers, also columns with outliers.
 
-A few values far out make the standard deviation of a column so large that all others become one.
-By the quartiles the others keep their scale, but the few lie thousands of units out, and the
-squared error sees nothing else. So beyond :data:`KNEE` units values go on as their logarithm: what
-was a hundred thousand is fifteen. Each value still has one input, and each input one value.
+A few outliers make the standard deviation of a column so large that all other values become
+nearly equal. Scaling by the quartiles avoids this, but then the outliers are thousands of units
+from 0 and dominate the squared error. So beyond :data:`KNEE` units a value is replaced by its
+logarithm: 100,000 becomes about 15. This is one-to-one, so it can be inverted.
 """
 
 from __future__ import annotations
@@ -13,36 +13,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-# Values nearer to each other are one: single precision could not divide by their distance.
+# A column with a smaller range is constant: float32 cannot divide by such a small number.
 LEAST_SPREAD = 1e-30
-# Quartiles nearer to each other, as a share of the spread, are no scale: most values are the same.
+# If the distance of the quartiles is a smaller share of the range, most values are equal, and the
+# distance cannot be used as a scale.
 LEAST_APART = 1e-6
-# Of fewer values no tail is told from the rest.
+# With fewer values than this, outliers are not detected.
 LEAST_VALUES = 20
-# Heavy tails: without such a part of the values at either end the standard deviation is smaller by
-# more than that factor. That of the exponential distribution is by 1.2, 1.5 and 1.9, of a
-# lognormal one (sigma 1) by 1.5, 2.2 and 3.1; without a quarter at either end by 3.3 and 5.4.
+# Pairs (part, factor): a column has heavy tails if its standard deviation shrinks by more than the
+# factor when this part of the values is removed at each end. For comparison: an exponential
+# distribution shrinks by 1.2, 1.5, 1.9 and 3.3, a lognormal one (sigma 1) by 1.5, 2.2, 3.1 and 5.4.
 HEAVY = ((0.01, 3.0), (0.05, 4.0), (0.1, 10.0), (0.25, 100.0))
-# Between the quartiles of a normal distribution lie so many standard deviations.
+# Distance between the quartiles of a normal distribution, in standard deviations.
 QUARTILES_APART = 1.3489795003921634
-# About three distances between the quartiles from the median: what Tukey (1977), "Exploratory data
-# analysis", calls far out. In units of the standard deviation that the quartiles stand for.
+# Values farther from the median are squashed, in units of the standard deviation that the quartiles
+# imply. This is about three quartile distances, which Tukey (1977), "Exploratory data analysis",
+# calls far out.
 KNEE = 4.0
-# Inputs that lie farther beyond it have no value in single precision.
+# Squashed values are clipped at this distance beyond the knee, so that their inverse fits float32.
 MOST_LOG = 60.0
-# What is farther out than that many units has none either.
+# The scale is at least the standard deviation divided by this, so that values fit float32.
 MOST_UNITS = 1e20
 
 
 def has_heavy_tails(values: NDArray[np.float64], std: float) -> bool:
-    """Whether a few values lie so far out that the standard deviation is no scale.
+    """Whether a column has outliers, so that its standard deviation is not a useful scale.
 
-    Where half of the values and more are the same, as of a pixel that is seldom on, only the others
-    are looked at: that they differ from it makes none of them far out.
+    If at least half of the values are equal, as for a pixel that is rarely on, only the other
+    values are compared with each other: being different from that value does not make an outlier.
 
     Args:
-        values: Sorted, (n,), none missing.
-        std: Of all values, where ``values`` are some of them.
+        values: Sorted values without missing ones, (n,).
+        std: Standard deviation of the column, which may have more values than ``values``.
     """
     if len(values) < LEAST_VALUES:
         return False
@@ -60,19 +62,23 @@ def has_heavy_tails(values: NDArray[np.float64], std: float) -> bool:
 
 
 def of_quartiles(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The median, and the standard deviation that the distance between the quartiles stands for."""
+    """The median, and the standard deviation of a normal distribution with the same quartiles."""
     first, middle, third = np.quantile(values, [0.25, 0.5, 0.75])
     return float(middle), float((third - first) / QUARTILES_APART)
 
 
 def of_most(values: NDArray[np.float64], std: float) -> tuple[float, float]:
-    """What is taken off and divided by ahead of :func:`squash`.
+    """The shift and the scale to apply before :func:`squash`.
 
-    Where the quartiles are the same, it is the standard deviation of those that are not far out.
+    The scale comes from the quartiles. If these are equal, it is the standard deviation without
+    the ends of the distribution.
 
     Args:
-        values: As in :func:`has_heavy_tails`.
-        std: Likewise.
+        values: Sorted values without missing ones, (n,).
+        std: Standard deviation of the column, which may have more values than ``values``.
+
+    Returns:
+        The number to subtract, and the number to divide by.
     """
     middle, apart = of_quartiles(values)
     least = max(LEAST_SPREAD, LEAST_APART * abs(middle), std / MOST_UNITS)
@@ -83,13 +89,13 @@ def of_most(values: NDArray[np.float64], std: float) -> tuple[float, float]:
 
 
 def squash(z: Tensor) -> Tensor:
-    """Values as they are up to :data:`KNEE`, and their logarithm beyond; its slope is 1 there."""
+    """Replace values beyond :data:`KNEE` by their logarithm; the slope is continuous there."""
     beyond = (z.abs() - KNEE).relu()
     return torch.where(beyond > 0, z.sign() * (KNEE + beyond.log1p()), z)
 
 
 def unsquash(y: Tensor) -> Tensor:
-    """The inverse of :func:`squash`; beyond the range of single precision it stays at its end."""
+    """The inverse of :func:`squash`, limited so that float32 does not overflow."""
     beyond = (y.abs() - KNEE).relu().clamp(max=MOST_LOG)
     return torch.where(beyond > 0, y.sign() * (KNEE + beyond.expm1()), y)
 

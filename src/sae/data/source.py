@@ -1,6 +1,6 @@
-"""Sources: samples of one file or folder, in the user's units.
+"""Sources: the samples of one file or folder, in the user's units.
 
-A format is one file in :mod:`sae.data.sources`, found by the suffix that it names.
+Each format is a file in :mod:`sae.data.sources`, found by the suffix of the input file.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ ROOM = "sae.data.sources"
 
 
 class Source(ABC):
-    """Samples of one file or folder. A kind takes the path first; the rest are its options.
+    """The base of all sources. A subclass takes the path first, then its own options.
 
     Attributes:
-        suffixes: Ends of the names of the files that it reads, in small letters.
+        suffixes: Suffixes of the files that it reads, in lower case.
         path: The file or folder.
-        n: Samples.
-        columns: Names of the columns; None where they have none.
-        sample_shape: Shape of one sample as it is stored.
-        dtype: Type of the values as they are stored, such as ``uint8``; ``table`` where columns
-            have types of their own.
-        ids: What each sample is called, (n,); None where it is its number.
+        n: Number of samples.
+        columns: Names of the columns; None if they have no names.
+        sample_shape: Shape of one stored sample.
+        dtype: Type of the stored values, such as ``uint8``; ``table`` if columns have different
+            types.
+        ids: The id of each sample, (n,); None if samples have only numbers.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
@@ -50,31 +50,31 @@ class Source(ABC):
 
     @classmethod
     def fits(cls, path: Path) -> bool:
-        """Whether this kind reads what lies at a path.
+        """Whether this class reads the file or folder at a path.
 
         Args:
-            path: A file or folder that is there.
+            path: An existing file or folder.
         """
         return path.is_file() and path.suffix.lower() in cls.suffixes
 
     @abstractmethod
     def chunks(self, rows: int) -> Iterator[NDArray]:
-        """All samples in order, so many at a time: (rows, columns), as they are stored.
+        """Yield all samples in order in chunks (rows, columns), with the stored type.
 
-        Where columns hold texts they are objects, and None where a value is missing.
+        If there are texts, chunks hold objects, and None for a missing value.
 
         Args:
-            rows: How many; the last chunk may have fewer.
+            rows: Rows in a chunk; the last chunk may have fewer.
         """
 
     def whole(self) -> NDArray:
-        """All samples at once: (n, columns)."""
+        """Read all samples: (n, columns)."""
         parts = list(self.chunks(max(1, self.n)))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def kinds_of_source() -> list[type[Source]]:
-    """Every kind of ours, by the name of its file."""
+    """All built-in classes of sources, sorted by file name."""
     package = importlib.import_module(ROOM)
     found = []
     for name in sorted(module.name for module in pkgutil.iter_modules(package.__path__)):
@@ -91,33 +91,34 @@ def kinds_of_source() -> list[type[Source]]:
 
 
 def open_source(path: str | Path, key: str | None = None, **options: Any) -> Source:
-    """The samples at a path; its suffix decides how they are read.
+    """Open the samples at a path; the suffix decides the format.
 
     Args:
         path: A file or folder.
-        key: Which array of an ``.npz`` file; null where it holds one.
-        options: Those of the kind; null ones are left out.
+        key: Name of the array in an ``.npz`` file; None if the file holds a single array.
+        options: Options of the format; those that are None are ignored.
 
     Raises:
-        InputError: Nothing lies there, no kind reads it, or it is damaged.
+        InputError: The path does not exist, its format is unknown, or the file is damaged.
     """
     path = Path(os.path.expanduser(path))
     if not path.exists():
         beside = path.parent.iterdir() if path.parent.is_dir() else ()
         near = difflib.get_close_matches(path.name, [each.name for each in beside], n=1)
-        remedy = f"perhaps {near[0]} is meant" if near else "mend the path"
+        remedy = f"perhaps you meant {near[0]}" if near else "check the path"
         raise InputError(str(path), "a file or folder", "none", remedy)
     ours = kinds_of_source()
     kind = next((each for each in ours if each.fits(path)), None)
     if kind is None:
         known = ", ".join(dict.fromkeys(suffix for each in ours for suffix in each.suffixes))
         found = "a folder of something else" if path.is_dir() else show(path.suffix or path.name)
-        expected = f"a file of a known kind ({known}), or a folder of such"
+        expected = f"a file of a known format ({known}), or a folder of such files"
         raise InputError(str(path), expected, found, "save it as one of these")
     given = {name: value for name, value in {"key": key, **options}.items() if value is not None}
     takes = inspect.signature(kind).parameters
     for name in given:
         if name not in takes:
             remedy = f"leave {name} out"
-            raise InputError(name, f"no such option for {path.suffix or path.name}", "one", remedy)
+            expected = f"no such option for {path.suffix or path.name}"
+            raise InputError(name, expected, show(given[name]), remedy)
     return kind(path, **given)

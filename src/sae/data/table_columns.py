@@ -1,4 +1,4 @@
-"""What the columns of a table hold, in a line each."""
+"""Describe each column of a table in one line."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sae.data.source import Source
 from sae.data.table_source import NUMBER, TEXT, TableSource, distinct, numbers_of
 
 CHUNK_ROWS = 2**16
-# Columns that are listed, and values of a category.
+# Most columns that are listed, and most values that are listed for one column.
 MOST_LISTED, MOST_VALUES = 60, 6
-# So many different texts are counted; there may be more.
+# Counting stops at this number of different texts.
 MOST_COUNTED = 10_000
 
 
-# What a column is likely to be that is called so: the option that says it.
+# Common names of columns that are not inputs, and the option for each.
 LIKELY = {
     **dict.fromkeys(("id", "ids", "index", "uuid"), "--data.id"),
     **dict.fromkeys(("label", "labels", "class", "target", "y"), "--data.label"),
@@ -26,7 +26,7 @@ LIKELY = {
 
 @dataclass
 class _Seen:
-    """Of one column."""
+    """The range and the values of one column."""
 
     low: float = np.inf
     high: float = -np.inf
@@ -34,12 +34,12 @@ class _Seen:
     values: set[str] = field(default_factory=set)
 
     def line(self, kind: str) -> str:
-        """For people."""
+        """One line about the column."""
         if kind == NUMBER:
             line = (
                 f"number, {self.low:.6g} to {self.high:.6g}" if self.low <= self.high else "number"
             )
-            line += ", does not vary" if self.low == self.high else ""
+            line += ", constant" if self.low == self.high else ""
         elif kind == TEXT:
             names = sorted(self.values)
             more = ", …" if len(names) > MOST_VALUES else ""
@@ -51,11 +51,11 @@ class _Seen:
 
 
 def column_lines(source: Source, chosen: Collection[str]) -> list[str]:
-    """Type, range, different values and missing ones of each column, in the order of the file.
+    """One line per column, in the order of the file: type, range or values, missing values.
 
     Args:
         source: The table.
-        chosen: The columns that are inputs; of the others this is said.
+        chosen: The columns that are inputs; the lines of the others say ``not an input``.
     """
     if not isinstance(source, TableSource):
         return []
@@ -78,9 +78,9 @@ def column_lines(source: Source, chosen: Collection[str]) -> list[str]:
     for name, each in seen.items():
         line = f"column {name}: {each.line(source.types[name])}"
         if name not in chosen:
-            line += "; no input"
+            line += "; not an input"
         elif name.lower() in LIKELY:
-            line += f"; an input: if it is none, add {LIKELY[name.lower()]} {name}"
+            line += f"; an input: if it should not be one, add {LIKELY[name.lower()]} {name}"
         lines.append(line)
     more = len(source.types) - len(names)
     return [*lines, f"and {more:,} more columns"] if more else lines

@@ -1,7 +1,7 @@
-"""The preparation of a table: numbers scaled column by column, categories as one feature a value.
+"""The preparation of a table: scales numbers by column, and encodes categories one-hot.
 
-It is fitted on training samples alone. Numbers come first among the features, in the order of the
-table; then, for each column of categories, a feature for each value that training samples have.
+It is fitted only on training samples. Features begin with the numbers, in the order of the table.
+Then each column of categories has one feature for each value in the training samples.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ SCALINGS = ("auto", "minmax", "standard", "robust", "squashed", "none")
 MISSINGS = ("error", "mask", "mean")
 CATEGORIES = "categories"
 NUMBER, CATEGORY, CONSTANT = "number", "category", "constant"
-# Rows that quantiles are taken of.
+# Most rows that are used to compute quantiles.
 QUANTILE_ROWS = 100_000
-# Columns in [0, 1] are left as they are where they fill that much of it.
+# Columns in [0, 1] are not scaled if each has at least this range.
 LEAST_WIDTH = 0.5
 
 
@@ -48,10 +48,10 @@ class Column:
     """A column of the table.
 
     Attributes:
-        name: What it is called.
-        kind: ``number``, ``category``, or ``constant``: it does not vary, and is left out.
-        scaling: Of numbers: ``minmax``, ``standard``, ``robust``, ``squashed`` or ``none``.
-        values: Of categories: what 0, 1, … stand for.
+        name: The name of the column.
+        kind: ``number``, ``category``, or ``constant`` for a column that is left out.
+        scaling: For numbers: ``minmax``, ``standard``, ``robust``, ``squashed`` or ``none``.
+        values: For categories: the values with the indices 0, 1, ….
     """
 
     name: str
@@ -61,28 +61,29 @@ class Column:
 
     @property
     def is_text(self) -> bool:
-        """Whether its values are texts."""
+        """Whether the categories are texts."""
         return any(isinstance(value, str) for value in self.values)
 
 
 class TablePreparation(Preparation):
-    """See the module. Made by :meth:`fit`, or read with a run.
+    """Scales numbers by column and encodes categories; created by :meth:`fit`.
 
-    A value that is missing is marked (:mod:`sae.nets.columns`), or takes the mean of its column, of
-    categories the most frequent one. So is a category that no training sample has.
+    With ``mask`` a missing value is marked (:mod:`sae.nets.columns`). With ``mean`` it is replaced
+    by the mean of its column, or by the most frequent category. A category that is not in the
+    training samples is treated as missing.
 
     Args:
-        columns: Of the table, in order: as :class:`Column`, or as a mapping of its attributes.
+        columns: The columns of the table in order: :class:`Column`, or mappings of its attributes.
         missing: ``error``, ``mask`` or ``mean``.
-        passed_over: Names of other columns that the file may hold: labels, ids, what was ignored.
-        named: Whether the columns have names, or stand for those of an array.
-        bounded: Whether all numbers of training samples are left as they are, in [0, 1].
+        passed_over: Names of other columns that a file may have: label, id, and ignored columns.
+        named: Whether the columns have names; false for the columns of an array.
+        bounded: Whether all numbers of the training samples are in [0, 1] without scaling.
     """
 
     words = staticmethod(of_samples)
-    shift: Tensor  # of the raw columns, (raw columns,)
-    scale: Tensor  # likewise; 1 of categories
-    fill: Tensor  # the mean, the most frequent category, or the only value
+    shift: Tensor  # subtracted from each raw column, (raw columns,)
+    scale: Tensor  # divides each raw column, (raw columns,); 1 for categories
+    fill: Tensor  # (raw columns,): the mean, the most frequent category, or the constant
 
     def __init__(
         self,
@@ -119,7 +120,7 @@ class TablePreparation(Preparation):
 
     @property
     def outputs(self) -> Columns | None:
-        """What the decoder ends in."""
+        """See :class:`~sae.data.prepare.Preparation`."""
         groups = [len(self.table[k].values) for k in self._categories]
         if not groups and self.missing != "mask":
             return None
@@ -127,13 +128,13 @@ class TablePreparation(Preparation):
 
     @property
     def feature_names(self) -> list[str]:
-        """What each feature is called: a column, or a column and one of its values."""
+        """The name of each feature: ``COLUMN``, or ``COLUMN=VALUE`` for categories."""
         numbers = [self.table[k].name for k in self._numbers]
         columns = [self.table[k] for k in self._categories]
         return numbers + [f"{each.name}={value}" for each in columns for value in each.values]
 
     def forward(self, x: Tensor) -> Tensor:
-        """See :class:`~sae.data.prepare.Preparation`; what is missing is not a number."""
+        """See :class:`~sae.data.prepare.Preparation`; a missing value is NaN."""
         x = x.float()
         if self.missing == "mean":
             x = torch.where(x.isnan(), self.fill, x)
@@ -146,7 +147,7 @@ class TablePreparation(Preparation):
             code = x[:, k : k + 1]
             n = len(self.table[k].values)
             one = (code == torch.arange(n, device=x.device, dtype=x.dtype)).to(x.dtype)
-            known = (code >= 0) & (code < n)  # of what is not a number neither holds
+            known = (code >= 0) & (code < n)  # false for NaN
             parts.append(marked(one, (~known).expand_as(one)))
         return torch.cat(parts, dim=1)
 
@@ -167,13 +168,13 @@ class TablePreparation(Preparation):
         return torch.cat(parts, dim=1)[:, np.argsort(order).tolist()]
 
     def _are_squashed(self, like: Tensor) -> Tensor:
-        """Which features of numbers are squashed, (numbers,), where ``like`` lies."""
+        """Which features of numbers are squashed, (numbers,), on the device of ``like``."""
         columns = [self.table[k].scaling == "squashed" for k in self._numbers]
         return torch.tensor(columns, device=like.device)
 
     @property
     def used(self) -> list[int]:
-        """Which of the raw columns the network sees: all but those that do not vary."""
+        """The indices of the raw columns that become inputs: all that are not constant."""
         return sorted([*self._numbers, *self._categories])
 
     def marked_columns(self, x: Tensor) -> Tensor:
@@ -194,8 +195,8 @@ class TablePreparation(Preparation):
         """See :class:`~sae.data.prepare.Preparation`.
 
         Raises:
-            InputError: Columns differ from those that were trained on, or a value is not what its
-                column holds.
+            InputError: The columns differ from those of the training data, or a value is not a
+                number in a column of numbers.
         """
         names = getattr(values, "columns", columns) if columns is None else columns
         array = np.asarray(values, object if self._has_texts else None)
@@ -203,7 +204,7 @@ class TablePreparation(Preparation):
         if names is not None and self.named:
             array = array[:, self.order_of([str(name) for name in names])]
         elif array.shape[1] != len(self.table):
-            remedy = "give those that were trained on, in their order"
+            remedy = "give the columns of the training data, in their order"
             expected = f"{len(self.table)} columns"
             raise InputError("data", expected, str(array.shape[1]), remedy)
         raw = np.empty(array.shape, np.float32)
@@ -216,15 +217,15 @@ class TablePreparation(Preparation):
         return any(each.is_text for each in self.table)
 
     def order_of(self, names: Sequence[str], of: str = "data", id: str | None = None) -> list[int]:
-        """Where each of the columns lies among those of a file.
+        """The position of each column of the table in a file.
 
         Args:
-            names: Of the columns of the file.
-            of: What is at fault otherwise: the file.
-            id: Another column that it may hold.
+            names: Names of the columns of the file.
+            of: The file, for messages.
+            id: The name of a column of ids that the file may also have.
 
         Raises:
-            InputError: Some are missing, or there are others.
+            InputError: Columns are missing, or there are other columns.
         """
         wanted = [each.name for each in self.table]
         lacking = [name for name in wanted if name not in names]
@@ -235,16 +236,17 @@ class TablePreparation(Preparation):
             if self.missing != "error":
                 which = "that name" if len(lacking) == 1 else "each name"
                 remedy = f"add an empty column of {which} if its values are missing; {remedy}"
-            raise InputError(of, "the columns that were trained on", found, remedy)
+            raise InputError(of, "the columns of the training data", found, remedy)
         known = {*wanted, *self.passed_over, id}
         others = [name for name in names if name not in known]
         if others:
-            found = f"{', '.join(map(show, others[:3]))}, too"
-            raise InputError(of, "the columns that were trained on", found, "take them out")
+            expected = "only the columns of the training data"
+            found = f"also {', '.join(map(show, others[:3]))}"
+            raise InputError(of, expected, found, "remove the others from the file")
         return [list(names).index(name) for name in wanted]
 
     def _column(self, column: Column, values: NDArray) -> NDArray:
-        """Values of one column as numbers."""
+        """Convert the values of one column to numbers, (n,)."""
         if column.kind == NUMBER or not column.values:
             numbers = _as_numbers(values, column.name)
         elif column.is_text:
@@ -276,19 +278,19 @@ class TablePreparation(Preparation):
             values = self.table[k].values
             index = array[:, k]
             found[:, k] = [
-                values[int(each)] if each >= 0 else None  # nor where it is not a number
+                values[int(each)] if each >= 0 else None  # None also for NaN
                 for each in index
             ]
         return found
 
     def absent(self, raw: Tensor) -> Tensor:
-        """Which inputs are missing, or categories that no training sample has.
+        """Which values are missing, or categories that are not in the training samples.
 
         Args:
             raw: (n, raw columns).
 
         Returns:
-            (n, columns that are inputs), numbers first.
+            bool, (n, input columns), numbers first.
         """
         inputs = [*self._numbers, *self._categories]
         lacking = raw.isnan()
@@ -296,10 +298,13 @@ class TablePreparation(Preparation):
         return lacking[:, inputs]
 
     def unknown(self, raw: Tensor) -> dict[str, int]:
-        """How many values are categories that no training sample has, by column; if any.
+        """Count the values that are categories which are not in the training samples.
 
         Args:
             raw: (n, raw columns).
+
+        Returns:
+            The count of each column that has such values, by name.
         """
         counts = {self.table[k].name: int((raw[:, k] < 0).sum()) for k in self._categories}
         return {name: count for name, count in counts.items() if count}
@@ -315,19 +320,19 @@ class TablePreparation(Preparation):
         passed_over: Sequence[str] = (),
         named: bool = True,
     ) -> tuple[TablePreparation, dict[int, Tensor]]:
-        """Fit to training samples.
+        """Fit a preparation on training samples.
 
         Args:
-            raw: They, (n, raw columns): not a number where one is missing.
-            columns: Of the table: numbers with the scaling asked for, ``auto`` among them, and
-                categories with all values that occur anywhere.
-            missing: What is done about missing values.
+            raw: Training samples, (n, raw columns); a missing value is NaN.
+            columns: The columns of the table: numbers with the scaling asked for, which may be
+                ``auto``, and categories with all their values in all files.
+            missing: ``error``, ``mask`` or ``mean``.
             passed_over: See the class.
             named: See the class.
 
         Returns:
-            The preparation; and for each column of categories the new number of each of its values,
-            -1 of one that no training sample has.
+            The preparation; and for each column of categories the new index of each of its values,
+            (values,): -1 for a value that is not in the training samples.
         """
         seen = Seen(raw, columns)
         decided = [seen.decide(k) for k in range(len(columns))]
@@ -343,7 +348,12 @@ class TablePreparation(Preparation):
 
 
 class Seen:
-    """What training samples are like, column by column."""
+    """Statistics of the columns of training samples.
+
+    Args:
+        raw: Training samples, (n, raw columns); a missing value is NaN.
+        columns: The columns of the table.
+    """
 
     def __init__(self, raw: Tensor | Rows, columns: Sequence[Column]) -> None:
         self.columns = columns
@@ -357,7 +367,7 @@ class Seen:
         self.low, self.high = np.full(n, np.inf), np.full(n, -np.inf)
         for chunk in chunks_of(raw):
             x = chunk.double().numpy()
-            # scikit-learn's scalers spoil a column of which one chunk holds no value at all.
+            # Not scikit-learn's scalers: they fail if a column has no value in one of the chunks.
             self.low = np.fmin(self.low, np.fmin.reduce(x, axis=0))
             self.high = np.fmax(self.high, np.fmax.reduce(x, axis=0))
             squares += self._merge(x)
@@ -367,7 +377,7 @@ class Seen:
                 counts += np.bincount(code, minlength=len(counts))
         self.std = np.sqrt(squares / np.maximum(self.n, 1))
         some = take(raw, _spread_out(len(raw))).double().numpy()
-        self.some = np.sort(some, axis=0)  # what is missing comes last
+        self.some = np.sort(some, axis=0)  # NaN comes last
         numbers = [k for k, each in enumerate(columns) if each.kind == NUMBER and self.varies(k)]
         self.as_they_are = all(
             self.low[k] >= 0 and self.high[k] <= 1 and self.high[k] - self.low[k] >= LEAST_WIDTH
@@ -375,7 +385,7 @@ class Seen:
         )
 
     def _merge(self, x: NDArray) -> NDArray:
-        """Take the means of more rows; give what they add to the sums of squared deviations.
+        """Update the means with more rows; return the increase of the squared deviations.
 
         Chan, Golub & LeVeque (1983), "Algorithms for computing the sample variance", equation 2.1.
 
@@ -393,13 +403,13 @@ class Seen:
         return np.asarray(added)
 
     def varies(self, k: int) -> bool:
-        """Whether a column holds more than one value."""
+        """Whether column ``k`` has more than one value."""
         if k in self.counts:
             return int((self.counts[k] > 0).sum()) > 1
         return bool(self.high[k] - self.low[k] > LEAST_SPREAD)
 
     def decide(self, k: int) -> Column:
-        """The column as it will be prepared."""
+        """Column ``k`` with its final kind, scaling and values."""
         column = self.columns[k]
         if column.kind == CATEGORY:
             values = [v for v, n in zip(column.values, self.counts[k], strict=True) if n]
@@ -421,7 +431,7 @@ class Seen:
         return values[~np.isnan(values)]
 
     def scaling(self, k: int, column: Column) -> tuple[float, float]:
-        """What is taken off, and what is divided by."""
+        """The number to subtract from column ``k``, and the number to divide by."""
         if column.kind != NUMBER or column.scaling == "none":
             return 0.0, 1.0
         if column.scaling == "minmax":
@@ -435,7 +445,7 @@ class Seen:
         return float(self.mean[k]), float(self.std[k])
 
     def typical(self, k: int, column: Column) -> float:
-        """The mean, the only value, or the most frequent category, as it is renumbered."""
+        """The mean of column ``k``, its constant, or the new index of its commonest category."""
         if self.columns[k].kind == CATEGORY:
             return float(self.renumbered(k)[int(self.counts[k].argmax())])
         if column.kind != CONSTANT:
@@ -443,7 +453,7 @@ class Seen:
         return float(self.low[k]) if self.n[k] else math.nan
 
     def bounded(self, decided: Sequence[Column]) -> bool:
-        """Whether all numbers are left as they are, and lie in [0, 1]."""
+        """Whether all numbers are in [0, 1] without scaling."""
         return all(
             column.scaling == "none" and self.low[k] >= 0 and self.high[k] <= 1
             for k, column in enumerate(decided)
@@ -451,20 +461,20 @@ class Seen:
         )
 
     def renumbered(self, k: int) -> Tensor:
-        """The new number of each category; -1 of those that no training sample has."""
+        """The new index of each category of column ``k``; -1 if no training sample has it."""
         present = torch.from_numpy(self.counts[k] > 0)
         return torch.where(present, present.long().cumsum(0) - 1, -1).float()
 
 
 def chunks_of(raw: Tensor | Rows) -> Iterator[Tensor]:
-    """All rows in order, some at a time."""
+    """Yield all rows in order, in chunks."""
     step = chunk_rows(raw.shape[1])
     for first in range(0, len(raw), step):
         yield take(raw, slice(first, min(first + step, len(raw))))
 
 
 def _spread_out(n: int) -> Tensor:
-    """Which rows quantiles are taken of: all, or some drawn at random but always the same."""
+    """The rows for computing quantiles: all, or a random subset that is always the same."""
     if n <= QUANTILE_ROWS:
         return torch.arange(n)
     order = torch.randperm(n, generator=derive_generator(0, "quantiles"))
@@ -473,19 +483,19 @@ def _spread_out(n: int) -> Tensor:
 
 def _absent(value: Any) -> bool:
     try:
-        return value is None or bool(value != value)  # what is not a number differs from itself
-    except TypeError:  # pandas' own NA does not tell
+        return value is None or bool(value != value)  # NaN differs from itself
+    except TypeError:  # pandas.NA has no truth value
         return True
 
 
 def _place(value: Any, index: Mapping[str, int]) -> int:
-    """Which category a value is; -1 of none. Whole numbers may have got a point on the way."""
+    """The index of a category, or -1. An integer may have become a float: 3.0 matches "3"."""
     whole = isinstance(value, (float, np.floating)) and value.is_integer()
     return index.get(str(value), index.get(str(int(value)), -1) if whole else -1)
 
 
 def _as_numbers(values: NDArray, name: str) -> NDArray:
-    """Numbers of a column, float64; not a number where one is missing."""
+    """Convert the values of a column to float64, (n,); a missing value becomes NaN."""
     try:
         numbers = np.asarray(values, float)
     except (TypeError, ValueError):
@@ -495,9 +505,9 @@ def _as_numbers(values: NDArray, name: str) -> NDArray:
                 numbers[row] = np.nan if _absent(value) else float(value)
             except (TypeError, ValueError):
                 found = f"{show(str(value))} in column {name}, row {row}"
-                raise InputError("data", "numbers", found, "mend it or leave it empty") from None
+                raise InputError("data", "numbers", found, "correct it or leave it empty") from None
     endless = np.flatnonzero(np.isinf(numbers))
     if len(endless):
         found = f"{numbers[endless[0]]} in column {name}, row {endless[0]}"
-        raise InputError("data", "finite numbers", found, "mend it or leave it empty")
+        raise InputError("data", "finite numbers", found, "correct it or leave it empty")
     return numbers

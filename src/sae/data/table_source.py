@@ -1,4 +1,4 @@
-"""Tables: sources whose columns have names, and types of their own."""
+"""Tables: sources whose columns have names and different types."""
 
 from __future__ import annotations
 
@@ -19,16 +19,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NUMBER, TEXT = "number", "text"
-# From here on float64 does not hold every whole number.
+# float64 cannot hold every integer beyond this.
 MOST_EXACT = 2**53
 _DATE = re.compile(r"(\d{4}-\d{1,2}-\d{1,2}|\d{1,2}\.\d{1,2}\.(\d{4}|\d{2}))([T ]\d{1,2}:\d{2}.*)?")
 
 
 class TableSource(Source):
-    """A table. A kind reads the types of its columns when it is made, and rows when it is asked.
+    """The base of tables: reads the types of the columns when created, and the rows later.
+
+    Args:
+        path: The file.
+        id: The column that names each row; it is not one of ``columns``. None if there is none.
 
     Attributes:
-        types: Of each column of the file: ``number``, ``text``, or another, such as ``date``.
+        types: The type of each column of the file by name: ``number``, ``text``, or another, such
+            as ``date or time``.
         dtype: ``table``.
     """
 
@@ -40,26 +45,26 @@ class TableSource(Source):
         self.id = id
 
     def _describe(self, schema: pa.Schema, n: int) -> None:
-        """Take up what columns there are.
+        """Set the attributes from the schema of the file.
 
         Args:
-            schema: Names and types, as pyarrow has them.
-            n: Rows.
+            schema: Names and types of the columns.
+            n: Number of rows.
 
         Raises:
-            InputError: There are no rows, or names that cannot be told apart.
+            InputError: There are no rows, a name is empty or occurs twice, or ``id`` is unknown.
         """
         path, names = str(self.path), schema.names
         for k, name in enumerate(names):
             if not name.strip():
-                remedy = "write one into the first line"
+                remedy = "write a name into the first line"
                 found = f"none for column {k + 1} of {len(names)}"
                 raise InputError(path, "a name for each column", found, remedy)
             if name in names[:k]:
-                found, remedy = f"{show(name)} twice", "give each column a name of its own"
-                raise InputError(path, "a name for each column", found, remedy)
+                found, remedy = f"{show(name)} twice", "rename one of the columns"
+                raise InputError(path, "a different name for each column", found, remedy)
         if n == 0:
-            raise InputError(path, "rows below the names of the columns", "none", "name another")
+            raise InputError(path, "rows below the column names", "none", "name another file")
         self.types = {field.name: kind_of(field.type) for field in schema}
         if self.id is not None:
             check_column(self.id, self.types, "id", path)
@@ -68,15 +73,15 @@ class TableSource(Source):
 
     @abstractmethod
     def frames(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """All rows in order, so many at a time, as pyarrow has them.
+        """Yield all rows in order as pyarrow tables.
 
         Args:
-            rows: How many at most.
-            columns: Which columns, in this order; None for all.
+            rows: Most rows in a table.
+            columns: The columns to read, in this order; None for all.
         """
 
     def chunks(self, rows: int) -> Iterator[NDArray]:
-        """See :class:`~sae.data.source.Source`: float64, or objects where there are texts."""
+        """See :class:`~sae.data.source.Source`: float64, or objects if there are texts."""
         assert self.columns is not None
         for frame in self.frames(rows, self.columns):
             parts = [values_of(frame.column(name)) for name in self.columns]
@@ -84,14 +89,14 @@ class TableSource(Source):
 
     @property
     def ids(self) -> Sequence[Any] | None:  # type: ignore[override]  # read when asked for
-        """The column ``id``, where one is named."""
+        """The values of the column ``id``, (n,); None if no such column was given."""
         if self.id is None:
             return None
         frames = self.frames(2**16, [self.id])
         return [value for frame in frames for value in frame.column(self.id).to_pylist()]
 
     def place(self, row: int) -> str:
-        """Where a row stands in the file, for people.
+        """The position of a row in the file, for messages.
 
         Args:
             row: Its number, from 0.
@@ -100,16 +105,23 @@ class TableSource(Source):
 
 
 def check_column(name: str, known: Collection[str], key: str, path: str) -> None:
-    """Raise :class:`~sae.errors.InputError` unless a table has a column of that name."""
+    """Raise :class:`~sae.errors.InputError` if a table has no column of that name.
+
+    Args:
+        name: The column.
+        known: The names of the columns of the table.
+        key: The option that names the column.
+        path: The file of the table.
+    """
     if name not in known:
         near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
         few = ", ".join(list(known)[:8]) + ", …" * (len(known) > 8)
-        remedy = f"perhaps {near[0]} is meant" if near else f"it has {few}"
+        remedy = f"perhaps you meant {near[0]}" if near else f"its columns are {few}"
         raise InputError(key, f"a column of {path}", show(name), remedy)
 
 
 def kind_of(kind: pa.DataType) -> str:
-    """``number``, ``text``, or what else a column holds."""
+    """The type of a column for people: ``number``, ``text``, ``date or time``, or Arrow's name."""
     import pyarrow.types as t
 
     if t.is_dictionary(kind):
@@ -123,7 +135,7 @@ def kind_of(kind: pa.DataType) -> str:
 
 
 def numbers_of(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    """A column of numbers, (rows,): not a number where one is missing."""
+    """Convert a column of numbers to float64, (rows,); a missing value becomes NaN."""
     import pyarrow as pa
 
     column = _plain(column)
@@ -134,9 +146,11 @@ def numbers_of(column: pa.ChunkedArray) -> NDArray[np.float64]:
 
 
 def values_of(column: pa.ChunkedArray) -> NDArray:
-    """A column as it is: float64, or objects, None where a value is missing.
+    """Convert a column to an array, (rows,).
 
-    Whole numbers that float64 cannot tell apart, such as long ids, are objects, too.
+    Returns:
+        float64, NaN for a missing value; objects for texts, and for integers too large for
+        float64, such as long ids: there a missing value is None.
     """
     if kind_of(column.type) == NUMBER:
         numbers = numbers_of(column)
@@ -149,14 +163,15 @@ def values_of(column: pa.ChunkedArray) -> NDArray:
 
 
 def codes_of(column: pa.ChunkedArray, categories: Sequence[Any]) -> NDArray[np.float64]:
-    """Which of the categories each value is, (rows,).
+    """Replace each value of a column by the index of its category.
 
     Args:
-        column: Of texts or numbers.
-        categories: In their order.
+        column: A column of texts or numbers.
+        categories: The values that have an index, in order.
 
     Returns:
-        From 0 on; -1 of another value, not a number where one is missing.
+        float64, (rows,): the index from 0; -1 for a value that is not in ``categories``, NaN for
+        a missing value.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -175,7 +190,7 @@ def codes_of(column: pa.ChunkedArray, categories: Sequence[Any]) -> NDArray[np.f
 
 
 def distinct(column: pa.ChunkedArray) -> list[Any]:
-    """The values of a column of texts or numbers, each once, in no order."""
+    """The different values of a column of texts or numbers, in any order, without missing ones."""
     import pyarrow.compute as pc
 
     column = _plain(column)
@@ -186,12 +201,12 @@ def distinct(column: pa.ChunkedArray) -> list[Any]:
 
 
 def are_dates(values: Collection[str]) -> bool:
-    """Whether all texts are dates: ``2024-05-31``, also with a time, or ``31.05.2024``."""
+    """Whether all texts are dates, such as ``2024-05-31`` or ``31.05.2024``, or dates and times."""
     return bool(values) and all(_DATE.fullmatch(str(value).strip()) for value in values)
 
 
 def _plain(column: Any) -> Any:
-    """A column without a dictionary."""
+    """The column with its values in place of Arrow's dictionary indices."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):

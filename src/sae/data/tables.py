@@ -1,4 +1,4 @@
-"""Your own table: CSV, TSV, Parquet, Arrow, or an array whose columns differ in meaning."""
+"""Your own table: CSV, TSV, Parquet, Arrow, or an array whose columns have different meanings."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from sae.files import write_npy
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Larger tables are not held in memory: their numbers are written to a file aside.
+# Size in bytes. The numbers of larger tables are not kept in memory but in a temporary file.
 IN_MEMORY = 2**28
 # Rows that are read together.
 CHUNK_ROWS = 2**16
@@ -57,48 +57,50 @@ _DONE = {
     "minmax": "scaled to [0, 1]",
     "standard": "standardised",
     "robust": "scaled by their quartiles",
-    "squashed": "scaled by their quartiles, far-out values by their logarithm",
+    "squashed": "scaled by their quartiles, outliers by their logarithm",
 }
-# A column of texts with more values than this, most of them different, holds no categories.
+# A text column with more different values than this probably holds names or ids, not categories.
 MOST_CATEGORIES = 100
 TEST_SHARE = 0.1
-# Single precision has seven digits: of what a column varies by it may lose so much.
+# float32 has seven digits: the largest rounding error allowed, as a share of a column's range.
 MOST_LOST = 0.005
 
 
 class TableDataModule(SampleDataModule):
-    """A table: a row is a sample, a column is a number or a category.
+    """A table: each row is a sample, each column holds numbers or categories.
 
-    The format is told by the end of the name: .csv, .tsv, .parquet, .arrow, .feather; .npy and .npz
-    of (n, columns), whose columns are called 0, 1, …. Numbers are scaled as ``preparation`` says,
-    fitted to training samples; columns of texts are categories, each value an input of its own.
+    The suffix of the file gives its format: .csv, .tsv, .parquet, .arrow or .feather; or .npy or
+    .npz of (n, columns), whose columns are named 0, 1, …. Numbers are scaled by ``preparation``,
+    which is fitted on training samples. Text columns are categories, with one input per value.
 
     Args:
-        train: File to train on, validation among it.
-        test: File to test on; null sets aside as many rows of ``train`` as for validation.
-        label: Column with the class of each row: whole numbers or texts. No input.
-        id: Column that says what each row is called. No input.
-        columns: Which columns are inputs; null for all others.
-        ignore: Columns that are no inputs.
-        preparation: auto, minmax, standard, robust, squashed or none; or a mapping of column names
-            to one of these or to categories, which has numbers taken as categories. squashed is
-            robust, but for values some quartile distances out, which go on as their logarithm. auto
-            leaves numbers as they are where all lie in [0, 1] and fill it, else takes squashed for
-            columns with a few values far out, and standard for the others.
-        missing: error; mask: missing values count as 0 among the inputs and not at all in the loss;
-            mean: they become the mean of their column, of categories the most frequent one.
-        key: Which array of an .npz file; null where it holds one.
-        delimiter: Between the values of a .csv; null finds it.
-        encoding: Of the letters of a .csv; null is UTF-8.
-        batch_size: Samples in a batch, over all processes together; 1 or more.
-        val_size: Rows taken out of ``train`` for validation; null for a tenth.
-        split_seed: Seed of that choice, and of which labels are known.
-        labels: How many labels of training samples are known; null for all. See
+        train: File for training and validation.
+        test: File for the test; null holds out rows of ``train``, as many as for validation.
+        label: Column with the class of each row, integers or texts. It is not an input.
+        id: Column with the name of each row. It is not an input.
+        columns: The columns that are inputs; null for all except label and id.
+        ignore: Columns that are not inputs.
+        preparation: auto, minmax, standard, robust, squashed or none; or a mapping from column
+            names to one of these or to categories, which makes categories of numbers. minmax scales
+            to [0, 1]; standard uses mean and standard deviation, robust median and quartiles.
+            squashed is robust, but replaces outliers by their logarithm. auto does not change
+            numbers if all columns lie in [0, 1] and fill at least half of it; otherwise it uses
+            squashed for columns with outliers and standard for the others.
+        missing: error stops at missing values; mask sets them to 0 in the inputs and leaves them
+            out of the loss; mean replaces them by the mean of their column, or by its most frequent
+            category.
+        key: Name of the array in an .npz file; null if the file holds a single array.
+        delimiter: Character between the values of a .csv; null detects it.
+        encoding: Text encoding of a .csv; null is UTF-8.
+        batch_size: Samples in a batch, summed over all processes; 1 or more.
+        val_size: Number of rows of ``train`` that are held out for validation; null for a tenth.
+        split_seed: Seed of the random choice of held-out rows and of used labels.
+        labels: Number of training samples whose labels are used; null for all. See
             :class:`~sae.data.datamodule.SampleDataModule`.
-        labels_per_class: The same, for each class.
+        labels_per_class: Number of labels that are used per class; null for all.
 
     Raises:
-        InputError: A file is missing or damaged, holds no such table, or options do not fit it.
+        InputError: A file is missing or damaged, is not such a table, or an option does not fit it.
     """
 
     def __init__(
@@ -128,14 +130,14 @@ class TableDataModule(SampleDataModule):
             choices = [*SCALINGS, CATEGORIES] if name else SCALINGS
             check_choice(f"preparation.{name}" if name else "preparation", kind, choices)
         if columns is not None and ignore is not None:
-            raise InputError("ignore", "columns or ignore", "both", "leave out either")
+            raise InputError("ignore", "columns or ignore", "both", "leave out one of them")
         self.paths = {"train": train, "test": test}
         self.label, self.id, self._columns, self._ignore = label, id, columns, ignore
         self._kinds, self._missing = kinds, missing
         self._reading = {"key": key, "delimiter": delimiter, "encoding": encoding}
         self._val_size = val_size
         self._said: list[str] = []
-        # By file and column: the least and the greatest value, and where they are.
+        # For each file and column: the smallest and the largest value, with their rows.
         self._extremes: list[dict[str, list[tuple[float, str]]]] = []
         self._aside: tempfile.TemporaryDirectory[str] | None = None
         self.name = Path(os.path.expanduser(train)).stem or "table"
@@ -143,7 +145,7 @@ class TableDataModule(SampleDataModule):
     # Reading
 
     def load(self) -> tuple[Samples, Samples]:
-        """Read the rows, as numbers, categories by their place among those of both files."""
+        """Read all rows as numbers; a category becomes its index among the values of both files."""
         source = self._open("train")
         self._stamps = [_stamp(source.path)]
         types = _types(source)
@@ -170,11 +172,11 @@ class TableDataModule(SampleDataModule):
         return train, test
 
     def _open(self, part: str, texts: Sequence[str] = ()) -> Source:
-        """A file of the data.
+        """Open a file of the data.
 
         Args:
-            part: Which.
-            texts: Columns that hold texts, even where all of them look like numbers.
+            part: ``train`` or ``test``.
+            texts: Columns that hold texts, even if all of these look like numbers.
         """
         path = self.paths[part]
         assert path is not None
@@ -205,11 +207,11 @@ class TableDataModule(SampleDataModule):
         if self._columns is not None:
             names = [name for name in names if name in self._columns]
         if not names:
-            raise InputError(path, "columns that are inputs", "none", "leave some in")
+            raise InputError(path, "at least one input column", "none", "leave out fewer columns")
         return names
 
     def _check_alike(self, types: Mapping[str, str], test: Source, names: list[str]) -> None:
-        """Refuse a test file whose columns differ."""
+        """Raise InputError if the columns of the test file differ from those of train."""
         found, path = _types(test), str(test.path)
         needed = [*names, *([self.label] if self.label and self.label in found else [])]
         for name in needed:
@@ -218,16 +220,16 @@ class TableDataModule(SampleDataModule):
                 raise InputError(path, f"a column {show(name)}, as in train", "none", remedy)
             if found[name] != types[name]:
                 expected = f"{types[name]}s in column {name}, as in train"
-                raise InputError(path, expected, f"{found[name]}s", "store both alike")
+                raise InputError(path, expected, f"{found[name]}s", "store both as the same type")
         others = [name for name in found if name not in types]
         if others:
-            expected = "the columns of train"
-            raise InputError(path, expected, f"{show(others[0])}, too", "take it out of the file")
+            expected, found_ = "only the columns of train", f"also {show(others[0])}"
+            raise InputError(path, expected, found_, "remove it from the file")
 
     def _table(
         self, names: list[str], types: Mapping[str, str], sources: Sequence[Source]
     ) -> list[Column]:
-        """What each column is to become; of categories all values that occur."""
+        """The kind and scaling of each input column, and all values of categories."""
         columns = []
         for name in names:
             kind = self._kinds.get(name, self._kinds.get("", "auto"))
@@ -240,7 +242,7 @@ class TableDataModule(SampleDataModule):
             columns.append(one)
         insisted = [name for name, kind in self._kinds.items() if kind == CATEGORIES]
         train = sources[0]
-        if isinstance(train, CsvSource):  # a few rows of a test may well all look like numbers
+        if isinstance(train, CsvSource):  # not of test: a few rows may all look like numbers
             texts = [each.name for each in columns if each.kind == CATEGORY]
             train.check_numbers([name for name in texts if name not in insisted])
         coded = [each.name for each in columns if each.kind == CATEGORY]
@@ -255,20 +257,18 @@ class TableDataModule(SampleDataModule):
             if len(values[name]) > max(2, min(MOST_CATEGORIES, n / 2)) and name not in insisted:
                 found = f"{len(values[name]):,} in column {name}, among {n:,} rows"
                 remedy = (
-                    f'leave it out with --data.ignore "[{name}]", or insist with '
+                    f'leave it out with --data.ignore "[{name}]", or keep it with '
                     f"--data.preparation '{{{name}: categories}}'"
                 )
                 if are_dates(values[name]):
                     found = f"{len(values[name]):,} dates in column {name}, among {n:,} rows"
                     remedy = (
-                        f'leave it out with --data.ignore "[{name}]", or write numbers for them, '
+                        f'leave it out with --data.ignore "[{name}]", or replace them by numbers, '
                         "such as days since the first one"
                     )
                 elif len(values[name]) == n and self.id is None:
                     found += ", all different"
-                    remedy = (
-                        f"if it names the rows, add --data.id {name}, or if it does not, {remedy}"
-                    )
+                    remedy = f"if it names the rows, add --data.id {name}; otherwise {remedy}"
                 raise InputError(str(sources[0].path), "few categories", found, remedy)
         return [
             Column(each.name, CATEGORY, "none", sorted(values[each.name]))
@@ -278,7 +278,7 @@ class TableDataModule(SampleDataModule):
         ]
 
     def _read(self, source: Source) -> tuple[Tensor | Rows, NDArray[Any] | None]:
-        """The raw form of all rows, and their labels as they are stored."""
+        """Read all rows in raw form, (n, raw columns), and their labels as stored, (n,)."""
         names = [each.name for each in self.table]
         label = self.label if self.label in _types(source) else None
         wanted = names if label is None else [*names, label]
@@ -291,7 +291,7 @@ class TableDataModule(SampleDataModule):
                     column = frame.column(each.name)
                     coded = each.kind == CATEGORY
                     found[:, k] = codes_of(column, each.values) if coded else numbers_of(column)
-                with np.errstate(over="ignore"):  # it is found to be infinite
+                with np.errstate(over="ignore"):  # look_at refuses infinite values
                     raw = found.astype(np.float32)
                 check.look_at(raw, found)
                 if label is not None:
@@ -308,7 +308,7 @@ class TableDataModule(SampleDataModule):
         return x, np.concatenate(labels) if labels else None
 
     def _written(self, source: Source, shape: tuple[int, int], parts: Iterator[Tensor]) -> FileRows:
-        """The same in a file aside, which goes when this object does."""
+        """Write the rows to a temporary file, which is deleted with this object."""
         if self._aside is None:
             self._aside = tempfile.TemporaryDirectory(prefix="sae-table-")
         path = Path(self._aside.name) / f"{len(os.listdir(self._aside.name))}.npy"
@@ -316,14 +316,20 @@ class TableDataModule(SampleDataModule):
             write_npy(path, shape, parts)
         except OSError as error:
             expected = (
-                f"room for {4 * shape[0] * shape[1] / 2**20:,.0f} MiB in {path.parent.parent}"
+                f"space for {4 * shape[0] * shape[1] / 2**20:,.0f} MiB in {path.parent.parent}"
             )
-            remedy = "make some, or set TMPDIR to a larger disk"
+            remedy = "free some space, or set TMPDIR to a folder on a larger disk"
             raise InputError(str(source.path), expected, str(error.strerror), remedy) from None
         return FileRows([path])
 
     def _labels(self, column: pa.ChunkedArray, source: Source, end: int) -> NDArray[Any]:
-        """Labels of some rows: texts, or whole numbers."""
+        """The labels of some rows: texts or int64.
+
+        Args:
+            column: The column of labels.
+            source: Its file, for messages.
+            end: Number of the row after the last one.
+        """
         import pyarrow.compute as pc
 
         first, expected = end - len(column), f"a class in each row of column {self.label}"
@@ -339,16 +345,14 @@ class TableDataModule(SampleDataModule):
         if len(odd) or not np.isfinite(numbers).all():
             row = int(odd[0]) if len(odd) else int(np.flatnonzero(~np.isfinite(numbers))[0])
             found = f"{numbers[row]:g} in {_place(source, first + row)}"
-            remedy = "name another column, or leave label out"
-            raise InputError(
-                str(source.path), f"{expected}, a whole number or a text", found, remedy
-            )
+            remedy = "choose another column, or leave label out"
+            raise InputError(str(source.path), f"{expected}, an integer or a text", found, remedy)
         return numbers.astype(np.int64)
 
     def _classes(
         self, labels: list[NDArray[Any] | None], sizes: Sequence[int]
     ) -> tuple[list[Tensor | None], list[str]]:
-        """Labels as 0, 1, …, and what these are called."""
+        """Number the labels 0, 1, … and return them with the names of the classes."""
         labels = [*labels, *[None] * (2 - len(labels))]
         given = [part for part in labels if part is not None]
         if given and given[0].dtype.kind == "i":
@@ -366,8 +370,8 @@ class TableDataModule(SampleDataModule):
     def _check_classes(self, n_classes: int, n: int) -> None:
         if n_classes > n / 2:
             found = f"{n_classes:,} classes in column {self.label}, among {n:,} rows"
-            remedy = "name the column that holds classes, or leave label out"
-            raise InputError("label", "classes of several rows each", found, remedy)
+            remedy = "choose the column that holds classes, or leave label out"
+            raise InputError("label", "several rows in each class", found, remedy)
 
     def _set_aside(self, samples: Samples) -> tuple[Samples, Samples]:
         """Take the test samples out of the others."""
@@ -383,7 +387,7 @@ class TableDataModule(SampleDataModule):
     # Preparation
 
     def prepared(self) -> Preparation:
-        """Fit the preparation to the training samples; prepare all."""
+        """Fit the preparation on training samples and prepare all samples with it."""
         source = self.paths["train"]
         assert source is not None
         named = Path(source).suffix.lower() not in (".npy", ".npz") and not Path(source).is_dir()
@@ -395,8 +399,8 @@ class TableDataModule(SampleDataModule):
         raw = self.train.x
         found, renumbered = TablePreparation.fit(raw, self.table, self._missing, passed, named)
         if not found.feature_names:
-            remedy = "give columns that vary"
-            raise InputError("train", "columns that vary", "none", remedy)
+            remedy = "choose other columns"
+            raise InputError("train", "columns that vary", "only constant ones", remedy)
         self._say_what_is_done(found)
         parts = {"training": self.train, "validation": self.val, "test": self.test}
         for of, samples in parts.items():
@@ -412,7 +416,7 @@ class TableDataModule(SampleDataModule):
         return found
 
     def _say_what_is_done(self, found: TablePreparation) -> None:
-        """One line for what became of the columns, and one for those left out."""
+        """Add a remark on how columns are scaled, and one on columns that are left out."""
         kinds: dict[str, list[str]] = {}
         for each in found.table:
             if each.kind == NUMBER:
@@ -428,11 +432,11 @@ class TableDataModule(SampleDataModule):
         constant = [each for each in found.table if each.kind == CONSTANT]
         if constant:
             names = ", ".join(each.name for each in constant[:5]) + ", …" * (len(constant) > 5)
-            left = "is left out: it does" if len(constant) == 1 else "are left out: they do"
-            self._said.append(f"data: {names} {left} not vary among training samples")
+            left = "is left out: it is" if len(constant) == 1 else "are left out: they are"
+            self._said.append(f"data: {names} {left} constant in the training samples")
 
     def _say_what_lies_far_out(self, found: TablePreparation) -> None:
-        """One line: of each column whose tails :data:`auto` has found heavy, the farthest value."""
+        """Add a remark on each column that ``auto`` squashes, with its most extreme value."""
         asked = {each.name: each.scaling for each in self.table}
         farthest = []
         for k, each in enumerate(found.table):
@@ -444,8 +448,8 @@ class TableDataModule(SampleDataModule):
         if farthest:
             named = "; ".join(farthest[:5]) + "; …" * (len(farthest) > 5)
             self._said.append(
-                f"data: values lie far out: {named}; they count by their logarithm; mend those "
-                "that are wrong"
+                f"data: outliers: {named}; they are scaled by their logarithm; correct them if "
+                "they are wrong"
             )
 
     def _count_unknown(self, of: str, rows: PreparedRows) -> None:
@@ -456,8 +460,8 @@ class TableDataModule(SampleDataModule):
         for name, n in counts.items():
             values = f"{n:,} {of} sample{'s have' if n > 1 else ' has'} a value"
             self._said.append(
-                f"warning: data: {values} in column {name} that no training sample has; it counts "
-                "as missing"
+                f"warning: data: {values} in column {name} that no training sample has; it is "
+                "treated as missing"
             )
 
     def details(self) -> list[str]:
@@ -465,15 +469,15 @@ class TableDataModule(SampleDataModule):
         return column_lines(self._open("train"), [each.name for each in self.table])
 
     def remarks(self, seen: Survey) -> list[str]:
-        """What was done to the columns, and what the others have to say."""
+        """How columns are scaled, then the remarks of all datamodules."""
         automatic = all(each.scaling in ("auto", "squashed") for each in self.table)
-        other = "choose preparation auto or squashed, or name the column in ignore"
-        other = "look at its values, or name the column in ignore" if automatic else other
+        other = "choose preparation auto or squashed, or add the column to ignore"
+        other = "check its values, or add the column to ignore" if automatic else other
         names = getattr(self.preparation, "feature_names", ())
         return [*self._said, *remarks(seen, lambda x, before: other, names=names)]
 
     def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The files that were read, from wherever the next command is run."""
+        """The options with absolute paths, so that any later command finds the files."""
         found = {
             part: str(Path(os.path.expanduser(path)).resolve())
             for part, path in self.paths.items()
@@ -486,23 +490,23 @@ class TableDataModule(SampleDataModule):
         return {**super().summary(), "samples": "rows"}
 
     def check_unchanged(self) -> None:
-        """Compare size and time of each file with those it had."""
+        """Raise :class:`~sae.errors.InputError` if a file has another size or time than before."""
         for path, stamp in self._stamps:
             with contextlib.suppress(OSError):
                 if _stamp(path)[1] == stamp:
                     continue
-            expected = "the file that it was when the run began"
-            remedy = "leave the data alone while they are trained on, and start a new run"
-            raise InputError(str(path), expected, "another one", remedy)
+            expected = "the same file as when the run began"
+            remedy = "do not change the data during a run, and start a new run"
+            raise InputError(str(path), expected, "a changed file", remedy)
 
 
 class PreparedRows(Rows):
-    """Inputs of the network, prepared when they are asked for.
+    """Inputs of the network, (n, features), prepared each time they are needed.
 
     Args:
-        raw: (n, raw columns), categories numbered as they were read.
-        preparation: Fitted.
-        renumbered: What each number of a category becomes, by raw column.
+        raw: Raw rows, (n, raw columns), with the category indices of all files.
+        preparation: The fitted preparation.
+        renumbered: For each raw column of categories the new index of each old index.
     """
 
     def __init__(
@@ -518,7 +522,7 @@ class PreparedRows(Rows):
         return x
 
     def renumber(self, raw: Tensor) -> Tensor:
-        """The raw form that the preparation takes.
+        """Replace the category indices of all files by those of the preparation.
 
         Args:
             raw: (rows, raw columns).
@@ -532,18 +536,23 @@ class PreparedRows(Rows):
         return raw
 
     def in_memory(self) -> Tensor | Rows:
-        """All of it at once, where it is no larger than a table that is held in memory."""
+        """All rows as a tensor if they are small enough; otherwise these rows themselves."""
         fits = 4 * self.shape[0] * self.shape[1] <= IN_MEMORY and isinstance(self.raw, Tensor)
         return self[slice(0, len(self))] if fits else self
 
     def will_need(self, start: int, stop: int) -> None:
-        """Pass it on."""
+        """See :class:`~sae.data.rows.Rows`; passed on to the raw rows."""
         if isinstance(self.raw, Rows):
             self.raw.will_need(start, stop)
 
 
 class _Gaps:
-    """What is wrong with values of a file that is read part by part: where some are missing."""
+    """Finds missing, infinite and imprecise values of a file that is read in parts.
+
+    Args:
+        source: The file, for messages.
+        names: Names of the columns.
+    """
 
     def __init__(self, source: Source, names: Sequence[str]) -> None:
         self.source, self.names, self.n = source, names, 0
@@ -554,20 +563,20 @@ class _Gaps:
         self.at_low, self.at_high = self.first.copy(), self.first.copy()
 
     def look_at(self, raw: NDArray[Any], exact: NDArray[Any]) -> None:
-        """Take the next rows.
+        """Check the next rows.
 
         Args:
-            raw: They, in single precision.
-            exact: The same in double precision.
+            raw: The rows as float32, (rows, columns).
+            exact: The same rows as float64.
 
         Raises:
-            InputError: A value is infinite, or too large for single precision.
+            InputError: A value is infinite, or too large for float32.
         """
         if np.isinf(raw).any():
             row, column = map(int, np.argwhere(np.isinf(raw))[0])
             place = _place(self.source, self.n + row)
             found = f"{raw[row, column]} in column {self.names[column]}, {place}"
-            remedy = "mend it, leave it empty, or name the column in ignore"
+            remedy = "correct it, leave it empty, or add the column to ignore"
             raise InputError(str(self.source.path), "finite numbers", found, remedy)
         self.lost = np.fmax(self.lost, np.fmax.reduce(np.abs(raw - exact), axis=0))
         low, high = np.fmin.reduce(exact, axis=0), np.fmax.reduce(exact, axis=0)
@@ -583,7 +592,7 @@ class _Gaps:
         self.n += len(raw)
 
     def extremes(self) -> dict[str, list[tuple[float, str]]]:
-        """The least and the greatest value of each column that has any, and where they are."""
+        """For each column with values the smallest and the largest one, each with its row."""
         return {
             name: [
                 (float(self.low[k]), _place(self.source, int(self.at_low[k]))),
@@ -594,21 +603,21 @@ class _Gaps:
         }
 
     def report(self, missing: str) -> list[str]:
-        """A line on what is missing, and what becomes of it.
+        """One line on missing values and how they are treated; no line if there are none.
 
         Args:
-            missing: What is to be done.
+            missing: ``error``, ``mask`` or ``mean``.
 
         Raises:
-            InputError: Some are missing, and that is an error; or a column is empty, or has values
-                that single precision cannot tell apart.
+            InputError: Values are missing and ``missing`` is ``error``; a column is empty; or
+                float32 cannot distinguish the values of a column.
         """
         varies = self.high > self.low
         lost = self.lost > MOST_LOST * np.where(varies, self.high - self.low, np.inf)
         for k in np.flatnonzero(lost).tolist():
             found = f"{self.low[k]:.15g} to {self.high[k]:.15g} in column {self.names[k]}"
-            remedy = "subtract an offset in the file, or name the column in ignore"
-            expected = "numbers that single precision tells apart"
+            remedy = "subtract an offset in the file, or add the column to ignore"
+            expected = "numbers that single precision can distinguish"
             raise InputError(str(self.source.path), expected, found, remedy)
         columns = np.flatnonzero(self.count).tolist()
         if not columns:
@@ -626,21 +635,21 @@ class _Gaps:
         ]
         total = f"{self.count.sum():,} missing: {'; '.join(each)}" + "; …" * (len(columns) > 8)
         if missing != "error":
-            done = "left out of the loss" if missing == "mask" else "taken to be typical"
+            done = "left out of the loss" if missing == "mask" else "replaced by a typical value"
             return [f"data: {total}: {done}"]
         remedy = "fill them in, or add --data.missing mask, or mean"
         raise InputError(path, "a value in each row", total, remedy)
 
 
 def _types(source: Source) -> dict[str, str]:
-    """What each column holds; those of an array are called 0, 1, …."""
+    """The type of each column by name; the columns of an array are named 0, 1, …."""
     if isinstance(source, TableSource):
         return source.types
     return {str(k): NUMBER for k in range(int(np.prod(source.sample_shape)))}
 
 
 def _frames(source: Source, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Some columns of all rows, part by part."""
+    """Yield some columns of all rows in parts."""
     if isinstance(source, TableSource):
         yield from source.frames(CHUNK_ROWS, columns)
         return
@@ -660,7 +669,7 @@ def _stamp(path: Path) -> tuple[Path, tuple[int, int]]:
 
 
 def _which(names: Sequence[str], kinds: Mapping[str, Sequence[str]]) -> str:
-    """The names of some columns, where they are few and not all."""
+    """The names of some columns in brackets, shortened; empty if they are all columns."""
     if len(kinds) == 1:
         return ""
     return f" ({', '.join(names)})" if len(names) <= 4 else f" ({names[0]}, …)"

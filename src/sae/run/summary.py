@@ -55,20 +55,31 @@ def beside_pca(
 ) -> list[str]:
     """Return a line if PCA with as many components rebuilds the test samples better; else none.
 
+    A run that restores corrupted images is compared by its restorations: it was not trained for
+    the smallest error on clean images.
+
     Args:
-        figures: Figures of the test; ``sse`` and ``pca_sse`` are compared, if there.
+        figures: Figures of the test. Without ``sse`` and ``pca_sse`` there is no line.
         size: Units of the code.
         words: As in :func:`table`.
     """
+    restored, pca_restored = figures.get("restored_psnr"), figures.get("pca_psnr")
     own, others = figures.get("sse"), figures.get("pca_sse")
-    if own is None or others is None or own.value <= others.value:
+    if restored is not None and pca_restored is not None:
+        better = pca_restored.value > restored.value
+        does = f"restores the test images better ({pca_restored.value:.4g} instead of "
+        does += f"{restored.value:.4g} dB)"
+    elif restored is not None or own is None or others is None:
         return []
-    line = (
-        f"PCA-{size} rebuilds the test images better ({others.value:.4g} instead of "
-        f"{own.value:.4g} SSE per image); train longer (--finetune.epochs), try a lower "
-        "--finetune.lr or wider layers below the code, or use PCA"
+    else:
+        better = others.value < own.value
+        does = f"rebuilds the test images better ({others.value:.4g} instead of "
+        does += f"{own.value:.4g} SSE per image)"
+    advice = (
+        "train longer (--finetune.epochs), try a lower --finetune.lr or wider layers below the "
+        "code, or use PCA"
     )
-    return [words(line)]
+    return [words(f"PCA-{size} {does}; {advice}")] if better else []
 
 
 def closing_lines(folder: Path, checkpoint: Path) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from lightning import Trainer
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sae.data import SampleDataModule
 from sae.data.encode import encoded
+from sae.data.loader import TensorLoader
 from sae.data.rows import scale, take
 from sae.devices import beside, placed
 from sae.figure import Figure, Measured
@@ -19,6 +22,22 @@ from sae.look.pca import PCA, fit_pca, pca_sse
 from sae.look.restoration import Comparison, are_images
 from sae.place import Share
 from sae.training.stacked import StackedAutoencoder
+
+
+@dataclass(frozen=True)
+class CodesSeen:
+    """The codes of the test samples, as they were computed for 5-NN.
+
+    Attributes:
+        codes: (m, units), in the order of the test samples; 20,000 of them at most.
+        labels: Their classes, (m,); None where they have none.
+        n_samples: Test samples in all.
+    """
+
+    codes: NDArray[np.float32]
+    labels: NDArray[np.int64] | None
+    n_samples: int
+
 
 # Most test images for PSNR and SSIM of restorations: SSIM takes a second for a few thousand.
 MOST_RESTORED = 2000
@@ -30,6 +49,7 @@ def figures_on_test(
     data: SampleDataModule,
     checkpoint: str | None = None,
     pca: PCA | None = None,
+    look: Callable[[CodesSeen], None] | None = None,
 ) -> dict[str, Measured]:
     """Return all figures on the official test images. They must choose nothing.
 
@@ -39,6 +59,7 @@ def figures_on_test(
         data: Its data, set up.
         checkpoint: File to load the weights from; None for the weights that the model has.
         pca: Result of :func:`fit_pca`; computed if left out.
+        look: Called with the codes of the test samples, on the main process only.
 
     Returns:
         Figures by name: those of the objective, of penalties and noise, and, on the main process
@@ -53,7 +74,7 @@ def figures_on_test(
     }
     if trainer.is_global_zero:
         with placed(model, trainer.strategy.root_device):
-            figures |= compare(model, data, pca)
+            figures |= compare(model, data, pca, look)
     trainer.strategy.barrier()
     return figures
 
@@ -81,7 +102,10 @@ def errors_of(model: StackedAutoencoder) -> Callable[[Tensor, Tensor], Tensor] |
 
 
 def compare(
-    model: StackedAutoencoder, data: SampleDataModule, pca: PCA | None = None
+    model: StackedAutoencoder,
+    data: SampleDataModule,
+    pca: PCA | None = None,
+    look: Callable[[CodesSeen], None] | None = None,
 ) -> dict[str, Measured]:
     """Return figures on the test images that also need the training images.
 
@@ -100,16 +124,24 @@ def compare(
         found["pca_sse"] = Measured(figure, pca_sse(pca, test.whole(), size, errors_of(model)))
         if denoises(model, data):
             found |= restoration(model, data, pca)
-    some = [data.labelled_dataloader().sample(MOST_COMPARED), test.sample(MOST_ASKED)]
-    labels = [loader.y for loader in some]
-    if labels[0] is not None and labels[1] is not None:
-        codes = [
-            np.concatenate([h.numpy() for _, _, h in encoded(model.net, loader)]) for loader in some
-        ]
-        accuracy = knn_accuracy(codes[0], labels[0].numpy(), codes[1], labels[1].numpy())
+    known, asked = data.labelled_dataloader().sample(MOST_COMPARED), test.sample(MOST_ASKED)
+    voted = known.y is not None and asked.y is not None
+    if look is None and not voted:
+        return found
+    codes = _codes(model, asked)
+    labels = None if asked.y is None else asked.y.numpy()
+    if known.y is not None and labels is not None:
+        accuracy = knn_accuracy(_codes(model, known), known.y.numpy(), codes, labels)
         figure = Figure("5-NN accuracy on codes, train→{part}", "{:.1f} %", "higher")
         found["knn_accuracy"] = Measured(figure, accuracy)
+    if look is not None:
+        look(CodesSeen(codes, labels, len(data.test)))
     return found
+
+
+def _codes(model: StackedAutoencoder, loader: TensorLoader) -> NDArray[np.float32]:
+    """The codes of all samples of a loader, (n, units)."""
+    return np.concatenate([h.numpy() for _, _, h in encoded(model.net, loader)])
 
 
 def denoises(model: StackedAutoencoder, data: SampleDataModule) -> bool:

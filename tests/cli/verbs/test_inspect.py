@@ -33,7 +33,7 @@ def trains(capsys) -> str:
 
 def test_the_digits(capsys):
     comments, config = inspected(capsys, "DigitsDataModule")
-    assert comments[1] == "1,257 samples to train on, 180 to validate, 360 to test"
+    assert comments[1] == "1,257 samples for training, 180 for validation, 360 for the test"
     assert comments[2].startswith("784 inputs of the network (images of 28x28), from 0 to 1 among")
     assert comments[3].startswith("10 classes: 0 (128), 1 (129), ")
     assert config["model"] == {"sizes": [784, 256, 64], "activation": "tanh"}
@@ -75,7 +75,7 @@ def test_an_array_of_other_values_than_pixels(capsys, tmp_path):
     np.save(tmp_path / "x.npy", x)
     comments, config = inspected(capsys, "ArrayDataModule", "--data.train", str(tmp_path / "x.npy"))
     assert comments[0].startswith("data.val_size: expected less than half of the 60 samples")
-    assert any("1 of which do not vary" in line for line in comments)
+    assert any("1 of them constant" in line for line in comments)
     assert config["model"] == {"sizes": [5, 2], "activation": "tanh", "output": "linear"}
     assert config["data"]["init_args"] == {"train": str(tmp_path / "x.npy"), "val_size": 6}
     trains(capsys)
@@ -90,14 +90,14 @@ def test_a_table_with_gaps(capsys, tmp_path):
     assert "column id: number, 0 to 39; an input: if it is none, add --data.id id" in comments
     assert "column size: number, 0 to 13, 1 missing" in comments
     assert "column kind: text, 3 different: a, b, c" in comments
-    assert "column same: number, 5 to 5, does not vary" in comments
+    assert "column same: number, 5 to 5, constant" in comments
     assert config["data"]["init_args"] == {"train": str(path), "missing": "mask"}
     trains(capsys)
     comments, config = inspected(
         capsys, "TableDataModule", "--data.train", str(path), "--data.id", "id", "--data.label",
         "label",
     )  # fmt: skip
-    assert "column id: number, 0 to 39; no input" in comments
+    assert "column id: number, 0 to 39; not an input" in comments
     assert any(line.startswith("2 classes: 0 (") for line in comments)
 
 
@@ -134,8 +134,8 @@ def test_values_that_are_not_finite_are_located(capsys, tmp_path):
 
 def test_what_a_message_proposes():
     assert _proposed("write --data.val_size 20, or name others with test") == {"val_size": 20}
-    assert _proposed("mend it, or leave such files out: --data.damaged skip") == {"damaged": "skip"}
+    assert _proposed("or add --data.damaged skip to leave such files out") == {"damaged": "skip"}
     assert _proposed('leave it out: --data.ignore "[a, b]"') == {"ignore": ["a", "b"]}
-    both = "name one: --data.size [64,48] (and --data.crop true keeps proportions)"
+    both = "choose one size: --data.size [64,48] (--data.crop true keeps proportions)"
     assert _proposed(both) == {"size": [64, 48], "crop": True}
     assert _proposed("mend the path") == {}

@@ -53,7 +53,7 @@ def test_what_is_there_is_replaced_only_when_asked(run, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(words)
     assert stopped.value.code == 2
-    assert "a name that is not taken, found 'new.npy'" in capsys.readouterr().err
+    assert "the name of a new file or folder, found 'new.npy'" in capsys.readouterr().err
     assert Path("new.npy").read_bytes() == b"mine"
     assert not Path("new.png").exists()
     main([*words, "--overwrite", "true"])

@@ -33,6 +33,6 @@ def test_parts_stand_side_by_side():
     np.testing.assert_array_equal(found, [[0.5, 0], [2.5, 1]])
 
 
-def test_words_are_refused():
-    with pytest.raises(InputError, match=r"numbers for a \.npy file, found words; write a \.csv"):
+def test_texts_are_refused():
+    with pytest.raises(InputError, match=r"numbers for a \.npy file, found texts; write a \.csv"):
         written(Layout(["a"], 1), [np.array([["red"]], object)])

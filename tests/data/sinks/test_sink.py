@@ -83,9 +83,11 @@ def test_what_is_broken_off_leaves_nothing_and_spoils_nothing(name):
 
 def test_what_is_there_is_replaced_only_when_asked():
     write(Path("x.npy"))
-    with pytest.raises(InputError, match=r"a name that is not taken, found 'x\.npy'; .*--over"):
+    with pytest.raises(
+        InputError, match=r"new file or folder, found 'x\.npy', which exists; .*--over"
+    ):
         check_output(Path("x.npy"), False)
-    with pytest.raises(InputError, match="not taken"):
+    with pytest.raises(InputError, match="a new file"):
         write(Path("x.npy"), rows=ROWS + 1)
     np.testing.assert_array_equal(np.load("x.npy"), ROWS)
     check_output(Path("x.npy"), True)
@@ -99,7 +101,7 @@ def test_what_comes_there_meanwhile_is_not_replaced():
             sink.write(np.arange(3), ROWS)
             Path("x.npy").write_bytes(b"another's")
 
-    with pytest.raises(InputError, match="not taken"):
+    with pytest.raises(InputError, match="a new file"):
         meanwhile()
     assert Path("x.npy").read_bytes() == b"another's"
 
@@ -115,9 +117,9 @@ def test_the_input_is_never_overwritten():
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("nowhere/x.npy", "a folder to write into, found none .'nowhere' is not there."),
+        ("nowhere/x.npy", "a folder to write into, found none .'nowhere' does not exist."),
         ("folder.npy", "a file, found a folder at 'folder.npy'"),
-        ("full", "not taken"),
+        ("full", "a new file"),
     ],
 )
 def test_where_nothing_can_be_written_it_is_said(name, says):

@@ -62,10 +62,10 @@ def test_the_delimiter_and_the_encoding_may_be_told(tmp_path):
     [
         ("", "found an empty file"),
         ("\n \n", "found an empty file"),
-        ("a,b\n", "rows below the names of the columns, found none"),
+        ("a,b\n", "rows below the column names, found none"),
         ("a,a\n1,2\n", "found 'a' twice"),
         (",b\n1,2\n", "none for column 1 of 2"),
-        ("1,2\n3,4\n", r"names of columns in line 1, found numbers \('1,2'\)"),
+        ("1,2\n3,4\n", r"column names in line 1, found numbers \('1,2'\)"),
         ("a,b,c\n1,2,3\n4,5\n6,7,8\n", r"3 values in each line, found 2 in row 1 \(line 3\)"),
     ],
 )

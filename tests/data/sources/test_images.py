@@ -22,7 +22,7 @@ def test_a_folder_of_images(tmp_path):
     assert np.array_equal(whole, source.whole())
     stored = np.array(Image.open(root / "dogs" / "004.png"))
     assert np.array_equal(whole[-1].reshape(6, 6, 3), stored)
-    assert source.remarks == ["1 foreign file passed over"]
+    assert source.remarks == ["1 foreign file skipped"]
 
 
 def test_one_image_and_how_it_is_read(tmp_path):
@@ -34,8 +34,8 @@ def test_one_image_and_how_it_is_read(tmp_path):
     source = open_source(tmp_path / "deep.PNG", size=[24, 16], colour="rgb", bits=8)
     assert (source.sample_shape, source.dtype) == ((24, 16, 3), "uint8")
     assert source.remarks == [
-        "1 of 1 images are brought to 24x16",
-        "1 of 1 images are read with 8 of 16 bits",
+        "1 of 1 images are resized to 24x16",
+        "1 of 1 images are read with 8 of their 16 bits",
     ]
     cropped = open_source(tmp_path / "deep.PNG", size=[24, 24], bits=8, crop=True).whole()
     assert np.array_equal(cropped.reshape(24, 24), GREY[:, 4:28])
@@ -46,7 +46,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
     Image.new("L", (9, 9)).save(root / "dogs" / "large.png")
     with pytest.raises(InputError, match=r"large.png: expected 6x6, as 000.png has, found 9x9"):
         open_source(root)
-    assert "1 of 7 images are brought to 6x6" in open_source(root, size=[6, 6]).remarks
+    assert "1 of 7 images are resized to 6x6" in open_source(root, size=[6, 6]).remarks
     cut(root / "cats" / "000.png", root / "dogs" / "large.png")
     with pytest.raises(InputError, match=r"large.png: expected a whole image, found"):
         open_source(root).whole()

@@ -28,7 +28,7 @@ def test_files_of_a_folder_one_after_another(tmp_path):
 def test_one_array_of_several_by_its_key(tmp_path):
     np.savez(tmp_path / "x.npz", x=np.zeros((3, 2)), z=np.ones((5, 4)))
     assert open_source(tmp_path / "x.npz", key="z").whole().shape == (5, 4)
-    with pytest.raises(InputError, match=r"2 \('x', 'z'\).*name it by key"):
+    with pytest.raises(InputError, match=r"2 \('x', 'z'\).*choose one with key"):
         open_source(tmp_path / "x.npz")
     with pytest.raises(InputError, match=r"found 'y'; name one of 'x', 'z'"):
         open_source(tmp_path / "x.npz", key="y")

@@ -1,1 +1,1 @@
-"""What results are written to: a format a file, found by the end of its name."""
+"""Output formats, one per file, found by the suffix of the output file."""

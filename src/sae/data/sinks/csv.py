@@ -13,9 +13,9 @@ from sae.text import cell
 
 
 class CSV(Sink):
-    """A header, then a row a sample, which begins with its id; tabs between cells in a ``.tsv``.
+    """A header, then one row per sample, which begins with its id. ``.tsv`` files use tabs.
 
-    Numbers have as many digits as bring back the same single-precision value.
+    Numbers are written with enough digits to restore the same float32 value.
     """
 
     suffixes = (".csv", ".tsv")

@@ -13,7 +13,7 @@ from sae.errors import InputError
 
 
 class Npy(Sink):
-    """An array (n, columns), or (n, …) in the shape that samples have, as the layout types it.
+    """An array (n, columns), or (n, …) in the shape of the samples, of the layout's dtype.
 
     Rows are in the order of the input and have no id.
     """
@@ -34,20 +34,20 @@ class Npy(Sink):
 
     @classmethod
     def check(cls, key: str, layout: Layout) -> None:
-        """Raise :class:`InputError` where columns have types of their own."""
+        """Raise :class:`InputError` if the columns have different types."""
         if not layout.dtype:
             remedy = "name a file that ends in .csv, .tsv or .parquet"
-            raise InputError(key, "a file that holds a table", "one that holds numbers", remedy)
+            raise InputError(key, "a file for a table", "a file for numbers only", remedy)
 
     def write(self, ids: NDArray[Any], *parts: NDArray[Any]) -> None:
         """Append rows.
 
         Raises:
-            InputError: They hold words.
+            InputError: The rows hold texts.
         """
         if any(part.dtype.kind not in "fiub" for part in parts):
-            remedy = "write a .csv or a .parquet file, which can hold words"
-            raise InputError("output", "numbers for a .npy file", "words", remedy)
+            remedy = "write a .csv or a .parquet file, which can hold texts"
+            raise InputError("output", "numbers for a .npy file", "texts", remedy)
         rows = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         self._file.write(np.ascontiguousarray(rows, dtype=self._dtype).data)
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from sae.data.sinks.sink import Layout, Sink
 from sae.data.sinks.tabular import arrow, record_batch
 
-# Rows that are kept together in a file: fewer would make it larger and slower to read.
+# Rows in a row group of the file: smaller groups make the file larger and slower to read.
 GROUP = 65_536
 
 
 class Parquet(Sink):
-    """A column of ids, then one for each value, as they are typed."""
+    """A column of ids, then one column for each value; types are kept."""
 
     suffixes = (".parquet",)
 
@@ -27,7 +27,7 @@ class Parquet(Sink):
         self._most = max(1, min(GROUP, 2**22 // len(layout.names)))
 
     def write(self, ids: NDArray[Any], *parts: NDArray[Any]) -> None:
-        """Append rows; they are written when a group is full."""
+        """Append rows; they are written when a row group is full."""
         self._held.append(record_batch(self.layout, ids, parts))
         if sum(len(batch) for batch in self._held) >= self._most:
             self._flush()
@@ -44,7 +44,7 @@ class Parquet(Sink):
         self._held.clear()
 
     def close(self) -> None:
-        """Write what is left, and finish the file."""
+        """Write the remaining rows and finish the file."""
         self._flush()
         if self._writer is not None:
             self._writer.close()

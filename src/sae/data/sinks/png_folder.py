@@ -1,4 +1,4 @@
-"""Results as a folder of PNG files, an image a sample."""
+"""Results as a folder of PNG files, one image per sample."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DEEP = 65_535
 
 
 class Images(Sink):
-    """PNG files, of 8 bits, or of 16 where grey samples have these.
+    """PNG files of 8 bits, or of 16 bits for grey samples of 16 bits.
 
-    An image is named by its sample's id: by the name of the file that it came from, or its number.
-    Values below black or above white are cut off.
+    Each file is named after the id of its sample: the name of the input file, or its number.
+    Values below black or above white are clipped.
     """
 
     is_folder = True
@@ -31,14 +31,14 @@ class Images(Sink):
 
     @classmethod
     def check(cls, key: str, layout: Layout) -> None:
-        """Raise :class:`InputError` unless the samples are images."""
+        """Raise :class:`InputError` if the samples are not images."""
         if not layout.image_shape:
             remedy = "name a file that ends in .npy, .csv or .parquet"
-            found = "samples that are none, and a name without an end"
+            found = "samples that are not images, and a name without a suffix"
             raise InputError(key, "images for a folder of PNG files", found, remedy)
 
     def write(self, ids: NDArray[Any], *parts: NDArray[Any]) -> None:
-        """Write a file for each."""
+        """Write a file for each sample."""
         (values,) = parts
         shape, white = self.layout.image_shape, self.layout.white
         deep = white == DEEP and len(shape) == 2
@@ -48,11 +48,11 @@ class Images(Sink):
             PIL.Image.fromarray(image.reshape(shape)).save(self.path / self._file(name))
 
     def _file(self, name: Any) -> str:
-        """The name of a file: two samples of one name get two."""
+        """The name of a sample's file; a number is added if the name is taken."""
         if isinstance(name, (int, np.integer)):
             stem = f"{int(name):0{self._digits}d}"
         else:
-            # Of files in several folders these are part of the name.
+            # The folders are part of the name: files in different folders may have the same name.
             parts = [part for part in Path(str(name)).parts if part.strip("/.")]
             stem = "-".join(parts) or "image"
             if Path(stem).suffix.lower() in PIL.Image.registered_extensions():
@@ -64,4 +64,4 @@ class Images(Sink):
         return f"{new}.png"
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing: each file is complete."""

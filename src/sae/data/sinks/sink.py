@@ -1,4 +1,4 @@
-"""The base of every format that results are written in, and how a file comes to its place."""
+"""The base of all output formats, and the function that writes a file completely or not at all."""
 
 from __future__ import annotations
 
@@ -24,16 +24,15 @@ IMAGES, ROW = "images", "row"
 
 @dataclass(frozen=True)
 class Layout:
-    """What is going to be written.
+    """The shape and the names of the rows to write.
 
     Attributes:
-        names: Of the columns, in order.
+        names: Names of the columns, in order.
         n: Number of rows.
-        id_name: Of the column that says which sample a row is of; empty where there is none.
-        sample_shape: Shape of a row where it has one of its own, such as (28, 28) of an image;
-            empty where it is a row of columns.
-        white: Of images, the value that is shown as white; that of black is 0.
-        dtype: Of the values of an array; empty where rows are none of one type.
+        id_name: Name of the column that holds the id of each sample; empty if there is none.
+        sample_shape: Shape of a sample, such as (28, 28) for an image; empty for a row of columns.
+        white: The value that an image shows as white; black is 0.
+        dtype: NumPy type of all values; empty if the columns have different types.
     """
 
     names: Sequence[str]
@@ -45,7 +44,7 @@ class Layout:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Height and width, and 3 where the samples are images in colour; empty of others."""
+        """(height, width), or (height, width, 3) for colour images; empty for other samples."""
         shape = self.sample_shape
         grey = len(shape) == 3 and shape[2] == 1
         is_image = len(shape) == 2 or grey or (len(shape) == 3 and shape[2] == 3)
@@ -53,15 +52,15 @@ class Layout:
 
 
 class Sink(ABC):
-    """A format. What is written comes batch by batch, in order; no more than a batch is held.
+    """The base of an output format. Rows arrive batch by batch, in order.
 
     Args:
-        path: A new file, or a new folder where :attr:`is_folder` says so.
-        layout: What is going to be written.
+        path: A new file, or an empty new folder if :attr:`is_folder` is true.
+        layout: The shape and the names of the rows.
 
     Attributes:
-        suffixes: Ends of the names of its files.
-        is_folder: Whether a result is a folder of files, whose name has no end.
+        suffixes: Suffixes of the files of this format, in lower case.
+        is_folder: Whether the output is a folder of files; its name has no suffix.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = ()
@@ -70,13 +69,13 @@ class Sink(ABC):
     def __init__(self, path: Path, layout: Layout) -> None:
         self.path, self.layout = path, layout
 
-    @classmethod  # noqa: B027  # most formats hold all
+    @classmethod  # noqa: B027  # most formats can hold all rows
     def check(cls, key: str, layout: Layout) -> None:
-        """Raise :class:`InputError` where the format cannot hold such rows.
+        """Raise :class:`InputError` if the format cannot hold rows of this layout.
 
         Args:
             key: The option that names the file, for the message.
-            layout: What is going to be written.
+            layout: The shape and the names of the rows.
         """
 
     @abstractmethod
@@ -84,9 +83,9 @@ class Sink(ABC):
         """Append rows.
 
         Args:
-            ids: What each sample is called, (rows,).
-            parts: Values, (rows, k) each, of any type; together they have a column for each name.
-                For tables also single columns as pyarrow has them.
+            ids: The ids of the samples, (rows,).
+            parts: Values of any type, (rows, k) each; together they have a column for each name.
+                For tables also single pyarrow columns.
         """
 
     @abstractmethod
@@ -95,14 +94,14 @@ class Sink(ABC):
 
 
 def sink_for(path: Path, key: str = "output") -> type[Sink]:
-    """The format that the name of a file asks for.
+    """Find the format for the suffix of a file.
 
     Args:
-        path: The file, or the folder of images.
+        path: The file, or a folder for images.
         key: The option that names it, for messages.
 
     Raises:
-        InputError: There is no such format.
+        InputError: No format has this suffix.
     """
     formats = [kinds.find(name, ROOM, Sink, key) for name in kinds.names(ROOM, Sink)]
     for each in formats:
@@ -110,56 +109,62 @@ def sink_for(path: Path, key: str = "output") -> type[Sink]:
             return each
     known = ", ".join(suffix for each in formats for suffix in each.suffixes)
     expected = f"a file that ends in one of {known}, or a folder for images"
-    raise InputError(key, expected, show(path.name), "name another")
+    raise InputError(key, expected, show(path.name), "choose another name")
 
 
 def check_output(
     path: Path, overwrite: bool, inputs: Sequence[Path] = (), key: str = "output"
 ) -> None:
-    """See that a result may be written, before it is computed.
+    """Check before a long computation that its result can be written.
 
     Args:
-        path: Where it is to go.
-        overwrite: Whether it may take the place of what is there.
-        inputs: What it is computed from: that is never overwritten.
-        key: The option that names it, for messages.
+        path: The file or folder to write.
+        overwrite: Whether an existing file may be replaced.
+        inputs: The input files: these are never overwritten.
+        key: The option that names ``path``, for messages.
 
     Raises:
-        InputError: It may not.
+        InputError: The folder of ``path`` is missing or read-only, ``path`` is one of the inputs,
+            or it exists and must not be replaced.
     """
     if not path.parent.is_dir():
-        found = f"none ({show(str(path.parent))} is not there)"
-        raise InputError(key, "a folder to write into", found, "make it, or name another")
+        found = f"none ({show(str(path.parent))} does not exist)"
+        raise InputError(key, "a folder to write into", found, "create it, or choose another")
     if not os.access(path.parent, os.W_OK):
-        found = f"{show(str(path.parent))}, which may not be written to"
-        raise InputError(key, "a folder to write into", found, "name another")
+        found = f"{show(str(path.parent))}, which is read-only"
+        raise InputError(key, "a folder to write into", found, "choose another")
     for each in inputs:
         if path.exists() and each.exists() and path.samefile(each):
-            raise InputError(key, "another file than the input", show(str(path)), "name another")
+            raise InputError(key, "another file than the input", show(str(path)), "choose another")
     if not path.exists():
         return
     if path.is_dir() and path.suffix:
-        raise InputError(key, "a file", f"a folder at {show(str(path))}", "name another")
+        raise InputError(key, "a file", f"a folder at {show(str(path))}", "choose another name")
     if path.is_dir() and not any(path.iterdir()):
         return
     if not overwrite:
-        remedy = "name another, or add --overwrite to replace what is there"
-        raise InputError(key, "a name that is not taken", show(str(path)), remedy)
+        remedy = "choose another name, or add --overwrite to replace it"
+        found = f"{show(str(path))}, which exists"
+        raise InputError(key, "the name of a new file or folder", found, remedy)
 
 
 @contextmanager
 def open_sink(path: Path, layout: Layout, overwrite: bool = False) -> Iterator[Sink]:
-    """Write a result aside; it comes to its place when all of it is there, or not at all.
+    """Write to a temporary file; rename it to ``path`` only when it is complete.
 
-    Into a folder that is there already its files are moved one by one; others stay.
+    If ``path`` is an existing folder, the new files are moved into it one by one; other files in
+    it stay.
 
     Args:
-        path: Where it is to go, as :func:`check_output` has seen.
-        layout: What is going to be written.
-        overwrite: Whether it may take the place of what has come there in the meantime.
+        path: The file or folder to write, as checked by :func:`check_output`.
+        layout: The shape and the names of the rows.
+        overwrite: Whether a file that was created at ``path`` in the meantime may be replaced.
+
+    Yields:
+        The sink to write rows to.
 
     Raises:
-        InputError: Something lies there now, or there is no room, or no right to write.
+        InputError: ``path`` exists now, the disk is full, or the folder is read-only.
     """
     kind = sink_for(path)
     work = Path(_aside(path))
@@ -179,16 +184,16 @@ def open_sink(path: Path, layout: Layout, overwrite: bool = False) -> Iterator[S
         else:
             os.replace(aside, path)
     except OSError as error:
-        remedy = "make room or name another"
-        raise InputError("output", "room to write", f"none ({error.strerror})", remedy) from None
+        remedy = "free some space, or choose another disk"
+        raise InputError("output", "space to write", f"none ({error.strerror})", remedy) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 def _aside(path: Path) -> str:
-    """A new folder beside a file: what lies in it is renamed to its place at once."""
+    """Create a temporary folder next to a file: on the same disk, so that renaming is atomic."""
     try:
         return tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-", suffix=ASIDE)
     except OSError as error:
         found = f"none ({error.strerror})"
-        raise InputError("output", "a folder to write into", found, "name another") from None
+        raise InputError("output", "a folder to write into", found, "choose another") from None

@@ -1,4 +1,4 @@
-"""Rows as Arrow has them, for the formats that it writes."""
+"""Convert rows to Arrow, for the formats that pyarrow writes."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from sae.errors import InputError
 
 
 def arrow() -> Any:
-    """Pyarrow.
+    """Import and return pyarrow.
 
     Raises:
-        InputError: It is not installed.
+        InputError: pyarrow is not installed.
     """
     try:
         import pyarrow
     except ImportError:
         remedy = "run: pip install pyarrow"
-        raise InputError("output", "pyarrow, which writes it", "none", remedy) from None
+        raise InputError("output", "the package pyarrow for this format", "none", remedy) from None
     return pyarrow
 
 
 def record_batch(layout: Layout, ids: NDArray[Any], parts: Sequence[NDArray[Any]]) -> Any:
-    """Rows as a ``pyarrow.RecordBatch``: the column of ids, then all others.
+    """Convert rows to a ``pyarrow.RecordBatch``: the column of ids, then all others.
 
     Args:
-        layout: Names of the columns. One called as that of the ids is gets an underscore.
-        ids: (rows,).
-        parts: (rows, k) each, or a column as pyarrow has it.
+        layout: Names of the columns. A column with the name of the id column gets an underscore.
+        ids: The ids of the samples, (rows,).
+        parts: Arrays (rows, k), or single pyarrow columns.
     """
     pa = arrow()
     columns = [pa.array(ids)] if layout.id_name else []
@@ -40,7 +40,7 @@ def record_batch(layout: Layout, ids: NDArray[Any], parts: Sequence[NDArray[Any]
         if isinstance(part, pa.ChunkedArray):
             columns.append(_joined(part))
             continue
-        # Column by column they lie one after another, as Arrow has them.
+        # Arrow stores column by column, so make the values of a column contiguous first.
         columns += [pa.array(_typed(column)) for column in np.ascontiguousarray(part.T)]
     names = [f"{name}_" if name == layout.id_name else name for name in layout.names]
     return pa.RecordBatch.from_arrays(
@@ -49,13 +49,13 @@ def record_batch(layout: Layout, ids: NDArray[Any], parts: Sequence[NDArray[Any]
 
 
 def _joined(column: Any) -> Any:
-    """A column in one piece."""
+    """Join the chunks of a pyarrow column into one array."""
     joined = column.combine_chunks()
     return arrow().concat_arrays(joined.chunks) if hasattr(joined, "chunks") else joined
 
 
 def _typed(column: NDArray[Any]) -> NDArray[Any]:
-    """A column as it is typed: of objects that are floats, single precision, as all results are."""
+    """Convert a column of objects that are all floats to float32, the type of all results."""
     if column.dtype == object and all(isinstance(value, (float, np.floating)) for value in column):
         return column.astype(np.float32)
     return column

@@ -1,1 +1,1 @@
-"""Formats of samples, one file each: see :mod:`sae.data.source`."""
+"""Input formats, one per file: see :mod:`sae.data.source`."""

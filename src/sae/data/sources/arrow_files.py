@@ -1,4 +1,4 @@
-"""Tables by column: Parquet, and Arrow's own files, which pandas calls Feather."""
+"""Tables stored by column: Parquet files, and Arrow files, which pandas calls Feather."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class ArrowSource(TableSource):
-    """A Parquet or Arrow file: read part by part, so that it may be larger than memory.
+    """A Parquet or Arrow file. It is read in parts, so it may be larger than memory.
 
     Args:
         path: The file.
-        id: Column that says what each row is called; it is none of the samples' values.
+        id: Column with the name of each row; it is not an input.
 
     Raises:
-        InputError: The file is empty, damaged, or something else.
+        InputError: The file is empty, damaged, or of another format.
     """
 
     suffixes = (".parquet", ".arrow", ".feather")
@@ -33,7 +33,7 @@ class ArrowSource(TableSource):
 
         try:
             if path.stat().st_size == 0:
-                raise InputError(str(path), "a table", "an empty file", "name another")
+                raise InputError(str(path), "a table", "an empty file", "choose another file")
             if path.suffix.lower() == ".parquet":
                 with pq.ParquetFile(path) as file:
                     schema, n = file.schema_arrow, file.metadata.num_rows
@@ -41,7 +41,7 @@ class ArrowSource(TableSource):
                 schema, n = self._schema_of_arrow()
         except (pa.ArrowException, OSError) as error:
             found = show(" ".join(str(error).split()))
-            remedy = "write it anew, or name another"
+            remedy = "save it again, or choose another file"
             expected = f"a whole {path.suffix[1:].lower()} file"
             raise InputError(str(path), expected, found, remedy) from None
         self._describe(schema, n)
@@ -51,11 +51,11 @@ class ArrowSource(TableSource):
         for batch in self._arrow_batches():
             schema, n = batch.schema, n + batch.num_rows
         if schema is None:
-            raise InputError(str(self.path), "rows", "none", "name another")
+            raise InputError(str(self.path), "rows", "none", "choose another file")
         return schema, n
 
     def _arrow_batches(self) -> Iterator[pa.RecordBatch]:
-        """Batch by batch, of a file or a stream."""
+        """Yield the batches of an Arrow file or stream."""
         import pyarrow as pa
 
         with pa.memory_map(str(self.path)) as mapped:
@@ -75,7 +75,7 @@ class ArrowSource(TableSource):
 
         names = None if columns is None else list(columns)
         if self.path.suffix.lower() == ".parquet":
-            # Read ahead, the whole file would lie in memory.
+            # With read-ahead, the whole file would be in memory.
             with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=2**16) as file:
                 for batch in file.iter_batches(rows, columns=names):
                     frame = pa.Table.from_batches([batch])

@@ -1,4 +1,4 @@
-"""Tables as text: CSV, TSV, and what spreadsheets make of it."""
+"""Tables as text: CSV and TSV, also with the delimiters and decimal commas of spreadsheets."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DELIMITERS = (",", ";", "\t", "|")
-# Beside those that pyarrow takes: what pandas, R and the UCI repository write.
+# Missing values as pandas, R and the UCI repository write them, in addition to pyarrow's list.
 MISSING = ("None", "?", "N/A", "NaN")
-# What is looked at to tell how a file is written.
+# Number of characters at the start of a file that are used to detect its format.
 SOME = 2**16
 _WHOLE_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _WITH_POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 
 
 class CsvSource(TableSource):
-    """A table of text: the first line names the columns. It is read into memory as a whole.
+    """A text table whose first line names the columns. It is read into memory completely.
 
-    Delimiter and decimal comma are told from the file itself where they are not given.
+    The decimal character, and the delimiter if it is not given, are detected from the file.
 
     Args:
         path: The file.
-        id: Column that says what each row is called; it is none of the samples' values.
-        delimiter: Between values; None looks for a comma, semicolon, tab or bar.
-        encoding: How letters are stored; None takes UTF-8, or UTF-16 where the file says so.
-        texts: Columns that hold texts, even where all of these look like numbers.
+        id: Column with the name of each row; it is not an input.
+        delimiter: Character between values; None detects a comma, semicolon, tab or bar.
+        encoding: Text encoding; None is UTF-8, or UTF-16 if the file begins with its mark.
+        texts: Columns that hold texts, even if all of these look like numbers.
 
     Raises:
-        InputError: The file is empty, damaged, or written in another way.
+        InputError: The file is empty, damaged, or of another format.
     """
 
     suffixes = (".csv", ".tsv")
@@ -68,7 +68,7 @@ class CsvSource(TableSource):
             yield table.slice(first, rows)
 
     def place(self, row: int) -> str:
-        """The row, and the line as an editor counts them."""
+        """See :class:`~sae.data.table_source.TableSource`; also the line, as in an editor."""
         reader = self._reader(self._text)
         before = 0
         for k, _ in enumerate(line for line in reader if line):
@@ -78,13 +78,13 @@ class CsvSource(TableSource):
         return f"row {row}"
 
     def check_numbers(self, columns: Sequence[str]) -> None:
-        """Refuse columns of numbers that hold a few texts: they are no categories.
+        """Raise InputError if a column of numbers contains a few texts.
 
         Args:
-            columns: Those that are to be looked at.
+            columns: The columns to check.
 
         Raises:
-            InputError: Half of a column's values or more are numbers, and some are not.
+            InputError: At least half of the values of a column are numbers, and some are not.
         """
         for name in columns:
             if kind_of(self._table.schema.field(name).type) != TEXT:
@@ -95,7 +95,7 @@ class CsvSource(TableSource):
             if odd and len(odd) <= present / 2:
                 found = f"{show(values[odd[0]])} in column {name}, {self.place(odd[0])}"
                 more = f" (and {len(odd) - 1:,} more)" if len(odd) > 1 else ""
-                remedy = "mend it, leave it empty, or name the column in ignore"
+                remedy = "correct it, leave it empty, or add the column to ignore"
                 raise InputError(str(self.path), "numbers", found + more, remedy)
 
     def _read_text(self, encoding: str | None) -> str:
@@ -103,38 +103,39 @@ class CsvSource(TableSource):
         try:
             stored = self.path.read_bytes()
         except OSError as error:
-            remedy = "name one that may be read"
+            remedy = "choose a file that you can read"
             raise InputError(path, "a file to read", str(error.strerror), remedy) from None
         if not stored.strip():
-            found, remedy = "an empty file", "name another"
-            raise InputError(path, "names of columns, and rows below", found, remedy)
+            found, remedy = "an empty file", "choose another file"
+            raise InputError(path, "a line of column names, and rows below", found, remedy)
         marked = stored[:2] in (b"\xff\xfe", b"\xfe\xff")
         name = encoding or ("utf-16" if marked else "utf-8-sig")
         try:
             return stored.decode(name)
         except LookupError:
-            remedy = "name one such as utf-8, latin-1 or cp1252"
+            remedy = "choose one, such as utf-8, latin-1 or cp1252"
             raise InputError("encoding", "an encoding", show(encoding), remedy) from None
         except UnicodeError as error:
             start = getattr(error, "start", 0)
             line = stored[:start].count(b"\n") + 1
-            found = f"byte 0x{stored[start]:02x} in line {line}, which is none"
-            remedy = "save it as UTF-8, or add --data.encoding latin-1 if that is what it is in"
+            found = f"the invalid byte 0x{stored[start]:02x} in line {line}"
+            remedy = "save it as UTF-8, or give its encoding, for example --data.encoding latin-1"
             if encoding is not None:
-                remedy = "name another with encoding"
+                remedy = "choose another with encoding"
             expected = f"text in {'UTF-8' if encoding is None else encoding}"
             raise InputError(path, expected, found, remedy) from None
 
     def _find_delimiter(self, asked: str | None) -> str:
         if asked is not None:
             if len(asked) != 1 or asked in '"\r\n':
-                remedy = "give one such as ';'"
+                remedy = "choose one, such as ';'"
                 raise InputError("delimiter", "a single character", show(asked), remedy)
             return asked
         head = self._text[:SOME].splitlines()[:20]
         if self.path.suffix.lower() == ".tsv":
             return "\t"
-        # The one that divides most lines as the first one, and that into most parts.
+        # Choose the delimiter that splits most lines into as many values as the first line, and
+        # among equal ones the one that splits it into most values.
         counts = {each: _parts(head, each) for each in DELIMITERS}
         dividing = [each for each in DELIMITERS if counts[each][0] > 1]
         alike = {each: np.mean(np.array(counts[each]) == counts[each][0]) for each in dividing}
@@ -144,16 +145,16 @@ class CsvSource(TableSource):
         return csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter)
 
     def _check_header(self) -> None:
-        """Refuse a first line of numbers: no names, but the first row."""
+        """Raise InputError if the first line holds numbers: it is a row, not column names."""
         names: list[str] = next((line for line in self._reader(self._text[:SOME]) if line), [])
         named = [name.strip() for name in names if name.strip()]
         if named and all(_number(name.replace(",", ".")) for name in named):
             found = f"numbers ({show(self.delimiter.join(names[:4]))})"
-            remedy = "write a line of names above them"
-            raise InputError(str(self.path), "names of columns in line 1", found, remedy)
+            remedy = "insert a line of column names above them"
+            raise InputError(str(self.path), "column names in line 1", found, remedy)
 
     def _find_decimal_point(self) -> str:
-        """A comma where numbers are written so and none has a point."""
+        """``,`` if numbers have a decimal comma and none has a point; otherwise ``.``."""
         if self.delimiter == ",":
             return "."
         rows = list(self._reader("\n".join(self._text[:SOME].splitlines()[1:200])))
@@ -181,23 +182,23 @@ class CsvSource(TableSource):
             raise self._invalid(str(error)) from None
 
     def _invalid(self, message: str) -> InputError:
-        """What pyarrow found wrong, in a sentence."""
+        """Convert an error message of pyarrow to an InputError."""
         path = str(self.path)
         found = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", message)
         if found is None:
-            remedy = "mend the file, or write it anew"
-            return InputError(path, "a table of text", show(message.splitlines()[0]), remedy)
+            remedy = "correct the file, or save it again"
+            return InputError(path, "a text table", show(message.splitlines()[0]), remedy)
         number, expected, got = found.groups()
         remedy = (
-            f"mend that line, or name what stands between values with delimiter (it was taken to "
-            f"be {self.delimiter!r})"
+            "correct that line, or set the character between values with delimiter (now "
+            f"{self.delimiter!r})"
         )
         where = self.place(int(number) - 2)
         return InputError(path, f"{expected} values in each line", f"{got} in {where}", remedy)
 
 
 def _parts(lines: list[str], delimiter: str) -> list[int]:
-    """Into how many parts a delimiter divides each line."""
+    """The number of values in each line for a delimiter; [0] if there are no lines."""
     return [len(row) for row in csv.reader(lines, delimiter=delimiter) if row] or [0]
 
 

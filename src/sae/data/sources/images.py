@@ -24,20 +24,22 @@ from sae.data.source import Source
 
 
 class ImageSource(Source):
-    """Images, each decoded when it is asked for; pixels from 0 to 255, or to 65,535.
+    """Images that are decoded when needed; pixels go from 0 to 255, or to 65,535.
 
     Args:
-        path: A file, or a folder, whose images are taken in the order of their names.
-        size: Height and width to which images of other sizes are brought; None where all have one.
-        colour: grey, rgb, or auto: rgb where any image has colours.
-        bits: 8 or 16; None for the most that there are.
-        crop: Whether proportions are kept, and what is too much is cut off.
+        path: A file, or a folder, whose images are read in the order of their names.
+        size: Height and width in pixels to which all images are resized; None if all images have
+            the same size.
+        colour: grey, rgb, or auto: rgb if any image has colours.
+        bits: 8 or 16; None for the most bits that any image has.
+        crop: Whether images keep their proportions and are cropped at the centre.
 
     Attributes:
-        remarks: What is to be said of them.
+        remarks: Lines on files that were skipped and images that are converted.
 
     Raises:
-        InputError: There are none, one is damaged, or they have several sizes and none is given.
+        InputError: There are no images, one is damaged, or they have several sizes and ``size`` is
+            None.
     """
 
     suffixes = (".png", ".jpg", ".tif")
@@ -63,7 +65,7 @@ class ImageSource(Source):
 
     @classmethod
     def fits(cls, path: Path) -> bool:
-        """An image, or a folder that holds some and no arrays."""
+        """Whether the path is an image, or a folder with images and without arrays."""
         if path.is_file():
             return path.suffix.lower() in SUFFIXES
         files = (each for each in path.rglob("*") if each.suffix.lower() in SUFFIXES)
@@ -90,13 +92,13 @@ def _header(path: Path) -> About:
 
 
 def _changes(seen: Sequence[About], look: Look) -> list[str]:
-    """What is done to images that are of another kind than all become."""
+    """Lines on how many images are resized, turned grey, or lose bits."""
     sizes = sum((each.height, each.width) != (look.height, look.width) for each in seen)
     colours = sum(each.colours and not look.colours for each in seen)
     bits = sum(each.bits > look.bits or each.lost for each in seen)
     done = [
-        (sizes, f"brought to {look.height}x{look.width}"),
-        (colours, "turned grey"),
-        (bits, "read with 8 of 16 bits"),
+        (sizes, f"resized to {look.height}x{look.width}"),
+        (colours, "converted to grey"),
+        (bits, "read with 8 of their 16 bits"),
     ]
     return [f"{n:,} of {len(seen):,} images are {what}" for n, what in done if n]

@@ -1,4 +1,4 @@
-"""``.npy`` files, one or a folder of many, and the arrays of ``.npz`` files."""
+"""Arrays in ``.npy`` and ``.npz`` files: one file, or a folder of files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SUFFIXES = (".npy", ".npz")
 
 
 class NpySource(Source):
-    """Arrays (n, …), mapped into memory: read while they are asked for.
+    """Arrays (n, …), mapped into memory and read when needed.
 
     Args:
-        path: A file, or a folder of such files, which are taken one after another by their names.
-        key: Which array of an ``.npz`` file; None where it holds one.
+        path: A file, or a folder of files, which are read in the order of their names.
+        key: Name of the array in an ``.npz`` file; None if the file holds a single array.
 
     Raises:
-        InputError: A file is damaged, or does not fit the others.
+        InputError: A file is damaged, or differs from the others in shape or type.
     """
 
     suffixes = SUFFIXES
@@ -39,13 +39,13 @@ class NpySource(Source):
             if (array.shape[1:], array.dtype) != (first.shape[1:], first.dtype):
                 expected = f"{first.dtype} of {first.shape[1:]}, as in {paths[0].name}"
                 found = f"{array.dtype} of {array.shape[1:]}"
-                raise InputError(str(each), expected, found, "make all files of one kind")
+                raise InputError(str(each), expected, found, "save all files alike")
         self.n = sum(map(len, self._arrays))
         self.sample_shape, self.dtype = first.shape[1:], first.dtype.name
 
     @classmethod
     def fits(cls, path: Path) -> bool:
-        """A file of arrays, or a folder that holds some."""
+        """Whether the path is an array file, or a folder with array files."""
         return super().fits(path) or (path.is_dir() and any(path.glob("*.np[yz]")))
 
     def chunks(self, rows: int) -> Iterator[NDArray]:
@@ -66,10 +66,10 @@ class NpySource(Source):
 
 
 def _let_go(array: NDArray) -> None:
-    """Take the pages of a mapped file out of this process's memory; the system may keep them.
+    """Release the pages of a mapped file from this process; the system may keep them cached.
 
-    Whoever still looks at them reads them again. Otherwise all of a file that was read through
-    would count as this process's own.
+    A later access reads them again. Without this, a file that was read once would count
+    completely as memory of this process.
     """
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
