@@ -62,12 +62,12 @@ def find(name: str, room: str, base: type[T], key: str) -> type[T]:
 
 
 def check_name(name: str, ours: Sequence[str], key: str) -> None:
-    """Raise :class:`InputError` for a word that is none of our kinds.
+    """Raise :class:`InputError` for a name that no kind has.
 
     Args:
-        name: The word.
-        ours: Names of the kinds that there are.
-        key: The option it stands in, for messages.
+        name: The name.
+        ours: Names of the existing kinds.
+        key: The option that the name was given to, for messages.
     """
     if name not in ours:
         near = difflib.get_close_matches(name, ours, n=1)
