@@ -53,11 +53,7 @@ def table(
 def beside_pca(
     figures: Mapping[str, Measured], size: int, words: Callable[[str], str] = str
 ) -> list[str]:
-<<<<<<< HEAD
-    """A line that says so where PCA does the run's own job better with as many numbers.
-=======
-    """Return a line if PCA with as many components rebuilds the test samples better; else none.
->>>>>>> words2
+    """Return a line if PCA with as many components does the job of the run better; else none.
 
     A run that restores corrupted images is compared by its restorations: it was not trained for
     the smallest error on clean images.
