@@ -11,11 +11,11 @@ Example::
     trainer.fit(model, data.train_dataloader(), data.val_dataloader())
     code = model.encode(x)
 
-``sae.load_run("lightning_logs/stacked/version_0").encode(X)`` gives the codes of a finished run, of
-arrays, tensors or data frames in the units of its data.
+``sae.load_run("lightning_logs/stacked/version_0").encode(X)`` returns codes from a finished run; X
+is an array, a tensor or a data frame in the units of the run's data.
 """
 
-# ruff: noqa: E402  # before torch is imported
+# ruff: noqa: E402  # waiting.prepare() must run before torch is imported
 from sae.training import waiting
 
 waiting.prepare()
