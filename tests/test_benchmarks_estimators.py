@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers import ROOT
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*hardly better than their mean")
+pytestmark = pytest.mark.filterwarnings("ignore:.*hardly better than the mean")
 
 
 def benchmark(monkeypatch, capsys, name: str, *words: str) -> tuple[str, dict]:

@@ -234,7 +234,7 @@ def test_no_checkpoint_is_left_of_weights_that_have_seen_other_data(files, monke
     part.write_bytes(whole)
     os.utime(part, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     resumed = fit(files, *few, "--resume", "auto")
-    assert "goes on after epoch 1" in capsys.readouterr().out
+    assert "continues after epoch 1" in capsys.readouterr().out
     assert same_state(load_file(resumed / "finetune/weights.safetensors"), of_unbroken)
 
 
@@ -346,11 +346,11 @@ def test_images_with_their_colours_first_are_refused_with_a_line_that_mends_them
     x = np.random.default_rng(0).integers(0, 256, (20, 3, 6, 5)).astype(np.uint8)
     np.save(tmp_path / "x.npy", x)
     expected = (
-        r"expected colours last, \(n, 6, 5, 3\), found \(n, 3, 6, 5\); save (.*) and name that"
+        r"expected colours last, \(n, 6, 5, 3\), found \(n, 3, 6, 5\); run (.*) and name that"
     )
     with pytest.raises(InputError, match=expected) as refused:
         ArrayDataModule(str(tmp_path / "x.npy"), val_size=2).setup()
-    line = re.search(r"save (numpy.*) and name that", str(refused.value))[1]
+    line = re.search(r"run (numpy.*) and name that", str(refused.value))[1]
     exec(line, {"numpy": np})
     data = ArrayDataModule(str(tmp_path / "x_last.npy"), val_size=2)
     data.setup()

@@ -59,7 +59,7 @@ def test_a_folder_to_test_on(animals, tmp_path):
     assert (len(data.train), len(data.val), len(data.test)) == (22, 2, 6)
     assert data.test.y.tolist() == [0, 0, 0, 1, 1, 1]
     (other / "cats").rename(other / "birds")
-    with pytest.raises(InputError, match="expected a folder of one of the classes of train, found"):
+    with pytest.raises(InputError, match="expected a class of train, found"):
         ready(animals, test=str(other))
 
 

@@ -45,12 +45,12 @@ def test_a_file_that_changes_or_goes_is_named(paths):
     rows = ImageRows(paths, Look(6, 6, True))
     rows.check_unchanged()
     cut(paths[0], paths[3])
-    with pytest.raises(InputError, match=f"{paths[3]}: expected the file that it was"):
+    with pytest.raises(InputError, match=f"{paths[3]}: expected the same file as"):
         rows.check_unchanged()
     with pytest.raises(InputError, match=f"{paths[3]}: expected a whole image, found"):
         rows[0:5]
     paths[3].unlink()
-    with pytest.raises(InputError, match=f"{paths[3]}: expected the file that it was"):
+    with pytest.raises(InputError, match=f"{paths[3]}: expected the same file as"):
         rows.check_unchanged()
 
 

@@ -132,7 +132,9 @@ def test_a_damaged_file_is_named_whatever_the_fallback(folder, damage, fallback)
 
 
 def test_without_mnist_web_and_fallback_there_are_three_remedies(tmp_path):
-    with pytest.raises(InputError, match=r"(?s)\(1\).*--data\.root.*\(2\).*web.*\(3\).*fallback"):
+    with pytest.raises(
+        InputError, match=r"(?s)\(1\).*--data\.root.*\(2\).*internet.*\(3\).*fallback"
+    ):
         module(tmp_path)
 
 

@@ -110,7 +110,9 @@ def test_mnist_under_the_same_file_names_is_not_taken_for_it(tmp_path, monkeypat
     for path in list(tmp_path.glob("*.gz")):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
-    with pytest.raises(InputError, match=r"expected a file of KMNIST, found that of MNIST; copy"):
+    with pytest.raises(
+        InputError, match=r"expected a file of KMNIST, found the file of MNIST; copy"
+    ):
         ready(KMNISTDataModule, tmp_path)
 
 

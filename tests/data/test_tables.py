@@ -223,7 +223,7 @@ def test_a_validation_set_suits_a_small_table():
 
 PLAIN = "a,b\n1,2\n3,5\n5,7\n2,9\n"
 REFUSED = {
-    "an empty file": ("", {}, "x.csv: expected a line of column names, and rows below, found an empty"),
+    "an empty file": ("", {}, "expected a line of column names, and rows below, found an empty"),
     "a header only": ("a,b\n", {}, "x.csv: expected rows below the column names"),
     "duplicate names": ("a,a\n1,2\n", {}, "found 'a' twice"),
     "no names": ("1,2\n3,4\n", {}, "column names in line 1"),
@@ -317,7 +317,7 @@ def test_images_in_an_array_are_told_where_they_are_read():
 def test_a_value_far_out_is_named_with_its_row_and_does_not_bring_a_second_warning():
     cells = rows_of(lambda i, j: "-1e5" if (i, j) == (7, 0) else f"{X[i, j] * 9:.4f}", columns=2)
     lines = said(table("size,ratio\n" + cells))
-    (line,) = [each for each in lines if "outliers" in each]
+    (line,) = [each for each in lines if "data: outliers" in each]
     assert "-100000 in column size, row 7 (line 9) (median 4." in line
     assert not [each for each in lines if each.startswith("warning")]
 
@@ -334,7 +334,7 @@ def test_a_file_replaced_while_it_is_trained_on_ends_the_run():
     data = table(CATEGORIES)
     data.check_unchanged()
     Path("x.csv").write_text(CATEGORIES + "red,S,1\n")
-    with pytest.raises(InputError, match="expected the file that it was"):
+    with pytest.raises(InputError, match="expected the same file as"):
         data.check_unchanged()
 
 

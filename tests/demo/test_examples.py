@@ -33,7 +33,7 @@ def test_it_has_the_validation_samples_with_their_codes_and_classes(finished):
 
 def test_other_data_are_refused(finished, tmp_path):
     folder, _ = finished
-    with pytest.raises(InputError, match="data: expected those that the run trained on, found"):
+    with pytest.raises(InputError, match="data: expected the data of the run, found"):
         read_gallery(folder, load_run(folder).stack, "0")
     gone = shutil.copytree(folder, tmp_path / "run")
     config = (gone / "config.yaml").read_text()

@@ -121,7 +121,7 @@ def test_what_nobody_thought_of_is_answered_too(server, monkeypatch):
     monkeypatch.setattr(Subject, "about", breaks)
     status, _, content = ask(server, "GET", "/about")
     assert status == 500
-    assert json.loads(content) == {"error": "a defect of this program (RuntimeError: a defect)"}
+    assert json.loads(content) == {"error": "a bug in sae (RuntimeError: a defect)"}
 
 
 @pytest.mark.parametrize(

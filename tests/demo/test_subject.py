@@ -133,7 +133,7 @@ def test_a_run_without_its_data_says_what_it_lacks(finished, tmp_path):
     subject = Subject(load_run(folder))
     assert [remark.split(":")[0] for remark in subject.remarks] == [
         "no neighbours and no samples",
-        "a score without scale",
+        "no comparison of the score",
     ]
     found = subject.image(png(np.zeros((28, 28), np.uint8)), drawn=True)
     assert "neighbours" not in found
@@ -226,7 +226,7 @@ def test_a_file_may_be_called_anything(of_rows, name):
             of_rows.file(name, b"junk")
         assert len(caught.value.key) < 100
     else:
-        with pytest.raises(InputError, match=r"^file: expected a name with an end such as \.csv"):
+        with pytest.raises(InputError, match=r"^file: expected a name with a suffix such as \.csv"):
             of_rows.file(name, buffer.getvalue())
 
 

@@ -168,7 +168,7 @@ def test_either_training_may_be_left_out():
 
 def test_a_training_that_has_learnt_nothing_is_told_of():
     noise = np.random.RandomState(0).normal(size=(200, 40))
-    with pytest.warns(ConvergenceWarning, match="hardly better than their mean") as caught:
+    with pytest.warns(ConvergenceWarning, match="hardly better than the mean") as caught:
         AutoencoderTransformer((8, 1), **SHORT, random_state=0).fit(noise)
     assert caught[0].filename == __file__
 

@@ -30,7 +30,7 @@ def test_they_are_validation_samples_in_the_users_units():
     ("named", "why"),
     [
         (DATA, "the data of the run have changed"),
-        (None, "a folder for a hub names no data"),
+        (None, "a hub folder does not say where the data are"),
         ({"class_path": "helpers.Nothing"}, "the data of the run cannot be read"),
         ({"class_path": "helpers.TinyDataModule", "init_args": {"val_size": 999}}, "val_size"),
     ],
@@ -40,7 +40,7 @@ def test_else_they_are_drawn_and_it_is_said_why(named, why):
     assert x.shape == (MOST, 12)
     assert 0 <= x.min() < 10
     assert 245 < x.max() <= 255
-    assert words.startswith("256 samples drawn evenly in its range, because")
+    assert words.startswith("256 random samples, uniform in the range of the inputs, because")
     assert why in words
 
 
@@ -48,12 +48,12 @@ def test_of_a_linear_output_they_are_drawn_from_a_gaussian():
     run = made(output="linear")
     x, words = samples_of(run)
     assert (x / 255).std() == pytest.approx(1, abs=0.05)
-    assert "from N(0, 1)" in words
+    assert "N(0, 1)" in words
 
 
 def test_of_a_table_some_values_are_left_out_where_they_may_be():
     x, words = samples_of(made_of_a_table())
-    assert words.endswith("a value left out of each second one")
+    assert words.endswith("a missing value in every second one")
     assert x.isnan().sum(dim=1).tolist() == [0, 1] * (MOST // 2)
     assert (x.isnan().sum(dim=0) > 0).all()
     assert not samples_of(made_of_a_table("error"))[0].isnan().any()

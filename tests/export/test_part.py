@@ -50,9 +50,9 @@ def test_the_decoder_is_given_codes_and_the_others_samples(what):
     ("what", "model", "says"),
     [
         ("head", {}, "what: expected one of encoder, decoder, autoencoder, classifier"),
-        ("classifier", {}, "what: expected a run with a classifier's head, found one without"),
-        ("decoder", CLASSIFY, "what: expected decoders that were trained last"),
-        ("autoencoder", CLASSIFY, "found a run fine-tuned to classify"),
+        ("classifier", {}, "what: expected a run with a classifier head, found one without"),
+        ("decoder", CLASSIFY, "what: expected a run with trained decoders"),
+        ("autoencoder", CLASSIFY, "found a run with the objective classify"),
     ],
 )
 def test_what_a_run_has_not_trained_is_refused(what, model, says):

@@ -30,7 +30,7 @@ def test_it_compares_with_real_samples(run):
 def test_an_earlier_one_is_never_replaced_in_silence(run):
     export(run)
     before = Path("encoder.safetensors").read_bytes()
-    with pytest.raises(InputError, match=r"a name that is free.*add --overwrite true"):
+    with pytest.raises(InputError, match=r"a new name.*add --overwrite true"):
         export(run, what="decoder")
     assert Path("encoder.safetensors").read_bytes() == before
     export(run, what="decoder", overwrite=True)
@@ -54,7 +54,7 @@ def test_a_folder_is_replaced_only_where_it_is_an_earlier_export(run):
         ({"format": "tflite"}, "format: expected one of hub, onnx, pt2, safetensors, found"),
         ({"what": "head"}, "what: expected one of"),
         ({"name": "encoder.onnx"}, "output: expected a name that ends in .safetensors"),
-        ({"name": "no/it.safetensors"}, "output: expected a folder that is there, found 'no'"),
+        ({"name": "no/it.safetensors"}, "output: expected an existing folder, found 'no'"),
         ({"format": "hub", "what": "encoder", "name": "it"}, "what: expected none for hub"),
     ],
 )
@@ -83,6 +83,6 @@ def test_what_goes_wrong_on_the_way_leaves_no_file(error, run, monkeypatch):
 def test_a_hubs_folder_can_be_exported_again(run):
     export(run, "hub", format="hub")
     written = export_run(Path("hub"), "safetensors", output=Path("it.safetensors"))
-    assert written.samples.startswith("256 samples drawn evenly in its range")
+    assert written.samples.startswith("256 random samples, uniform in the range of the inputs")
     export(run)
     assert Path("it.safetensors").read_bytes() == Path("encoder.safetensors").read_bytes()

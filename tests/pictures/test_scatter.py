@@ -90,7 +90,7 @@ def test_classes_have_their_names_and_their_order():
     assert numbers["classes"].tolist() == ["owl", "cat", "a long name of a class"]
     np.testing.assert_array_equal(numbers["labels"], labels)
     words = words_at(scatter.draw(numbers))
-    assert words["owl"][1] < words["cat"][1] < words["a lon…"][1]
+    assert words["owl"][1] < words["cat"][1] < words["a long na…"][1]
     codes = RNG.normal(size=(6, 2))
     other = scatter.numbers(codes, np.array([7, -2, 7, 40, -2, 7]), 6)
     assert other["classes"].tolist() == [-2, 7, 40]

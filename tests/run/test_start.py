@@ -133,7 +133,7 @@ def test_other_inputs_are_said(finished):
     assert len(start.lines(Pixels(255))) == len(start.lines(Pixels(1))) == 1
     line, warning = start.lines(Scaled(2.0))
     assert line.startswith("start: the weights of ")
-    assert warning.startswith("warning: the samples are prepared otherwise than in the run")
+    assert warning.startswith("warning: the samples are prepared differently from those of the run")
 
 
 def test_preparations_are_compared_by_what_they_do():

@@ -39,7 +39,7 @@ def test_the_best_so_far_is_a_line_and_each_option_a_panel(higher, best):
     assert others[0].lines[0].get_xdata().tolist() == pytest.approx([0.001, 0.002, 0.003, 0.004])
     assert [text.get_text() for text in others[2].get_xticklabels()] == ["[]", "l1 0.1"]
     words = " ".join(text.get_text() for text in figure.texts)
-    assert "4 trials, 1 given up early" in words
+    assert "4 trials, 1 stopped early" in words
     assert render(figure).content.startswith(b"\x89PNG")
 
 

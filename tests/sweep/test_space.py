@@ -58,7 +58,7 @@ def test_values_are_set_in_a_copy():
 @pytest.mark.parametrize(
     ("space", "says"),
     [
-        (None, "sweep.space: expected options with what to choose from, found nothing"),
+        (None, "sweep.space: expected options with a range or a list, found nothing"),
         ({}, "sweep.space: expected options"),
         ({"a": 3}, "sweep.space.a: expected a range or a list, found 3"),
         ({"a": {"low": 1}}, "sweep.space.a: expected a range or a list"),
@@ -73,10 +73,10 @@ def test_values_are_set_in_a_copy():
         ({"a": {"low": 0.1, "high": 0.9, "step": 2}}, "sweep.space.a.step: expected a number in"),
         (
             {"a": {"low": 1, "high": 9, "step": 2, "log": True}},
-            "sweep.space.a.step: expected none beside log",
+            "sweep.space.a.step: expected no step with log",
         ),
-        ({"sweep.trials": [1, 2]}, "expected an option of the training"),
-        ({"name": ["a", "b"]}, "expected an option of the training"),
+        ({"sweep.trials": [1, 2]}, "expected an option of a run"),
+        ({"name": ["a", "b"]}, "expected an option of a run"),
     ],
 )
 def test_a_wrong_space_is_a_sentence(space, says):
@@ -89,5 +89,5 @@ def test_a_wrong_space_is_a_sentence(space, says):
     "key", ["model.sizes.3", "model.sizes.x", "pretrain.lr.a", "model.sizes.0.a"]
 )
 def test_a_way_that_leads_nowhere(key):
-    with pytest.raises(InputError, match=rf"^sweep\.space\.{key}: expected a "):
+    with pytest.raises(InputError, match=rf"^sweep\.space\.{key}: expected an? "):
         with_values(CONFIG, {key: 1})

@@ -127,5 +127,5 @@ def test_wrong_settings_are_a_sentence(change, says):
 
 
 def test_no_section():
-    with pytest.raises(InputError, match="sweep: expected a section of that name in the config"):
+    with pytest.raises(InputError, match="sweep: expected a section sweep in the config"):
         read_settings(None)

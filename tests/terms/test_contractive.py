@@ -59,7 +59,9 @@ def test_its_gradient_is_that_through_the_jacobian(activation):
 
 @pytest.mark.parametrize("net", [tiny_stack(), TopK(12, 6, k=2)], ids=["stack", "topk"])
 def test_what_has_no_such_formula_is_refused(net):
-    message = r"^contractive: expected one dense layer, .* found a (Stack|TopK); name it below pret"
+    message = (
+        r"^contractive: expected one dense layer, .* found a (Stack|TopK); use it only in pret"
+    )
     with pytest.raises(InputError, match=message):
         recipe({"terms": ["contractive"]}).check_fits(net, (0.0, 1.0))
 

@@ -1,1 +1,1 @@
-"""What the training makes of its samples, a little different at each step."""
+"""Augmentation: small random changes of the samples at each training step."""

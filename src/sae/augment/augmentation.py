@@ -1,4 +1,4 @@
-"""More samples out of those that there are: the base of every kind of augmentation."""
+"""The base of all augmentations."""
 
 from __future__ import annotations
 
@@ -10,30 +10,29 @@ from sae.place import Place
 
 
 class Augmentation(ABC):
-    """Samples that are a little different at each step of a training, and only there.
+    """A small random change of the samples at each training step; not used in validation or test.
 
-    A kind is one file; the arguments of its class are its options. What it draws, it draws from
-    the place: a function of (seed, phase, epoch, step).
+    Each kind is one file; the arguments of its class are its options. All random numbers must come
+    from ``place``, which depends only on (seed, phase, epoch, step).
     """
 
     def check_fits(self, pixels: int, image_shape: tuple[int, ...] | None) -> None:  # noqa: B027
         """Raise :class:`~sae.errors.InputError` if it is not defined on such samples.
 
         Args:
-            pixels: Values of a sample.
-            image_shape: As below.
+            pixels: Number of values of a sample.
+            image_shape: Height and width, and 3 for colours; None if it is unknown.
         """
 
     @abstractmethod
     def __call__(self, x: Tensor, place: Place, image_shape: tuple[int, ...] | None) -> Tensor:
-        """The samples of a training batch, changed.
+        """Change the samples of a training batch.
 
         Args:
             x: Samples, (batch, pixels), in the range of the data.
-            place: Where in the run.
-            image_shape: Height and width, and 3 where the images have colours; None where nobody
-                knows.
+            place: The step of the run, as a source of random numbers.
+            image_shape: Height and width, and 3 for colours; None if it is unknown.
 
         Returns:
-            A new tensor of the shape of ``x``: what the network is given, and is to rebuild.
+            A new tensor of the shape of ``x``, both the input and the target of the network.
         """

@@ -1,4 +1,4 @@
-"""Images shifted by a few whole pixels: strokes stay as they are, and lie a little elsewhere.
+"""Shift images by a few whole pixels.
 
 Simard, Steinkraus & Platt (2003), "Best Practices for Convolutional Neural Networks Applied to
 Visual Document Analysis", section 2, on translated copies of training images.
@@ -20,11 +20,11 @@ PER = ("sample", "batch")
 
 
 class Shift(Augmentation):
-    """Shift images by whole pixels, down and to the right or back; what is uncovered is 0, black.
+    """Shift images by random whole pixels, vertically and horizontally; new pixels are 0 (black).
 
     Args:
-        most: Pixels at most, each way: both shifts are drawn from -most to most, each as likely.
-        per: ``sample`` draws for each image, ``batch`` once for all of a batch.
+        most: Largest shift in pixels: both shifts are drawn uniformly from -most to most.
+        per: ``sample`` draws a shift for each image, ``batch`` one for all images of a batch.
 
     Raises:
         InputError: A value is unknown or outside its range.
@@ -36,7 +36,7 @@ class Shift(Augmentation):
         self.most, self.per = most, per
 
     def check_fits(self, pixels: int, image_shape: tuple[int, ...] | None) -> None:
-        """Raise :class:`InputError` where samples are no images, or smaller than the shift."""
+        """Raise :class:`InputError` if samples are not images, or not larger than the shift."""
         height, width, *_ = image_shape or _square(pixels)
         if self.most >= min(height, width):
             expected = f"less than the height and width of images of {height}x{width}"
@@ -44,42 +44,45 @@ class Shift(Augmentation):
             raise InputError("augment.most", expected, str(self.most), remedy)
 
     def __call__(self, x: Tensor, place: Place, image_shape: tuple[int, ...] | None) -> Tensor:
-        """The images (batch, pixels) shifted; without ``image_shape`` they are square and grey.
+        """Shift the images, (batch, pixels); without ``image_shape`` they are square and grey.
 
         Raises:
-            InputError: The samples are no images, or smaller than the shift.
+            InputError: The samples are not images, or not larger than the shift.
         """
         self.check_fits(x.shape[1], image_shape)
         height, width, *colours = image_shape or _square(x.shape[1])
         return shifted(x, self._drawn(x, place), (height, width), math.prod(colours), self.most)
 
     def _drawn(self, x: Tensor, place: Place) -> Tensor:
-        """How far each image goes down and to the right, (batch, 2)."""
+        """The shift of each image down and to the right in pixels, (batch, 2)."""
         if self.per == "batch":
             both = place.integers("shift", -self.most, self.most, 2)
             return torch.tensor(both, device=x.device).expand(len(x), 2)
         u = place.uniform("shift", torch.empty(len(x), 2, device=x.device))
-        # u < 1, but their product may be rounded up.
+        # u < 1, but the product may be rounded up to 2 · most + 1.
         return (u * (2 * self.most + 1)).long().clamp(max=2 * self.most) - self.most
 
 
 def shifted(x: Tensor, by: Tensor, size: tuple[int, int], colours: int, most: int) -> Tensor:
-    """Images shifted by ``by``, zeros where nothing was.
+    """Shift images by ``by``; new pixels are 0.
 
-    Lines are copied whole out of images with a frame of zeros: a tenth of the time of picking each
-    pixel.
+    Whole lines are copied from images with a border of zeros: this takes a tenth of the time of
+    indexing each pixel.
 
     Args:
         x: Images, (batch, height · width · colours).
         by: Pixels down and to the right, (batch, 2), from -most to most.
         size: Height and width.
         colours: Values of a pixel: 1, or 3.
-        most: Width of the frame.
+        most: Width of the border in pixels.
+
+    Returns:
+        A new tensor of the shape of ``x``.
     """
     height, width = size
     line, step = width * colours, (width + 2 * most) * colours
     framed = F.pad(x.reshape(len(x), height, line), (most * colours, most * colours, most, most))
-    # Every stretch of the length of a line, wherever it begins: a view, nothing is copied.
+    # A view of every stretch of the length of a line, one for each start; nothing is copied.
     stretches = framed.view(-1).as_strided((framed.numel() - line + 1, line), (1, 1))
     image = torch.arange(len(x), device=x.device) * ((height + 2 * most) * step)
     first = image + (most - by[:, 0]) * step + (most - by[:, 1]) * colours

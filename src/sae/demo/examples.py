@@ -1,4 +1,4 @@
-"""Samples that a run did not train on, to compare new ones with: its validation samples."""
+"""The validation samples of a run, to which the demo compares new samples."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Gallery:
 
     Attributes:
         x: Inputs of the network, (n, features).
-        codes: (n, units).
-        labels: What each is called, (n,); None where nobody knows.
-        classes: What the labels are called, in order; empty without labels.
+        codes: Their codes, (n, units).
+        labels: The class name of each sample, (n,); None without labels.
+        classes: The names of the classes, in order; empty without labels.
     """
 
     x: Tensor
@@ -39,42 +39,45 @@ class Gallery:
     classes: Sequence[str]
 
     def nearest(self, code: NDArray[np.float32], n: int) -> list[tuple[int, float]]:
-        """The samples whose codes are nearest to one, nearest first, each with its distance.
+        """Find the samples with the nearest codes.
 
         Args:
-            code: (units,).
-            n: How many.
+            code: A code, (units,).
+            n: Number of samples.
+
+        Returns:
+            Pairs of sample number and distance, nearest first.
         """
         distance = np.sqrt(np.square(self.codes - code).sum(axis=1))
         order = np.argsort(distance, kind="stable")[:n]
         return [(int(k), float(distance[k])) for k in order]
 
     def name(self, k: int) -> str | None:
-        """What a sample is called."""
+        """The class name of sample ``k``; None without labels."""
         return None if self.labels is None else str(self.labels[k])
 
 
 @torch.no_grad()
 def read_gallery(folder: Path, stack: Stack, sha256: str | None) -> Gallery:
-    """The validation samples of a run, as many as a page can show.
+    """Read and encode validation samples of a run, at most ``MOST``.
 
     Args:
-        folder: Of the run.
+        folder: The folder of the run.
         stack: Its network.
-        sha256: Fingerprint of its data; None where nobody has kept it.
+        sha256: The fingerprint of its data; None if it is unknown.
 
     Raises:
-        InputError: Its data are not there any more, or they are others.
+        InputError: The data of the run are missing, or have changed.
     """
     config = read_mapping(folder, "config.yaml")
     if "class_path" not in (config.get("data") or {}):
-        remedy = "name the folder of the run itself"
-        raise InputError("data", "those that the run trained on", "none that are named", remedy)
+        remedy = "give the folder of the run itself"
+        raise InputError("data", "the data of the run", "none in its config", remedy)
     data = kinds.build(config.get("data"), "sae.data", SampleDataModule, "data")
-    data.setup()  # and no prepare_data, which may download
+    data.setup()  # not prepare_data, which may download
     if data.fingerprint() != sha256:
-        remedy = "put the run's own data back"
-        raise InputError("data", "those that the run trained on", "others", remedy)
+        remedy = "restore the data of the run"
+        raise InputError("data", "the data of the run", "other data", remedy)
     some = data.val_dataloader().sample(MOST)
     x = torch.cat(list(some.whole()))
     names, labels = list(map(str, data.class_names)), None

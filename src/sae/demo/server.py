@@ -1,7 +1,7 @@
-"""The server behind the page: it listens to this machine alone, and takes no orders from others.
+"""The server of the demo page. It accepts connections only from this machine.
 
-A page from elsewhere could send requests to it through the browser: one that does not come from our
-own page, by its address, is refused.
+A page from another site could send requests to it through the browser, so requests with another
+origin than the demo page are refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sae.errors import InputError
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
 MOST_BYTES = 64 * 2**20
-# Nothing is loaded from anywhere else, and no other page may show this one.
+# The page loads nothing from other servers, and no other page may embed it.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data: blob:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
@@ -30,14 +30,14 @@ POLICY = (
 
 
 class Server(ThreadingHTTPServer):
-    """Serve the page, and what it asks of a run.
+    """Serves the page and answers its requests.
 
     Args:
         subject: The run.
-        port: Where; 0 for any that is free.
+        port: The port; 0 for any free port.
 
     Raises:
-        InputError: The port is taken.
+        InputError: The port is in use, or not allowed.
     """
 
     daemon_threads = True
@@ -49,12 +49,12 @@ class Server(ThreadingHTTPServer):
         try:
             super().__init__((HOST, port), Handler)
         except OSError as error:
-            found = f"port {port}, which cannot be had ({error.strerror})"
+            found = f"port {port}, which cannot be used ({error.strerror})"
             raise InputError("port", "a free port", found, "choose another, or 0 for any") from None
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """The address of the page."""
         return f"http://{HOST}:{self.server_port}/"
 
 
@@ -63,10 +63,10 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Server
     protocol_version = "HTTP/1.1"
-    timeout = 60  # seconds, for one that does not send what it said
+    timeout = 60  # seconds to wait for the rest of a request
 
     def do_GET(self) -> None:
-        """The page, or what the run is."""
+        """Send the page, or the facts about the run."""
         subject, path = self.server.subject, urlsplit(self.path).path
         if not self._is_ours():
             return
@@ -82,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.NOT_FOUND, b"{}", "application/json")
 
     def do_POST(self) -> None:
-        """What the run makes of something."""
+        """Send the results for a sample, an image, a row, a file or a code."""
         subject, path = self.server.subject, urlsplit(self.path).path
         content = self._body() if self._is_ours() else None
         if content is None:
@@ -100,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._send(HTTPStatus.NOT_FOUND, b"{}", "application/json")
 
-    # What is asked
+    # Requests
 
     def _is_ours(self) -> bool:
         """Whether the request comes from our own page, or from a program on this machine."""
@@ -117,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > MOST_BYTES:
             self.close_connection = True
-            said = {"error": f"file: expected one of at most {MOST_BYTES // 2**20} MB"}
+            said = {"error": f"file: expected a file of at most {MOST_BYTES // 2**20} MB"}
             content = json.dumps(said).encode()
             self._send(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, content, "application/json")
             return None
@@ -130,7 +130,7 @@ class Handler(BaseHTTPRequestHandler):
         value = self._query(key)
         return int(value) if value.isdecimal() and len(value) < 10 else 0
 
-    # What is answered
+    # Answers
 
     def _answer(self, make: Callable[[], dict[str, Any]]) -> None:
         try:
@@ -140,9 +140,9 @@ class Handler(BaseHTTPRequestHandler):
             content = json.dumps({"error": str(error)}).encode()
             self._send(HTTPStatus.UNPROCESSABLE_ENTITY, content, "application/json")
             return
-        except Exception as error:  # the page says it, and the next request has its answer
+        except Exception as error:  # the page shows it, and the server continues
             line = " ".join(f"{type(error).__name__}: {error}".split())
-            content = json.dumps({"error": f"a defect of this program ({line})"}).encode()
+            content = json.dumps({"error": f"a bug in sae ({line})"}).encode()
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, content, "application/json")
             return
         self._send(HTTPStatus.OK, json.dumps(made).encode(), "application/json")
@@ -158,11 +158,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Leave the terminal alone."""
+        """Print nothing."""
 
 
 def _listed(content: bytes) -> list[Any]:
-    """A list in JSON."""
+    """Parse a list in JSON; raise InputError for anything else."""
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):

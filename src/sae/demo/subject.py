@@ -1,4 +1,4 @@
-"""A run as the page asks it: what it makes of a drawing, a file, a row or a place in the code."""
+"""Answer the requests of the demo page: run the network on a drawing, file, row or code."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from sae.run.model import TrainedRun, read_mapping
 from sae.text import shown_path
 
 NEIGHBOURS = 8
-# More columns than these are shown, but not as fields to fill in.
+# The page has input fields for tables with at most this number of columns.
 MOST_FIELDS = 40
-MOST_ROWS = 1000  # of a file
-MOST_LETTERS = 80  # of its name, in what is said of it
+MOST_ROWS = 1000  # rows that are read from a file
+MOST_LETTERS = 80  # letters of a file name that messages show
 PERCENTS = range(1, 101)
-MNIST = 20 / 28  # part of an image that a digit is long
+MNIST = 20 / 28  # longer side of a digit, as a share of the side of its image
 
 
 class Subject:
-    """A run, and the samples that new ones are compared with.
+    """A run, with the validation samples to which new samples are compared.
 
     Args:
         run: The run.
 
     Attributes:
-        remarks: What the page cannot show, and why.
+        remarks: Sentences on what the page cannot show, and why.
     """
 
     def __init__(self, run: TrainedRun) -> None:
@@ -60,13 +60,13 @@ class Subject:
         return None
 
     def _read_percentiles(self) -> list[float]:
-        """The scores that one, two, … percent of the validation samples do not go beyond."""
+        """The percentiles 1 to 100 of the scores of the validation samples."""
         if not self.reconstructs:
             return []
         try:
             return [self.run.threshold(percent / 100) for percent in PERCENTS]
         except InputError as error:
-            self.remarks.append(f"a score without scale: {error}")
+            self.remarks.append(f"no comparison of the score: {error}")
         return []
 
     @property
@@ -74,10 +74,10 @@ class Subject:
         """Whether the decoders were trained."""
         return self.run.objective.reconstructs
 
-    # What it tells
+    # Facts about the run
 
     def about(self) -> dict[str, Any]:
-        """What the page is made of."""
+        """The facts from which the page is built."""
         run, gallery = self.run, self.gallery
         path = run.objective.path(run.stack.sizes)
         return {
@@ -98,7 +98,7 @@ class Subject:
         }
 
     def _fields(self) -> list[dict[str, Any]]:
-        """The columns of a table, each with the values that it may have."""
+        """The columns of a table, each with its range or its possible values."""
         names = self.run.column_names
         if len(names) > MOST_FIELDS:
             return []
@@ -117,7 +117,7 @@ class Subject:
         return fields
 
     def _ranges(self) -> list[list[float]]:
-        """Of each unit of the code the values that samples come to."""
+        """The smallest and the largest value of each unit of the code over the samples."""
         if self.gallery is not None:
             codes = self.gallery.codes
             low, high = codes.min(axis=0), codes.max(axis=0)
@@ -129,11 +129,14 @@ class Subject:
         return [[float(a), float(b)] for a, b in zip(low, high, strict=True)]
 
     def map(self, first: int, second: int) -> dict[str, Any]:
-        """Where the validation samples lie by two units of the code.
+        """The validation samples as points in the plane of two units of the code.
 
         Args:
-            first: The unit across.
-            second: The unit up.
+            first: The unit on the horizontal axis, from 0.
+            second: The unit on the vertical axis, from 0.
+
+        Raises:
+            InputError: There is no such unit.
         """
         if self.gallery is None:
             return {"points": [], "classes": []}
@@ -147,10 +150,10 @@ class Subject:
             "classes": [] if labels is None else [names[str(label)] for label in labels],
         }
 
-    # What it makes of a sample
+    # Results for a sample
 
     def sample(self, k: int) -> dict[str, Any]:
-        """What it makes of a validation sample."""
+        """The results for validation sample ``k``, modulo their number."""
         if self.gallery is None:
             raise InputError("sample", "validation samples", "none", "; ".join(self.remarks))
         k %= len(self.gallery.x)
@@ -158,19 +161,20 @@ class Subject:
         return {**found, "label": self.gallery.name(k)}
 
     def image(self, content: bytes, drawn: bool, invert: bool = False) -> dict[str, Any]:
-        """What it makes of an image.
+        """The results for an image.
 
         Args:
-            content: Of a file that Pillow reads.
-            drawn: It is a drawing in white on black, which is moved to the middle and made as large
-                as those of the run's own images.
-            invert: Swap black and white.
+            content: The bytes of a file that Pillow reads.
+            drawn: Whether it is a drawing in white on black: it is centred, and scaled to the size
+                of the drawings in the run's images.
+            invert: Whether to swap black and white.
 
         Raises:
-            InputError: It is no image, or the run is of other samples.
+            InputError: The file is not an image, or the run is not of images.
         """
         if not self.run.is_of_images:
-            raise InputError("file", "a table, as the run's data", "an image", "drop a .csv file")
+            expected = "a table, like the run's data"
+            raise InputError("file", expected, "an image", "drop a .csv file")
         try:
             with PIL.Image.open(io.BytesIO(content)) as opened:
                 turned = PIL.ImageOps.exif_transpose(opened)
@@ -187,7 +191,7 @@ class Subject:
 
     @cached_property
     def _part(self) -> float:
-        """How long drawings are in the run's own images."""
+        """The longer side of drawings in the run's images, as a share of the image."""
         if self.gallery is None or not self._is_grey:
             return MNIST
         height, width = self.run.image_shape[:2]
@@ -198,13 +202,13 @@ class Subject:
         return len(self.run.image_shape) == 2 or self.run.image_shape[2] == 1
 
     def row(self, values: Sequence[Any]) -> dict[str, Any]:
-        """What it makes of a row of values in the units of the run's data.
+        """The results for a row of values in the units of the run's data.
 
         Args:
-            values: One for each column.
+            values: One value for each column.
 
         Raises:
-            InputError: They do not fit the run.
+            InputError: The number or the types of the values are wrong.
         """
         if len(values) != self.run.n_columns:
             expected, found = f"{self.run.n_columns} values", str(len(values))
@@ -214,25 +218,25 @@ class Subject:
         return self._look_at_row(row)
 
     def file(self, name: str, content: bytes, row: int = 0) -> dict[str, Any]:
-        """What it makes of a row of a table or array in a file of any kind that is read.
+        """The results for a row of a file, of any format that sae reads.
 
         Args:
-            name: Of the file; its end says what is in it.
-            content: The file's bytes.
-            row: Which, counted from 0.
+            name: Name of the file; its suffix gives the format.
+            content: The bytes of the file.
+            row: Number of the row, from 0.
 
         Raises:
-            InputError: It cannot be read, or does not fit the run.
+            InputError: The file cannot be read, or does not fit the run.
         """
         name = name.replace("\\", "/").rpartition("/")[2]
         if not name:
-            raise InputError("file", "a file with a name", "one without", "give it one")
-        # Of the name only its end is used: it comes from elsewhere, and may be of any letters.
+            raise InputError("file", "a file with a name", "one without", "rename it")
+        # Only the suffix of the name is used: the name is untrusted.
         suffix = Path(name).suffix
         if not re.fullmatch(r"\.[A-Za-z0-9]{1,10}", suffix):
             found = show(suffix) if suffix else "none"
-            remedy = "drop one as the run's data"
-            raise InputError("file", "a name with an end such as .csv", found, remedy)
+            remedy = "drop a file like the run's data"
+            raise InputError("file", "a name with a suffix such as .csv", found, remedy)
         name = name if len(name) <= MOST_LETTERS else f"{name[:MOST_LETTERS]}…"
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"x{suffix}"
@@ -249,18 +253,19 @@ class Subject:
             missing = [column for column in wanted if column not in columns]
             if missing:
                 found = f"none called {show(missing[0])}"
-                remedy = "add what is missing"
+                remedy = "add the missing columns"
                 raise InputError(name, "all columns of the run's data", found, remedy)
             rows = rows[:, [columns.index(column) for column in wanted]]
         _check_index("row", row, len(rows))
         flat = rows[row].reshape(1, -1)
         if flat.shape[1] != self.run.n_columns:
             expected = f"{self.run.n_columns} values in a row"
-            raise InputError(name, expected, str(flat.shape[1]), "drop one as the run's data")
+            remedy = "drop a file like the run's data"
+            raise InputError(name, expected, str(flat.shape[1]), remedy)
         return {**self._look_at_row(flat), "rows": len(rows), "row": row}
 
     def _look_at_row(self, values: NDArray[Any]) -> dict[str, Any]:
-        """What it makes of a row, (1, columns); with a note on what the run has never seen."""
+        """The results for a row, (1, columns), with a note on unknown categories."""
         found = self._look(self._inputs(values))
         if self.run.is_of_images:
             return found
@@ -271,14 +276,20 @@ class Subject:
             if isinstance(taken, str) and str(given) != taken
         ]
         if unknown:
-            found["note"] = f"Values that the run has not seen count as none: {', '.join(unknown)}."
+            found["note"] = (
+                "Values that are not in the training data are treated as missing: "
+                f"{', '.join(unknown)}."
+            )
         return found
 
     def decode(self, code: Sequence[float]) -> dict[str, Any]:
-        """What is decoded of a place in the code.
+        """Decode a code.
 
         Args:
             code: One number for each unit.
+
+        Raises:
+            InputError: The run has no trained decoders, or the code has another size.
         """
         if not self.reconstructs:
             remedy = "look at its classes instead"
@@ -289,13 +300,13 @@ class Subject:
             h = np.zeros(0, np.float32)
         if h.shape != (self.run.stack.n_code,) or not np.isfinite(h).all():
             expected = f"{self.run.stack.n_code} finite numbers"
-            raise InputError("code", expected, show(list(code)), "give one for each unit")
+            raise InputError("code", expected, show(list(code)), "give one number for each unit")
         with torch.no_grad():
             x = self.run.stack.decode(torch.from_numpy(h)[None])
         return self._shown(x)
 
     def _inputs(self, values: NDArray[Any]) -> Tensor:
-        """Inputs of the network, of a row of values."""
+        """Convert a row of values to inputs of the network, (1, features)."""
         preparation = self.run.preparation
         try:
             if self.run.columns is None or getattr(preparation, "divisor", None) is not None:
@@ -305,22 +316,23 @@ class Subject:
             if isinstance(error, InputError):
                 raise
             found = f"something else ({' '.join(str(error).split())[:100]})"
-            raise InputError("row", "a number in each field", found, "mend it") from None
+            raise InputError("row", "a number in each field", found, "correct it") from None
         if x.shape[1] != self.run.stack.n_in or not bool(x.isfinite().all()):
             expected = f"{self.run.n_columns} finite values"
-            raise InputError("row", expected, f"{values.shape[1]}, or some that are not", "mend it")
+            found = f"{values.shape[1]}, or some that are not finite"
+            raise InputError("row", expected, found, "correct it")
         return x
 
     @torch.no_grad()
     def _look(self, x: Tensor, apart_from: int | None = None) -> dict[str, Any]:
-        """All there is to see of one sample, (1, features)."""
+        """All results for one sample, (1, features), as values for JSON."""
         stack, code = self.run.stack, encode_rows(self.run.stack, x)[0]
         found: dict[str, Any] = {"input": self._shown(x), "code": code.tolist()}
         if self.reconstructs:
             rebuilt = stack.decode(code[None])
             score = float(totals(squared_errors(stack, x)))
             found["reconstruction"] = self._shown(rebuilt)
-            if score == score:  # a row without any value has none
+            if score == score:  # NaN for a row without any value
                 found["score"] = {"value": score, "beyond": self._percent(score)}
         if hasattr(self.run.objective, "logits") and self.run.n_classes:
             logits: Tensor = self.run.objective.logits(code[None])  # type: ignore[operator]
@@ -344,20 +356,20 @@ class Subject:
         return found
 
     def _percent(self, score: float) -> int | None:
-        """Percent of the validation samples that have a lower score."""
+        """The percentage of the validation samples with a lower score; None if unknown."""
         if not self.percentiles:
             return None
         return int(np.searchsorted(self.percentiles, score))
 
-    # How it is shown
+    # Conversion for the page
 
     def _values(self, x: Tensor) -> NDArray[Any]:
-        """Inputs of the network in the user's units, (n, columns)."""
+        """Convert inputs of the network to the user's units, (n, columns)."""
         preparation = self.run.preparation
         return preparation.from_raw(preparation.inverse(x))
 
     def _shown(self, x: Tensor) -> dict[str, Any]:
-        """A sample for the page: an image as a PNG, or values in the user's units."""
+        """A sample for the page: a PNG image, or values in the user's units."""
         if not self.run.is_of_images:
             values = self._values(x)[0].tolist()
             return {"values": [v if isinstance(v, str) else float(f"{v:.6g}") for v in values]}
@@ -370,14 +382,14 @@ class Subject:
 
 
 def centred(image: PIL.Image.Image, size: tuple[int, int], part: float = MNIST) -> PIL.Image.Image:
-    """A drawing as such data have it: of one size, its centre of mass in the middle.
+    """Scale a drawing, and move its centre of mass to the centre of the image, as in MNIST.
 
     LeCun et al. (1998), "Gradient-based learning applied to document recognition", section III.A.
 
     Args:
-        image: White on black.
-        size: Width and height of the result.
-        part: Which part of the result the drawing is long, in (0, 1]; 20 of 28 pixels in MNIST.
+        image: A drawing in white on black.
+        size: Width and height of the result in pixels.
+        part: Longer side of the drawing, as a share of the result, in (0, 1]; MNIST has 20/28.
     """
     inside = image.convert("L").getbbox()
     if inside is None:  # nothing is drawn
@@ -390,7 +402,7 @@ def centred(image: PIL.Image.Image, size: tuple[int, int], part: float = MNIST) 
     total = mass.sum() or 1.0
     x = (mass.sum(axis=0) * (np.arange(across) + 0.5)).sum() / total
     y = (mass.sum(axis=1) * (np.arange(down) + 0.5)).sum() / total
-    left = min(max(0, round(size[0] / 2 - x)), size[0] - across)  # none of it is cut off
+    left = min(max(0, round(size[0] / 2 - x)), size[0] - across)  # keep it inside the image
     top = min(max(0, round(size[1] / 2 - y)), size[1] - down)
     made = PIL.Image.new(image.mode, size)
     made.paste(small, (left, top))
@@ -398,13 +410,13 @@ def centred(image: PIL.Image.Image, size: tuple[int, int], part: float = MNIST) 
 
 
 def part_drawn(images: NDArray[np.float32]) -> float:
-    """Which part of an image is as long as what is drawn on it: the median of some images.
+    """The longer side of the drawing as a share of its image: the median of some images.
 
     Args:
-        images: (n, height, width), white on black.
+        images: Images in white on black, (n, height, width), in [0, 1].
 
     Returns:
-        In (0, 1].
+        A number in (0, 1].
     """
     inked = images > 0.2
     parts = []

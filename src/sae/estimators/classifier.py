@@ -17,24 +17,24 @@ from sae.objectives.classify import Classify
 
 
 class AutoencoderClassifier(ClassifierMixin, BaseAutoencoder):
-    """Name the class of samples, by layers that are pretrained as autoencoders.
+    """Classify samples with layers that are pretrained as autoencoders.
 
-    The layers learn from all samples what these are like; a head is then trained with them on the
-    labels (Bengio et al., 2007, "Greedy Layer-Wise Training of Deep Networks"). Samples without a
-    label may be among them; whether they help depends on the data, so compare.
+    The layers are pretrained on all samples without labels. Then they are trained on the labels,
+    together with a classifier head (Bengio et al., 2007, "Greedy Layer-Wise Training of Deep
+    Networks"). Some samples may have no label; whether they help depends on the data, so compare.
 
     Args:
         {arguments}
-        unlabelled: Which label says that a sample has none, such as -1; None where all have one.
+        unlabelled: The label of samples without a class, such as -1; None if all have a class.
 
     Attributes:
         classes_: The classes, (classes,), in the order of the probabilities.
         stack_: The trained layers, a :class:`~sae.nets.stack.Stack`, on the CPU.
-        head_: What makes of their code the classes.
-        scaler_: What brings samples to one scale, one of scikit-learn's.
-        n_iter_: Epochs trained, over all trainings.
-        n_features_in_: Features of a sample.
-        feature_names_in_: Their names, where ``fit`` was given a table with names.
+        head_: The trained head, which computes the classes from the code.
+        scaler_: The fitted scaler of the features, with the methods of scikit-learn's scalers.
+        n_iter_: Number of epochs, over all phases.
+        n_features_in_: Number of features of a sample.
+        feature_names_in_: Names of the features, if ``fit`` got a table with names.
 
     Example:
         >>> from sklearn.datasets import load_wine
@@ -82,12 +82,12 @@ class AutoencoderClassifier(ClassifierMixin, BaseAutoencoder):
         self.unlabelled = unlabelled
 
     def _default_sizes(self, features: int) -> list[int]:
-        """Two wide layers: nothing has to be rebuilt from a narrow code."""
+        """Two wide layers: a classifier needs no narrow code."""
         wide = min(256, max(32, 4 * features))
         return [wide, wide // 2]
 
     def _has_linear_code(self) -> bool:
-        """A head on a linear layer would be one linear layer."""
+        """Never: a linear head on a linear code would act as a single linear layer."""
         return False
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
@@ -98,15 +98,15 @@ class AutoencoderClassifier(ClassifierMixin, BaseAutoencoder):
             y: Their classes, (n,): numbers or texts.
 
         Raises:
-            InputError: There are fewer than two classes, some labels are None, or there is no
-                training with labels.
+            InputError: There are fewer than two classes, some labels are None, ``epochs`` is 0, or
+                another option is out of its range.
         """
         samples, given = validate_data(self, X, y, dtype=TYPES)
         given = column_or_1d(given, warn=True)
         absent = np.flatnonzero([label is None for label in given])
         if len(absent):
-            found = f"None for {len(absent):,} of them, the first of sample {absent[0]}"
-            remedy = "name a label that no class has, such as -1, and give it as unlabelled"
+            found = f"None for {len(absent):,} of them, the first at sample {absent[0]}"
+            remedy = "use a label that no class has, such as -1, and set unlabelled to it"
             raise InputError("y", "a label for each sample", found, remedy)
         check_classification_targets(given)
         known = np.arange(len(given))
@@ -117,7 +117,7 @@ class AutoencoderClassifier(ClassifierMixin, BaseAutoencoder):
             found, remedy = f"{len(self.classes_)}", "give labels of more than one class"
             raise InputError("y", "2 classes or more", found, remedy)
         if self.epochs == 0:
-            remedy = "give a number of passes over the samples"
+            remedy = "give a number of epochs"
             raise InputError("epochs", "1 or more, to learn the labels", "0", remedy)
         model = self._learn(samples, known, labels, "classify")
         assert isinstance(model.objective, Classify)
@@ -125,11 +125,11 @@ class AutoencoderClassifier(ClassifierMixin, BaseAutoencoder):
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray:
-        """How probable each class is: (n, features) -> (n, classes)."""
+        """The probability of each class: (n, features) -> (n, classes)."""
         return self._logits(X).softmax(dim=1).numpy()
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray:
-        """The logarithm of that."""
+        """The logarithm of the probability of each class: (n, features) -> (n, classes)."""
         return self._logits(X).log_softmax(dim=1).numpy()
 
     def predict(self, X: ArrayLike) -> NDArray:

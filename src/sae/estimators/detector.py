@@ -1,4 +1,4 @@
-"""A detector of outliers: samples that an autoencoder cannot rebuild."""
+"""A detector of outliers: samples that an autoencoder reconstructs badly."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from sae.estimators.input_scaling import ColumnScaler, scaled
 
 
 class AutoencoderDetector(OutlierMixin, BaseAutoencoder):
-    """Tell samples that are unlike those it was trained on: they are rebuilt badly.
+    """Detect samples that differ from the training samples: their reconstructions are bad.
 
     Args:
         {arguments}
-        contamination: Part of the training samples that are taken for outliers, in (0, 0.5]: it
-            says how bad a reconstruction may be.
+        contamination: Share of the training samples that count as outliers, in (0, 0.5]. It sets
+            the threshold of the score.
 
     Attributes:
-        offset_: Score below which a sample is an outlier.
+        offset_: Threshold: a sample with a lower score is an outlier.
         stack_: The trained network, a :class:`~sae.nets.stack.Stack`, on the CPU.
-        scaler_: What brings samples to one scale, one of scikit-learn's.
-        n_iter_: Epochs trained, over all trainings.
-        n_features_in_: Features of a sample.
-        feature_names_in_: Their names, where ``fit`` was given a table with names.
+        scaler_: The fitted scaler of the features, with the methods of scikit-learn's scalers.
+        n_iter_: Number of epochs, over all phases.
+        n_features_in_: Number of features of a sample.
+        feature_names_in_: Names of the features, if ``fit`` got a table with names.
 
     Example:
         >>> import numpy as np
@@ -77,13 +77,16 @@ class AutoencoderDetector(OutlierMixin, BaseAutoencoder):
         self.contamination = contamination
 
     def fit(self, X: ArrayLike, y: Any = None) -> Self:
-        """Train on samples, most of which are none of the outliers.
+        """Train on samples, most of which are not outliers.
 
         Args:
             X: Samples, (n, features).
-            y: Not looked at.
+            y: Ignored.
+
+        Raises:
+            InputError: An option is out of its range.
         """
-        remedy = "give the part of the samples that may be outliers, such as 0.1"
+        remedy = "give the share of the samples that are outliers, such as 0.1"
         check_number("contamination", self.contamination, 0.0, 0.5, remedy, low_open=True)
         samples = validate_data(self, X, dtype=TYPES)
         self._learn(samples)
@@ -92,15 +95,15 @@ class AutoencoderDetector(OutlierMixin, BaseAutoencoder):
         return self
 
     def score_samples(self, X: ArrayLike) -> NDArray:
-        """How well samples are rebuilt: (n, features) -> (n,), the lower the less like the others.
+        """Score samples: (n, features) -> (n,); a lower score means a more unusual sample.
 
-        It is the mean squared error of a feature on the common scale, with a minus; of features
-        with values far out in units of their quartiles, not of the logarithm that is trained on.
+        The score is the negative squared error, averaged over the scaled features. For squashed
+        features the error is computed without the logarithm that training uses.
         """
         return self._scores(self._taken(X))
 
     def decision_function(self, X: ArrayLike) -> NDArray:
-        """The same less ``offset_``: negative for outliers, (n,)."""
+        """The score minus ``offset_``, (n,): negative for outliers."""
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: ArrayLike) -> NDArray:
@@ -110,6 +113,6 @@ class AutoencoderDetector(OutlierMixin, BaseAutoencoder):
     def _scores(self, x: NDArray) -> NDArray:
         rebuilt = self._rebuilt(x)
         if isinstance(self.scaler_, ColumnScaler):
-            # An error of a third is large in what lies far out, but small in its logarithm.
+            # For an outlier, an error of a third is large, but small in its logarithm.
             x, rebuilt = (self.scaler_.unsquashed(each.astype(float)) for each in (x, rebuilt))
         return -np.square(rebuilt - x).mean(axis=1)

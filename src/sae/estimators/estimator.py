@@ -1,4 +1,4 @@
-"""What the estimators have in common: options, training, and the network at work."""
+"""The base of the estimators: options, training, and the use of the trained network."""
 
 from __future__ import annotations
 
@@ -38,40 +38,42 @@ from sae.training.stacked import StackedAutoencoder
 
 M = TypeVar("M", bound=nn.Module)
 
-# What samples may be of; all else becomes the first.
+# Types of samples that are kept; others are converted to the first.
 TYPES = (np.float64, np.float32)
-# Training samples on which the trained network is looked at for faults.
+# Number of training samples on which the trained network is checked.
 LOOKED_AT = 256
 _SIZES = "give the units of each layer, such as (64, 16), or None"
 
 
 class BaseAutoencoder(BaseEstimator):
-    """A stacked autoencoder with the manners of scikit-learn.
+    """A stacked autoencoder with the interface of scikit-learn.
 
-    Each layer is trained alone first, on the codes of those below it, then all of them together,
-    by the :class:`~sae.training.pretrain.GreedyPretrainer` of the command line. A subclass says
-    for what, and has its arguments from here.
+    First each layer is trained alone on the codes of the layers below, then all layers are trained
+    together, by the same :class:`~sae.training.pretrain.GreedyPretrainer` as on the command line.
+    Subclasses choose the objective, and have the arguments of this class.
 
     Args:
-        sizes: Units of each layer, the code's last. None chooses by the number of features.
-        activation: Of the units: sigmoid, tanh, relu, leaky_relu, gelu, silu or identity.
-        scaler: What brings the features to one scale: minmax, standard, robust, squashed (robust,
-            with values far out by their logarithm) or none. auto takes none where all values lie in
-            [0, 1], else squashed for features with a few values far out, and standard for others.
-        noise: Part of the scaled inputs that is set to zero in training, in [0, 1); the clean ones
-            are to be restored (a denoising autoencoder).
-        sparsity: Mean activity, in (0, 1), near which each unit of a code is held by a penalty, for
-            activation sigmoid, tanh or relu; None for no penalty.
-        pretrain_epochs: Passes over the samples, for each layer alone; 0 leaves that out.
-        epochs: Passes over the samples, for all layers together; 0 leaves that out.
-        lr: Highest learning rate of Adam: it rises for 30 % of the steps, then falls.
-        batch_size: Samples of a step; auto takes a 25th of them, at least 16 and at most 256.
-        random_state: Seed of weights, order and noise. With None each fit is another one; it draws
-            one number from numpy's global generator, as scikit-learn has it. Beside that no global
-            random state is touched.
-        verbose: 1 tells of each training, with a progress bar in a terminal; 0 tells nothing.
-        device: Where to train: auto (a GPU where there is one), cpu, cuda, cuda:1 or mps. The
-            trained network lies on the CPU and works there.
+        sizes: Number of units of each layer; the last one is the code. None chooses sizes by the
+            number of features.
+        activation: Activation of the units: sigmoid, tanh, relu, leaky_relu, gelu, silu or
+            identity.
+        scaler: Scaling of the features: minmax, standard, robust, squashed (robust, with the
+            logarithm of outliers) or none. auto is none if all values are in [0, 1]; otherwise
+            squashed for features with outliers and standard for the others.
+        noise: Share of the scaled inputs that are set to 0 in training, in [0, 1); the network
+            learns to restore them (a denoising autoencoder).
+        sparsity: Target of the mean activity of each unit of a code, in (0, 1), for activation
+            sigmoid, tanh or relu; None for no sparsity penalty.
+        pretrain_epochs: Number of epochs for each layer alone; 0 skips the pretraining.
+        epochs: Number of epochs for all layers together; 0 skips this phase.
+        lr: Highest learning rate of Adam: it rises during 30 % of the steps, then falls.
+        batch_size: Number of samples in a batch; auto is a 25th of them, from 16 to 256.
+        random_state: Seed of weights, order and noise. None gives a different result at each fit:
+            it draws one number from numpy's global generator, as usual in scikit-learn. No other
+            global random state changes.
+        verbose: 1 prints a line per training, with a progress bar in a terminal; 0 prints nothing.
+        device: Device for training: auto (a GPU if there is one), cpu, cuda, cuda:1 or mps. The
+            trained network is on the CPU.
     """
 
     def __init__(
@@ -104,25 +106,25 @@ class BaseAutoencoder(BaseEstimator):
         self.device = device
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Put the arguments that all have into the description of the class, at ``{arguments}``."""
+        """Replace ``{arguments}`` in the docstring of a subclass by the common arguments."""
         super().__init_subclass__(**kwargs)
         if cls.__doc__ and BaseAutoencoder.__doc__:  # both are gone under python -OO
             shared = BaseAutoencoder.__doc__.partition("Args:\n")[2].strip()
             cls.__doc__ = cls.__doc__.replace("{arguments}", shared)
 
-    # What a subclass may have otherwise
+    # Defaults that a subclass may override
 
     def _default_sizes(self, features: int) -> list[int]:
-        """A wide layer, and a code of a quarter of the features.
+        """A wide layer, and a code with a quarter as many units as features.
 
-        Of few features it has two units, but fewer than features: one curve through the samples
-        misses most of what is odd about them.
+        The code has at least two units if there are more than two features: with a single unit,
+        most outliers would not be detected.
         """
         code = max(-(-features // 4), min(2, features - 1))
         return [min(256, max(32, 4 * features)), min(32, code)]
 
     def _has_linear_code(self) -> bool:
-        """Whether the code has no activation, and so may hold any value; a sparse one may not."""
+        """Whether the code has no activation; a sparse code needs one."""
         return self.sparsity is None
 
     # Training
@@ -134,13 +136,13 @@ class BaseAutoencoder(BaseEstimator):
         y: NDArray | None = None,
         objective: kinds.Settings | None = None,
     ) -> StackedAutoencoder:
-        """Fit scaler and network: ``scaler_``, ``stack_`` and ``n_iter_``.
+        """Fit the scaler and the network; sets ``scaler_``, ``stack_`` and ``n_iter_``.
 
         Args:
             X: Samples, (n, features), float32 or float64.
-            labelled: Numbers of those that have a label; only with ``y``.
-            y: Their labels, 0, 1, …
-            objective: What the stack is fine-tuned for; to reconstruct if left out.
+            labelled: Indices of the samples that have a label; only with ``y``.
+            y: Their labels 0, 1, ….
+            objective: Objective of the fine-tuning; None for reconstruction.
 
         Returns:
             The trained model, on the CPU.
@@ -152,22 +154,22 @@ class BaseAutoencoder(BaseEstimator):
         stage, finetune = self._recipe("pretrain_epochs"), self._recipe("epochs")
         if not stage.epochs + finetune.epochs:
             found = "0, and pretrain_epochs 0"
-            raise InputError("epochs", "a training at least", found, "give one of them more")
+            raise InputError("epochs", "at least one training", found, "increase one of them")
         batch, place = self._checked_batch_size(len(X)), _trainer_options(self.device)
         scaler = fitted_scaler(self.scaler, X)
-        with np.errstate(over="ignore"):  # what is too large is named by the training
+        with np.errstate(over="ignore"):  # the training reports values that are too large
             x = torch.from_numpy(scaled(scaler, X).astype(np.float32))
         train, own, n_classes = TensorLoader(x, None, batch, shuffle=True), None, 0
         if labelled is not None and y is not None:
             few = self._checked_batch_size(len(y))
             own = TensorLoader(x[labelled], torch.from_numpy(y), few, shuffle=True)
             n_classes = int(y.max()) + 1
-        # One that is given is drawn from, so that the next fit is another.
+        # A given RandomState is advanced, so the next fit differs.
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         pretrainer = GreedyPretrainer(
             [stage] * (len(sizes) - 1), finetune, partial(_trainer, place, self.verbose), seed
         )
-        # Nothing is validated; the trained network is looked at on some of its own samples.
+        # There is no validation set: the trained network is checked on some training samples.
         seen = (own or train).sample(LOOKED_AT)
         with undisturbed():
             model = StackedAutoencoder(
@@ -218,38 +220,38 @@ class BaseAutoencoder(BaseEstimator):
         )
 
     def _report(self, results: Sequence[PhaseResult]) -> None:
-        """Tell of the trainings, where that is asked for; and of one that has failed, always."""
+        """Print a line per training if ``verbose``; always warn about a failed training."""
         for result in results if self.verbose else ():
             print(result.line(""))
         ratio = results[-1].health.get("loss_ratio")
         if ratio is not None and ratio >= LEAST_LOSS_RATIO:
             warnings.warn(
-                f"{type(self).__name__} rebuilds its samples hardly better than their mean would: "
-                f"{ratio:.0%} of the squared error is left. Try more epochs, another lr or a "
-                "larger code.",
+                f"The reconstructions of {type(self).__name__} are hardly better than the mean "
+                f"sample: {ratio:.0%} of its squared error is left. Try more epochs, another lr "
+                "or a larger code.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
 
-    # The network at work
+    # Use of the trained network
 
     def _taken(self, X: ArrayLike) -> NDArray:
-        """Samples like those of ``fit``, checked, and brought to one scale: (n, features)."""
+        """Check samples, and scale them: (n, features)."""
         check_is_fitted(self)
         return scaled(self.scaler_, validate_data(self, X, reset=False, dtype=TYPES))
 
     def _encoded(self, x: NDArray) -> NDArray:
-        """The code of samples that :meth:`_taken` gave, (n, units)."""
+        """Encode scaled samples from :meth:`_taken`: (n, units)."""
         stack = in_precision_of(x, self.stack_)
         return np.concatenate([stack.encode(rows).numpy() for rows in chunks(x)])
 
     def _rebuilt(self, x: NDArray) -> NDArray:
-        """Samples that :meth:`_taken` gave, once through the network, (n, features)."""
+        """Reconstruct scaled samples from :meth:`_taken`: (n, features)."""
         stack = in_precision_of(x, self.stack_)
         return np.concatenate([stack(rows).numpy() for rows in chunks(x)])
 
     def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn that single precision stays single."""
+        """Tell scikit-learn that float32 input gives float32 output."""
         tags = super().__sklearn_tags__()
         if tags.transformer_tags is not None:
             tags.transformer_tags.preserves_dtype = ["float64", "float32"]
@@ -257,39 +259,39 @@ class BaseAutoencoder(BaseEstimator):
 
 
 def chunks(x: NDArray) -> Iterator[torch.Tensor]:
-    """Rows, (n, features), some at a time."""
-    step, x = chunk_rows(x.shape[1]), np.require(x, requirements=["C", "W"])  # torch takes no other
+    """Yield rows, (n, features), in chunks as tensors."""
+    step, x = chunk_rows(x.shape[1]), np.require(x, requirements=["C", "W"])  # torch needs this
     return (torch.from_numpy(x[first : first + step]) for first in range(0, len(x), step))
 
 
 def in_precision_of(x: NDArray, net: M) -> M:
-    """A network that computes as precisely as its inputs are.
+    """The network itself for float32 inputs, or a float64 copy for float64 inputs.
 
-    In double precision a row gives the same whichever rows are beside it, as scikit-learn asks.
+    In float64 the result of a row does not depend on the other rows, as scikit-learn requires.
     """
     return net if x.dtype == np.float32 else copy.deepcopy(net).double()
 
 
 def _whole(key: str, value: Any, remedy: str, low: int = 1) -> int:
-    """A whole number, numpy's too.
+    """Check and return an integer, which may be numpy's.
 
     Raises:
-        InputError: It is none, or too low.
+        InputError: ``value`` is not an integer, or below ``low``.
     """
     try:
         number = -1 if isinstance(value, (bool, np.bool_)) else operator.index(value)
     except TypeError:
         number = -1
     if number < low:
-        raise InputError(key, f"a whole number of {low} or more", show(value), remedy)
+        raise InputError(key, f"an integer of {low} or more", show(value), remedy)
     return number
 
 
 def _trainer_options(device: str) -> dict[str, Any]:
-    """How a Trainer is told where to work.
+    """The options of a Trainer that select a device.
 
     Raises:
-        InputError: That is no device.
+        InputError: ``device`` is not the name of a device.
     """
     if device == "auto":
         return {"accelerator": "auto", "devices": 1}
@@ -303,7 +305,7 @@ def _trainer_options(device: str) -> dict[str, Any]:
 
 
 def _trainer(place: dict[str, Any], verbose: int, phase: Phase, module: TrainingModule) -> Trainer:
-    """A Trainer that trains, validates nothing and leaves nothing behind."""
+    """A Trainer that only trains: without validation, logs or files."""
     bar = StageProgressBar(phase.name, phase.title, phase.epochs_before, phase.epochs_overall)
     try:
         return Trainer(
@@ -316,7 +318,7 @@ def _trainer(place: dict[str, Any], verbose: int, phase: Phase, module: Training
             enable_model_summary=False,
             limit_val_batches=0,
             num_sanity_val_steps=0,
-            # On a cluster, too, one process trains, and goes on from no file.
+            # Also on a cluster a single process trains, and does not resume from a file.
             plugins=[LightningEnvironment()],
         )
     except MisconfigurationException as error:

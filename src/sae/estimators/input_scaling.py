@@ -1,4 +1,4 @@
-"""How a table is brought to one scale before it is learnt."""
+"""Scale the features of samples before training."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ SCALERS = ("auto", "minmax", "standard", "robust", "squashed", "none")
 
 
 class ColumnScaler(TransformerMixin, BaseEstimator):
-    """Scale each column as a table on the command line is: see :mod:`sae.data.scaling`.
+    """Scale each column like a table on the command line: see :mod:`sae.data.scaling`.
 
     Args:
-        kind: ``squashed``, or ``auto``: that for columns with values far out, and ``standard`` for
-            the others.
+        kind: ``squashed``; or ``auto``, which is ``squashed`` for columns with outliers and
+            ``standard`` for the others.
 
     Attributes:
-        shift_: What is taken off, (features,).
-        scale_: What is divided by, (features,).
-        squashed_: Which columns are squashed, (features,).
+        shift_: The number to subtract from each column, (features,).
+        scale_: The number to divide each column by, (features,).
+        squashed_: Which columns are squashed, bool, (features,).
     """
 
     def __init__(self, kind: str = "auto") -> None:
         self.kind = kind
 
     def fit(self, X: NDArray, y: Any = None) -> Self:
-        """Look at each column.
+        """Fit the scale of each column.
 
         Args:
             X: Samples, (n, features).
-            y: Not looked at.
+            y: Ignored.
         """
         columns = [Column(str(k), scaling=self.kind) for k in range(X.shape[1])]
         seen = Seen(torch.from_numpy(np.array(X)), columns)
@@ -52,18 +52,18 @@ class ColumnScaler(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: NDArray) -> NDArray:
-        """(n, features) -> (n, features), of the same precision."""
+        """Scale samples: (n, features) -> (n, features), of the same type."""
         x = ((X - self.shift_) / self.scale_).astype(X.dtype)
         if self.squashed_.any():
             x[:, self.squashed_] = squash(torch.from_numpy(x[:, self.squashed_])).numpy()
         return np.asarray(x)
 
     def inverse_transform(self, x: NDArray) -> NDArray:
-        """(n, features) -> (n, features), in the units of the samples."""
+        """Convert scaled samples to the original units: (n, features) -> (n, features)."""
         return np.asarray(self.unsquashed(x) * self.scale_ + self.shift_).astype(x.dtype)
 
     def unsquashed(self, x: NDArray) -> NDArray:
-        """What is scaled as it were if nothing were squashed: (n, features) -> (n, features)."""
+        """Undo only the squashing of scaled samples: (n, features) -> (n, features)."""
         x = np.array(x)
         if self.squashed_.any():
             x[:, self.squashed_] = unsquash(torch.from_numpy(x[:, self.squashed_])).numpy()
@@ -79,19 +79,18 @@ _KINDS = {
 
 
 def fitted_scaler(kind: str, X: NDArray) -> Any:
-    """A scaler, with the methods of scikit-learn's.
+    """Create and fit a scaler with the methods of scikit-learn's scalers.
 
     Args:
-        kind: ``minmax`` brings each feature to [0, 1]; ``standard`` to mean 0 and variance 1;
+        kind: ``minmax`` scales each feature to [0, 1]; ``standard`` to mean 0 and variance 1;
             ``robust`` to median 0 and a distance of 1 between the quartiles; ``squashed`` to median
-            0 and the distance between the quartiles of a normal distribution, and takes values far
-            out by their logarithm; ``none`` leaves it. ``auto`` is ``none`` where all values lie in
-            [0, 1], as those of images often do, else by column what a table has on the command
-            line: ``squashed`` where a few values lie far out, and ``standard``.
-        X: What it is fitted to, (n, features).
+            0 and the quartile distance of a normal distribution, with the logarithm of outliers;
+            ``none`` changes nothing. ``auto`` is ``none`` if all values are in [0, 1]; otherwise it
+            is ``squashed`` for features with outliers and ``standard`` for the others.
+        X: Samples to fit it on, (n, features).
 
     Raises:
-        InputError: There is no such kind.
+        InputError: ``kind`` is unknown.
     """
     check_choice("scaler", kind, SCALERS)
     if kind == "auto":
@@ -100,10 +99,10 @@ def fitted_scaler(kind: str, X: NDArray) -> Any:
 
 
 def scaled(scaler: Any, X: NDArray) -> NDArray:
-    """Samples brought to one scale, (n, features), whatever scikit-learn is set to give."""
+    """Scale samples, (n, features); an array also if scikit-learn is set to return tables."""
     return np.asarray(scaler.transform(X))
 
 
 def unscaled(scaler: Any, x: NDArray) -> NDArray:
-    """Back to the units that they had, (n, features)."""
+    """Convert scaled samples to the original units, (n, features)."""
     return np.asarray(scaler.inverse_transform(x))

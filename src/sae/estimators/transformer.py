@@ -1,4 +1,4 @@
-"""The code of an autoencoder as features: what PCA is used for, by a network."""
+"""The code of an autoencoder as features, like PCA, but nonlinear."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from sae.estimators.input_scaling import unscaled
 
 
 class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseAutoencoder):
-    """Encode samples by a stacked autoencoder, and rebuild them from their codes.
+    """Encode samples with a stacked autoencoder, and reconstruct them from their codes.
 
-    It finds a few numbers from which a sample can be rebuilt, as PCA does, but along curves too.
+    Like PCA it finds a few numbers from which a sample can be reconstructed, but nonlinear ones.
 
     Args:
         {arguments}
 
     Attributes:
         stack_: The trained network, a :class:`~sae.nets.stack.Stack`, on the CPU.
-        scaler_: What brings samples to one scale, one of scikit-learn's.
-        n_iter_: Epochs trained, over all trainings.
-        n_features_in_: Features of a sample.
-        feature_names_in_: Their names, where ``fit`` was given a table with names.
+        scaler_: The fitted scaler of the features, with the methods of scikit-learn's scalers.
+        n_iter_: Number of epochs, over all phases.
+        n_features_in_: Number of features of a sample.
+        feature_names_in_: Names of the features, if ``fit`` got a table with names.
 
     Example:
         >>> from sklearn.datasets import load_wine
@@ -48,44 +48,47 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         Args:
             X: Samples, (n, features).
-            y: Not looked at.
+            y: Ignored.
         """
         self._learn(validate_data(self, X, dtype=TYPES))
         return self
 
     def transform(self, X: ArrayLike) -> NDArray:
-        """The codes of samples: (n, features) -> (n, units)."""
+        """Encode samples: (n, features) -> (n, units)."""
         return self._encoded(self._taken(X))
 
     def inverse_transform(self, X: ArrayLike) -> NDArray:
-        """Samples rebuilt from codes, in their own units: (n, units) -> (n, features).
+        """Reconstruct samples from codes, in the original units: (n, units) -> (n, features).
+
+        Args:
+            X: Codes, as returned by :meth:`transform`, (n, units).
 
         Raises:
-            InputError: The codes are of another size.
+            InputError: The codes have another number of units.
         """
         check_is_fitted(self)
         codes = check_array(X, dtype=TYPES)
         if codes.shape[1] != self._n_features_out:
             expected, found = f"codes of {self._n_features_out} units", str(codes.shape[1])
-            raise InputError("X", expected, found, "give what transform gave")
+            raise InputError("X", expected, found, "give the codes that transform returned")
         stack = in_precision_of(codes, self.stack_)
         rebuilt = np.concatenate([stack.decode(rows).numpy() for rows in chunks(codes)])
         return unscaled(self.scaler_, rebuilt)
 
     def score(self, X: ArrayLike, y: Any = None) -> float:
-        """How much of the variance of samples their reconstructions keep, on the common scale.
+        """The share of the variance of the scaled samples that the reconstructions explain (R²).
 
         Args:
             X: Samples, (n, features).
-            y: Not looked at.
+            y: Ignored.
 
         Returns:
-            1 where they are rebuilt exactly, 0 where no better than by their mean.
+            1 for exact reconstructions, 0 for reconstructions no better than the mean sample.
         """
         x = self._taken(X)
         return float(r2_score(x, self._rebuilt(x), multioutput="variance_weighted"))
 
     @property
     def _n_features_out(self) -> int:
-        """Units of the code; scikit-learn asks for it."""
+        """Number of units of the code; used by scikit-learn."""
         return self.stack_.n_code

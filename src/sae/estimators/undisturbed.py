@@ -1,4 +1,4 @@
-"""Train inside somebody else's program, and leave that as it was."""
+"""Train inside another program without changing its global state."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-# What Lightning notes for the processes that it might start.
+# Environment variables that Lightning sets for its worker processes.
 _NOTES = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")
-# Libraries whose remarks are about how a Trainer is used, which is our own choice here.
+# Libraries whose warnings are about the use of the Trainer, which the user does not see.
 _TALKERS = ("lightning", "lightning_fabric", "torch", "torchmetrics")
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Say nothing, and give all that is global back: random states and the environment.
+    """Silence Lightning, and restore the global random states and the environment afterwards.
 
-    A Trainer seeds Python, numpy and torch, notes the seed in the environment, and prints what it
-    has found. On Ctrl-C it ends the process: here that comes out as the ``KeyboardInterrupt`` that
-    it was, for a notebook to catch.
+    A Trainer seeds Python, numpy and torch, writes the seed into the environment, and prints
+    messages. On Ctrl-C it ends the process; here ``KeyboardInterrupt`` is raised again instead, so
+    that a notebook can catch it.
     """
     notes = {name: os.environ.get(name) for name in _NOTES}
     states = random.getstate(), np.random.get_state()
-    # A GPU that nobody has used yet is left alone: to ask for its state would take memory there.
+    # Only if CUDA is in use: reading the random state of a GPU would allocate memory on it.
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     try:
         with torch.random.fork_rng(gpus), _silent():
@@ -48,7 +48,7 @@ def undisturbed() -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Without what Lightning tells and warns of; our own warnings pass."""
+    """Silence messages and warnings of Lightning and torch, but not our own."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     try:

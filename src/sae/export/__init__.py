@@ -1,1 +1,1 @@
-"""A finished run as a file that other programs run, or as a folder for a hub of models."""
+"""Export a finished run to a file for other programs, or to a folder for a model hub."""

@@ -11,10 +11,13 @@ from sae.export.part import n_weights
 
 
 def card(export: Export) -> str:
-    """The text of ``README.md``: data, network, figures, how to use it, limits.
+    """Write the model card: data, network, figures, use and limits.
 
     Args:
-        export: What is exported.
+        export: The part of a run that is exported.
+
+    Returns:
+        The text of ``README.md`` in Markdown.
     """
     run, about = export.run, export.about
     content: dict[str, Any] = {

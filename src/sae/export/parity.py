@@ -1,4 +1,4 @@
-"""Whether a file gives what the run gives."""
+"""Check that an exported file gives the same outputs as the run."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torch import Tensor
 from sae.errors import InputError
 from sae.export.part import Part
 
-# Of a difference, as a part of the largest value of that output on all samples. Sums of a thousand
-# products in another order differ by about a hundredth of it.
+# Largest difference allowed, as a share of the largest value of that output on all samples. Summing
+# a thousand products in another order changes about a hundredth of this.
 TOLERANCE = 1e-4
-# Where rounding decides, such as which unit is the k-th largest, two right programs may differ. The
-# samples where it does are found by weights that are moved by about so much.
+# If rounding decides, for example which unit is the k-th largest, two correct programs may differ.
+# Samples for which it does are found by changing the weights by this share, this many times.
 NUDGE, NUDGES = 3e-6, 8
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far a file is off.
+    """The difference between a file and the run.
 
     Attributes:
-        difference: The largest of any number of any output.
-        relative: The same as a part of the largest value of that output.
-        undecided: Samples that rounding decides; they are left out.
+        difference: The largest difference of any number of any output.
+        relative: The same as a share of the largest value of that output.
+        undecided: Number of samples left out, because rounding decides their outputs.
     """
 
     difference: float
@@ -35,12 +35,12 @@ class Parity:
     undecided: int
 
     def line(self, samples: str) -> str:
-        """It in words.
+        """One line for the screen.
 
         Args:
-            samples: On which it was measured.
+            samples: Description of the samples.
         """
-        out = f"; {self.undecided} that rounding decides left out" if self.undecided else ""
+        out = f"; {self.undecided} left out: rounding decides them" if self.undecided else ""
         return (
             f"parity: largest difference {self.difference:.2g}, {self.relative:.1e} of the "
             f"largest value (at most {TOLERANCE:.0e}), on {samples}{out}"
@@ -52,13 +52,13 @@ def compare(part: Part, inputs: Tensor, found: Sequence[Tensor], key: str = "for
     """Compare the outputs of a file with those of the run itself.
 
     Args:
-        part: The run's own.
-        inputs: What both were given, (n, size).
-        found: The outputs of the file.
-        key: The option that chose the file's format, for messages.
+        part: The part of the run.
+        inputs: The inputs of both, (n, size).
+        found: The outputs of the file, in the order of ``part.gives``.
+        key: The option that chose the format, for messages.
 
     Raises:
-        InputError: They differ by more than :data:`TOLERANCE` of the largest value.
+        InputError: They differ by more than :data:`TOLERANCE` times the largest value.
     """
     wanted = part(inputs)
     shapes = [tuple(y.shape) for y in wanted], [tuple(y.shape) for y in found]
@@ -71,13 +71,14 @@ def compare(part: Part, inputs: Tensor, found: Sequence[Tensor], key: str = "for
                 undecided |= _off(y, near) > TOLERANCE * _largest(y)
     decided = ~undecided
     if not decided.any():
-        raise _differs(key, "a network whose outputs can be compared", "one that rounding decides")
+        expected = "outputs that can be compared"
+        raise _differs(key, expected, "outputs that depend on rounding for all samples")
     difference = relative = 0.0
     for y, other in zip(wanted, found, strict=True):
         if not y.is_floating_point():
             continue
         off, largest = float(_off(y, other)[decided].max()), _largest(y)
-        if not off <= TOLERANCE * largest:  # not a number is not
+        if not off <= TOLERANCE * largest:  # also true for NaN
             expected = f"outputs within {TOLERANCE:g} of the largest value, {largest:.3g}"
             raise _differs(key, expected, f"a difference of {off:.3g}")
         difference, relative = max(difference, off), max(relative, off / max(largest, 1e-30))
@@ -86,7 +87,7 @@ def compare(part: Part, inputs: Tensor, found: Sequence[Tensor], key: str = "for
 
 
 def _nudged(part: Part) -> Iterator[Part]:
-    """The part with other last bits in its weights, several times."""
+    """Yield copies of the part with slightly changed weights."""
     near, draw = copy.deepcopy(part), torch.Generator().manual_seed(0)
     for _ in range(NUDGES):
         for mine, other in zip(part.parameters(), near.parameters(), strict=True):
@@ -105,7 +106,7 @@ def _largest(y: Tensor) -> float:
 
 
 def _check_predicted(part: Part, found: Sequence[Tensor], key: str) -> None:
-    """The predicted class is one of the highest probability."""
+    """Raise InputError unless each predicted class has the highest probability."""
     outputs = {field.name: y for field, y in zip(part.gives, found, strict=True)}
     if "predicted" in outputs:
         probability = outputs["probability"]
@@ -115,7 +116,7 @@ def _check_predicted(part: Part, found: Sequence[Tensor], key: str) -> None:
 
 
 def _differs(key: str, expected: str, found: str) -> InputError:
-    return InputError(key, expected, f"{found} in the file that was made; it is not kept", REMEDY)
+    return InputError(key, expected, f"{found} in the exported file, now deleted", REMEDY)
 
 
 REMEDY = "choose another format, and report this"

@@ -1,4 +1,4 @@
-"""What of a finished run is exported: a function of rows in the user's units, as a module."""
+"""The parts of a finished run that can be exported, as modules that take the user's units."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from sae.objectives.classify import Classify
 
 @dataclass(frozen=True)
 class Field:
-    """An input or an output.
+    """An input or an output of a file.
 
     Attributes:
-        name: What it is called in the file.
-        size: Numbers in a row; 0 for one number instead of a row.
-        meaning: What these numbers are.
-        dtype: Their type.
+        name: Its name in the file.
+        size: Number of values in a row; 0 for a single value, (batch,).
+        meaning: Description of the values.
+        dtype: Type of the values.
     """
 
     name: str
@@ -34,15 +34,15 @@ class Field:
     dtype: str = "float32"
 
     def about(self) -> dict[str, Any]:
-        """For the metadata of a file."""
+        """Its description for the metadata of a file, as plain values."""
         shape: list[Any] = ["batch", self.size] if self.size else ["batch"]
         return {"name": self.name, "shape": shape, "dtype": self.dtype, "meaning": self.meaning}
 
 
 class Part(nn.Module, ABC):
-    """A part of a run: one input, one output or more, each a batch of rows.
+    """The base of all parts: a module with one input and one or more outputs, all batches of rows.
 
-    What is prepared of samples before they enter the network is inside, and is undone behind it.
+    It contains the preparation, so samples are in the user's units, and reconstructions, too.
 
     Args:
         run: The run.
@@ -50,7 +50,7 @@ class Part(nn.Module, ABC):
     Attributes:
         given: The input.
         gives: The outputs, in order.
-        reconstructs: Whether it needs decoders that were trained.
+        reconstructs: Whether it needs trained decoders.
     """
 
     given: Field
@@ -61,10 +61,8 @@ class Part(nn.Module, ABC):
         super().__init__()
         self.stack, self.preparation = run.stack, run.preparation
         self.sample = Field("x", run.n_raw, run.sample_words)
-        self.code = Field("code", run.stack.n_code, "of each sample its code")
-        self.rebuilt = Field(
-            "reconstruction", run.n_raw, f"what is rebuilt of it: {run.sample_words}"
-        )
+        self.code = Field("code", run.stack.n_code, "the code of each sample")
+        self.rebuilt = Field("reconstruction", run.n_raw, f"the reconstruction: {run.sample_words}")
         self._describe(run)
 
     @abstractmethod
@@ -73,14 +71,21 @@ class Part(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Each output of :attr:`gives`, (batch, size) or (batch,), of inputs (batch, size)."""
+        """Compute the outputs of :attr:`gives`.
+
+        Args:
+            x: Inputs, (batch, size of :attr:`given`), float32.
+
+        Returns:
+            Each output, (batch, size) or (batch,).
+        """
 
     def inputs(self, samples: Tensor) -> Tensor:
-        """What it is given of samples in the user's units."""
+        """The inputs for samples in the user's units: the samples, or their codes."""
         return samples
 
     def trimmed(self) -> Part:
-        """A copy without the parameters that its outputs do not depend on."""
+        """A copy without parameters that do not influence the outputs."""
         part = copy.deepcopy(self).eval().requires_grad_(True)
         names, parameters = zip(*part.named_parameters(), strict=True)
         with torch.enable_grad():
@@ -122,7 +127,7 @@ class Decoder(Part):
 
 
 class Autoencoder(Part):
-    """From samples to what is rebuilt of them."""
+    """From samples to their reconstructions."""
 
     reconstructs = True
 
@@ -140,7 +145,8 @@ class Classifier(Part):
     def _describe(self, run: Trained) -> None:
         assert isinstance(run.objective, Classify)
         self.objective = run.objective
-        classes = Field("probability", run.objective.n_classes, "of each class, from 0 to 1")
+        meaning = "the probability of each class, from 0 to 1"
+        classes = Field("probability", run.objective.n_classes, meaning)
         predicted = Field("predicted", 0, "the number of the most probable class", "int64")
         self.given, self.gives = self.sample, [classes, predicted]
 
@@ -159,32 +165,33 @@ PARTS: dict[str, type[Part]] = {
 
 
 def part_of(run: Trained, what: str) -> Part:
-    """A part of a run, in eval mode.
+    """Create a part of a run, in eval mode.
 
     Args:
         run: The run.
-        what: One of :data:`PARTS`.
+        what: A name in :data:`PARTS`.
 
     Raises:
-        InputError: There is no such part, or the run has not trained it.
+        InputError: ``what`` is unknown, or the run has not trained this part.
     """
     check_choice("what", what, list(PARTS))
     kind = PARTS[what]
     if kind.reconstructs and not run.objective.reconstructs:
         remedy = "export the encoder or the classifier, or train with a reconstruction"
-        found = f"a run fine-tuned to {type(run.objective).__name__.lower()}, which leaves them"
-        raise InputError("what", "decoders that were trained last", found, remedy)
+        objective = type(run.objective).__name__.lower()
+        found = f"a run with the objective {objective}, which does not train decoders"
+        raise InputError("what", "a run with trained decoders", found, remedy)
     if kind is Classifier and not isinstance(run.objective, Classify):
         remedy = "export the encoder, or train with --model.objective classify"
-        raise InputError("what", "a run with a classifier's head", "one without", remedy)
+        raise InputError("what", "a run with a classifier head", "one without", remedy)
     return kind(run).eval().requires_grad_(False)
 
 
 def whole(run: Trained) -> str:
-    """The part that uses all that a run has trained last."""
+    """The name of the part that uses everything the fine-tuning has trained."""
     return "autoencoder" if run.objective.reconstructs else "classifier"
 
 
 def n_weights(part: Part) -> int:
-    """How many numbers it holds."""
+    """The number of weights of a part, including buffers."""
     return sum(math.prod(tensor.shape) for tensor in part.state_dict().values())

@@ -1,4 +1,4 @@
-"""All of a finished run that an export needs, read from its folder."""
+"""Read from the folder of a finished run all that an export needs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Trained:
     """A finished run.
 
     Attributes:
-        folder: Where it lies.
-        stack: With its weights, in eval mode, on the CPU.
-        objective: What it was fine-tuned for, with its weights.
-        preparation: What lies between samples in the user's units and the network.
-        class_names: Of the labels 0, 1, …; empty where there are none, or none but numbers.
-        manifest: ``manifest.json``.
-        summary: ``summary.json``.
-        config: ``config.yaml``.
+        folder: The folder of the run.
+        stack: The network with its weights, in eval mode, on the CPU.
+        objective: The objective of the fine-tuning, with its weights.
+        preparation: Converts samples in the user's units to inputs of the network, and back.
+        class_names: Names of the labels 0, 1, …; empty without labels, or if they are numbers.
+        manifest: The contents of ``manifest.json``.
+        summary: The contents of ``summary.json``.
+        config: The contents of ``config.yaml``.
     """
 
     folder: Path
@@ -43,20 +43,20 @@ class Trained:
 
     @property
     def n_raw(self) -> int:
-        """Columns of a sample in the user's units."""
+        """Number of columns of a sample in the user's units."""
         return self.preparation.inverse(torch.zeros(1, self.stack.n_in)).shape[1]
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """Of a sample."""
+        """The image shape of a sample: height and width, and 3 for colours."""
         return tuple(self.manifest["data"]["image_shape"])
 
     @property
     def sample_words(self) -> str:
-        """What a row holds."""
+        """A description of the values of a row."""
         table = getattr(self.preparation, "table", None)
         if table is not None:
-            return "the columns of the table, of a category the number of its value"
+            return "the columns of the table; a category is given by its number"
         shape = "x".join(map(str, self.image_shape))
         scale = self.preparation.divisor if isinstance(self.preparation, Pixels) else 1
         values = f"values from 0 to {scale:g}" if scale > 1 else "values"
@@ -64,7 +64,7 @@ class Trained:
 
     @property
     def columns(self) -> list[dict[str, Any]]:
-        """Of a table: the name of each column; of categories what 0, 1, … stand for, too."""
+        """The columns of a table: their names, and the categories 0, 1, …; empty for arrays."""
         table = getattr(self.preparation, "table", None)
         if table is None:
             return []

@@ -1,4 +1,4 @@
-"""Export a run: write it aside, compare what was written with the run, and put it in place."""
+"""Export a run: write a temporary file, compare it with the run, and rename it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ ABOUT_VERSION = 1
 
 @dataclass(frozen=True)
 class Written:
-    """What came of an export.
+    """The result of an export.
 
     Attributes:
         path: The file or folder.
-        parity: How far it is off.
-        samples: On which that was measured.
+        parity: The difference between the file and the run.
+        samples: Description of the samples on which it was measured.
     """
 
     path: Path
@@ -47,23 +47,27 @@ def export_run(
     """Export a finished run.
 
     Args:
-        folder: Of the run, or one for a hub.
+        folder: The folder of a run, or a hub folder.
         format: ``onnx``, ``pt2``, ``safetensors`` or ``hub``, or the import path of a class.
-        what: ``encoder``, ``decoder``, ``autoencoder`` or ``classifier``; None for the encoder, and
-            for all of the run where the format holds no less.
-        output: The file, or the folder; None for one in the run's folder.
-        overwrite: Whether an earlier one may be replaced.
+        what: ``encoder``, ``decoder``, ``autoencoder`` or ``classifier``; None is the encoder, or
+            the whole run for ``hub``.
+        output: The file or folder to write; None for one in the folder of the run.
+        overwrite: Whether an earlier export may be replaced.
+
+    Returns:
+        The file or folder, and how much it differs from the run.
 
     Raises:
         InputError: An option or the run does not fit, a package is missing, the format cannot hold
-            the network, or what was written differs from the run. No file is left.
+            the network, or the file differs from the run. Then no file remains.
     """
     kind = kinds.find(format, ROOM, Format, "format")
     kind.check_installed()
     run = read_trained(folder)
     if kind.whole and what is not None:
         remedy = "leave --what out, or choose another format"
-        raise InputError("what", f"none for {format}, which holds all of a run", show(what), remedy)
+        expected = f"none for {format}, which holds the whole run"
+        raise InputError("what", expected, show(what), remedy)
     what = what or (whole(run) if kind.whole else "encoder")
     part = part_of(run, what)
     default = folder / (f"{what}{kind.suffix}" if kind.suffix else format)
@@ -78,15 +82,16 @@ def export_run(
         parity = compare(part, inputs, written.outputs(export, aside, inputs))
         _put(aside, path)
     except OSError as error:
-        found, remedy = f"none ({error.strerror})", "free it, or name another with --output"
-        raise InputError("output", "a place to write to", found, remedy) from None
+        found = f"none ({error.strerror})"
+        remedy = "free some space, or choose another folder with --output"
+        raise InputError("output", "space to write", found, remedy) from None
     finally:
         _delete(aside)
     return Written(path, parity, words)
 
 
 def about(run: Trained, what: str, part: Part) -> dict[str, Any]:
-    """What a file says of itself, as plain values; no paths, and nothing of the machine.
+    """The metadata of a file as plain values, without paths or facts about the machine.
 
     Args:
         run: The run.
@@ -115,24 +120,29 @@ def about(run: Trained, what: str, part: Part) -> dict[str, Any]:
 
 
 def _checked(path: Path, kind: type[Format], overwrite: bool) -> Path:
-    """A path that can be written."""
+    """Check that a path can be written, and return it.
+
+    Raises:
+        InputError: The suffix is wrong, the folder is missing, or the path exists.
+    """
     if path.suffix != kind.suffix and kind.suffix:
-        found, remedy = show(str(path)), f"give one such as encoder{kind.suffix}"
+        found, remedy = show(str(path)), f"choose a name such as encoder{kind.suffix}"
         raise InputError("output", f"a name that ends in {kind.suffix}", found, remedy)
     if not path.parent.is_dir():
-        raise InputError("output", "a folder that is there", show(str(path.parent)), "make it")
+        expected, found = "an existing folder", show(str(path.parent))
+        raise InputError("output", expected, found, "create it")
     if path.exists() and not overwrite:
-        remedy = "name another with --output, or add --overwrite true"
-        raise InputError("output", "a name that is free", f"{show(str(path))}, taken", remedy)
+        remedy = "choose another name with --output, or add --overwrite true"
+        raise InputError("output", "a new name", f"{show(str(path))}, which exists", remedy)
     ours = path.is_dir() and hub_folder.is_hub(path) and not kind.suffix
     if path.exists() and not (path.is_file() and kind.suffix) and not ours:
-        remedy = "name another with --output"
+        remedy = "choose another name with --output"
         raise InputError("output", "an earlier export to replace", show(str(path)), remedy)
     return path
 
 
 def _put(aside: Path, path: Path) -> None:
-    """Rename what was written, file or folder, to its name."""
+    """Rename the temporary file or folder to its final name."""
     if path.is_dir():
         old = path.with_name(f".{path.name}-{os.getpid()}-old{ASIDE}")
         path.rename(old)

@@ -69,11 +69,10 @@ def numbers(scene: Scene) -> Numbers:
     now = of_codes(name, scene.codes(), labels)
     planes.append(_turned(now, planes[-1]))
     units = scene.path[-1].n_code
-    through = f" · codes of {units} units through PCA" if units > 2 else ""
-    same = f"the same {len(probe.images):,} in each plane"
+    through = f" · codes of {units} units by PCA" if units > 2 else ""
     return {
         "title": np.array(f"Codes · {scene.title}"),
-        "subtitle": np.array(f"{scene.subtitle}, {same}{through}"),
+        "subtitle": np.array(f"{scene.subtitle}, the same in each plane{through}"),
         "planes": texts(plane.name for plane in planes),
         "axes": np.array([plane.axes for plane in planes], dtype=np.str_),
         "points": np.stack([plane.points for plane in planes]).astype(np.float32),
@@ -183,7 +182,7 @@ def accuracy(points: Array, labels: Labels) -> float:
 
 
 def draw(numbers: Numbers, side: float = SIDE) -> Figure:
-    """The planes side by side, ``side`` inches each way; of labels a colour bar and a legend."""
+    """The planes side by side, ``side`` inches each way; of labels a colour bar."""
     labels, planes = numbers["labels"], numbers["points"]
     classes = np.unique(labels)
     colours = class_colours(len(classes))
@@ -191,7 +190,7 @@ def draw(numbers: Numbers, side: float = SIDE) -> Figure:
     known = labels.dtype.kind != "U" or bool((labels != "").any())
     right = n * (side + GAP) + 0.12
     figure = sheet(
-        right + (1.45 if known else 0.1),
+        right + (0.9 if known else 0.1),
         top + side + 0.55,
         str(numbers["title"]),
         str(numbers["subtitle"]),
@@ -202,7 +201,7 @@ def draw(numbers: Numbers, side: float = SIDE) -> Figure:
         axis = panel(figure, box)
         for place, name in enumerate(classes):
             x, y = points[labels == name].T
-            axis.plot(x, y, "o", ms=size, mew=0, color=colours(place), label=short(name))
+            axis.plot(x, y, "o", ms=size, mew=0, color=colours(place), label=str(name))
         out = zoom(axis, points)
         axis.locator_params(nbins=4)
         percent = numbers["accuracy"][k]
@@ -212,24 +211,13 @@ def draw(numbers: Numbers, side: float = SIDE) -> Figure:
         name_axes(figure, box, axis, f"{axes[0]}{beyond}", str(axes[1]))
     if not known:
         return figure
+    label(figure, right, top - 0.12, "class", fontsize=SMALL)
     bar = np.arange(len(classes))[::-1, None]
     show(figure, Box(right, top, 0.14, side), bar, cmap=colours, high=len(classes) - 1)
     few = np.unique(np.linspace(0, len(classes) - 1, MOST_LEGEND).astype(int))
     for place in few:
         middle = top + side * (1 - (place + 0.5) / len(classes))
         label(figure, right + 0.2, middle, short(classes[place]), fontsize=SMALL)
-    if len(classes) <= MOST_LEGEND:
-        figure.legend(
-            *axis.get_legend_handles_labels(),
-            title="class",
-            loc="upper right",
-            bbox_to_anchor=(1, 1 - (top - 0.1) / figure.get_figheight()),
-            frameon=False,
-            fontsize=SMALL,
-            title_fontsize=SMALL,
-            handletextpad=0,
-            markerscale=6 / size,
-        )
     return figure
 
 

@@ -33,7 +33,8 @@ CAPTION = (
     "two units is shown as it is; a wider one by its first two principal components."
 )
 MOST_CLASSES = 20  # with a colour bar: beyond that nobody can tell the colours apart
-SIDE, LEFT, BAR, RIGHT = 5.2, 0.95, 0.16, 0.75  # inches
+MOST_LETTERS = 10  # of the name of a class
+SIDE, LEFT, BAR, RIGHT = 5.2, 0.95, 0.16, 0.95  # inches
 
 
 def numbers(
@@ -105,11 +106,12 @@ def draw(numbers: Numbers) -> Figure:
     box = Box(LEFT, top, SIDE, SIDE)
     axis = panel(figure, box)
     colours = class_colours(len(classes))
-    size = min(4.5, max(2.0, 260 / np.sqrt(n)))  # points across: 2.6 of 10,000
+    size = min(7.0, max(2.0, 260 / np.sqrt(n)))  # points across: 2.6 of 10,000
+    alpha = 0.6 if n > 500 else 0.9
     # In a random order, always the same: else the last class would cover all others.
     order = np.random.default_rng(0).permutation(n)
     rgba = colours(labels.clip(0))[order]
-    axis.scatter(points[order, 0], points[order, 1], s=size**2, c=rgba, alpha=0.6, lw=0)
+    axis.scatter(points[order, 0], points[order, 1], s=size**2, c=rgba, alpha=alpha, lw=0)
     out = zoom(axis, points, tail=2.5, far=2)
     axis.locator_params(nbins=6)
     beyond = f" · {out} of {n:,} lie outside" if out else ""
@@ -121,5 +123,5 @@ def draw(numbers: Numbers) -> Figure:
         label(figure, bar.left, top + 0.12, "class", fontsize=SMALL)
         for place, name in enumerate(classes):
             middle = bar.top + bar.height * (1 - (place + 0.5) / len(classes))
-            label(figure, bar.left + BAR + 0.07, middle, short(name), fontsize=SMALL)
+            label(figure, bar.left + BAR + 0.07, middle, short(name, MOST_LETTERS), fontsize=SMALL)
     return figure

@@ -188,10 +188,10 @@ def name_axes(figure: Figure, box: Box, axis: Axes, x: str, y: str, letter: floa
     label(figure, beside, middle, y, ha="center", rotation=90, fontsize=SMALL)
 
 
-def short(name: Any) -> str:
-    """A class as it is called, cut to what fits beside a picture."""
+def short(name: Any, letters: int = 6) -> str:
+    """A class as it is called, cut to so many letters, which fit beside a picture."""
     words = str(name)
-    return words if len(words) <= 6 else f"{words[:5]}…"
+    return words if len(words) <= letters else f"{words[: letters - 1]}…"
 
 
 def tile(height: int, width: int, side: float) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What a run says of itself at its end: ``summary.json`` and a short table."""
+"""The results at the end of a run: ``summary.json`` and a short table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sae.text import program, shown_path, typed_path
 
 
 def heading(data: str, network: str, seed: int) -> str:
-    """On what, which network, which seed."""
+    """Return the heading of the table: data, network and seed."""
     return f"{data} · {network} · seed {seed}"
 
 
@@ -20,7 +20,7 @@ def rows(
     seconds: Mapping[str, float] | None = None,
     words: Callable[[str], str] = str,
 ) -> list[tuple[str, str]]:
-    """What a figure is, and the figure as it reads; arguments as in :func:`table`."""
+    """Return label and value of each figure, as texts; arguments as in :func:`table`."""
     lines = [measured.line() for measured in figures.values()]
     found = [(words(label), value) for label, value in lines]
     if seconds is not None:
@@ -35,13 +35,13 @@ def table(
     seconds: Mapping[str, float] | None = None,
     words: Callable[[str], str] = str,
 ) -> str:
-    """The figures, a line each.
+    """Return a table with one line for each figure.
 
     Args:
-        heading: The line above them.
-        figures: Any, by name, in the order in which they are shown.
+        heading: The line above the figures.
+        figures: Figures by name, in the order of display.
         seconds: Wall time of each phase and ``total``; None leaves the line out.
-        words: What words on images become, for samples that are none.
+        words: Changes texts about images into texts about rows, if samples are not images.
     """
     found = rows(figures, seconds, words)
     width = max((len(label) for label, _ in found), default=0)
@@ -53,7 +53,11 @@ def table(
 def beside_pca(
     figures: Mapping[str, Measured], size: int, words: Callable[[str], str] = str
 ) -> list[str]:
+<<<<<<< HEAD
     """A line that says so where PCA does the run's own job better with as many numbers.
+=======
+    """Return a line if PCA with as many components rebuilds the test samples better; else none.
+>>>>>>> words2
 
     A run that restores corrupted images is compared by its restorations: it was not trained for
     the smallest error on clean images.
@@ -83,7 +87,7 @@ def beside_pca(
 
 
 def closing_lines(folder: Path, checkpoint: Path) -> str:
-    """Where things are and what to type next; the last line is ``run: <folder>``."""
+    """Return lines with the next commands; the last line is ``run: <folder>``."""
     config = typed_path(folder / "config.yaml")
     lines = [f"see it:     tensorboard --logdir {typed_path(folder.parents[1])} --host localhost"]
     if checkpoint.exists():
@@ -94,5 +98,5 @@ def closing_lines(folder: Path, checkpoint: Path) -> str:
 
 
 def rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures as they are written down: six significant digits."""
+    """Return figures with six significant digits."""
     return {k: None if v is None else float(f"{v:.6g}") for k, v in figures.items()}

@@ -1,1 +1,1 @@
-"""A search for the settings of a run that validate best."""
+"""Search for the settings of a run with the best validation result."""

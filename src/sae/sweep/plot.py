@@ -1,4 +1,4 @@
-"""A search at a glance: what each trial came to, and what each option did to it."""
+"""The picture of a search: the result of each trial, and the effect of each option."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 
 WIDTH, TALL, LEFT, GAP = 2.2, 1.7, 0.8, 0.95  # inches
 ACROSS = 3  # panels in a row
-MOST_LETTERS, MOST_NAME = 30, 18  # of what a figure is called, and of a value
+MOST_LETTERS, MOST_NAME = 30, 18  # of the name of a figure, and of a value
 
 
 def draw(
     trials: Sequence[FrozenTrial], space: Sequence[Dimension], label_of: str, higher: bool
 ) -> Figure:
-    """The figure by trial with the best so far, and by the value of each option.
+    """Draw the results by trial, with the best so far, and by the value of each option.
 
     Args:
-        trials: Those that came to an end, in order.
+        trials: The finished and pruned trials, in order.
         space: The options.
-        label_of: What the figure is called.
-        higher: Whether more of it is better.
+        label_of: Name of the validation figure.
+        higher: Whether a higher value is better.
     """
     value = np.array([_value(trial) for trial in trials])
     rows = 1 + math.ceil(len(space) / ACROSS)
     width = LEFT + ACROSS * WIDTH + (ACROSS - 1) * GAP + 0.3
     pitch = TALL + 0.95
     pruned = int(np.isnan(value).sum())
-    title = f"{len(trials)} trials, {pruned} given up early" if pruned else f"{len(trials)} trials"
+    title = f"{len(trials)} trials, {pruned} stopped early" if pruned else f"{len(trials)} trials"
     figure = sheet(width, HEAD + 0.3 + rows * pitch, "Sweep", f"{title} · {label_of}")
     top = HEAD + 0.25
     box = Box(LEFT, top, width - LEFT - 0.3, TALL)
@@ -66,7 +66,7 @@ def draw(
     _limits(axis, value)
     name_axes(figure, box, axis, "trial", _short(label_of))
     words = [("● a trial", FIRST), ("— the best so far", SECOND)]
-    for k, (text, colour) in enumerate([*words, ("| given up early", FAINT)][: 2 + bool(pruned)]):
+    for k, (text, colour) in enumerate([*words, ("| stopped early", FAINT)][: 2 + bool(pruned)]):
         label(figure, LEFT + 1.35 * k, top - 0.1, text, color=colour, fontsize=SMALL)
     for k, dimension in enumerate(space):
         row, column = divmod(k, ACROSS)
@@ -113,7 +113,7 @@ def _by_option(
 
 
 def _limits(axis: Axes, value: np.ndarray) -> None:
-    """The same for all panels; a logarithmic scale where trials differ by far."""
+    """Set the same vertical limits for all panels; a log scale if values differ by 10 times."""
     known = value[np.isfinite(value)]
     if len(known) and known.min() > 0 and known.max() > 10 * known.min():
         axis.set_yscale("log")
@@ -129,7 +129,7 @@ def _value(trial: FrozenTrial) -> float:
 
 
 def _called(value: Any) -> str:
-    """A value in a word where it has one: a penalty by its kind."""
+    """A short text for a value: for a penalty its kind."""
     if isinstance(value, list):
         kinds = [_called(each) for each in value]
         return (

@@ -1,4 +1,4 @@
-"""What a search may choose from: a range or a list for each option."""
+"""The search space: a range or a list of values for each option."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _HOW = "write {low: 0.001, high: 0.1, log: true}, or a list of values to choose 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from ``low`` to ``high``, both included; whole ones where both of these are.
+    """Numbers from ``low`` to ``high``, both included; integers if both of these are integers.
 
     Attributes:
-        key: The option, dotted: ``pretrain.lr``.
-        low: Least value.
-        high: Greatest value.
-        log: Choose the order of magnitude evenly, not the number.
-        step: From one value to the next; None for any number between.
+        key: The dotted name of the option: ``pretrain.lr``.
+        low: Smallest value.
+        high: Largest value.
+        log: Whether to choose uniformly on a logarithmic scale.
+        step: Distance between values; None for no fixed distance.
     """
 
     key: str
@@ -41,32 +41,32 @@ class Range:
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     def suggest(self, trial: Trial) -> Any:
-        """A value for a trial."""
+        """Choose a value for a trial."""
         if self.whole:
             step = int(self.step or 1)
             return trial.suggest_int(
                 self.key, int(self.low), int(self.high), step=step, log=self.log
             )
-        # Six digits are enough, and can be typed.
+        # Round to six digits, which are enough and easy to type.
         value = trial.suggest_float(self.key, self.low, self.high, step=self.step, log=self.log)
         return min(max(float(f"{value:.6g}"), self.low), self.high)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several values, of any kind.
+    """One of several values of any type.
 
     Attributes:
-        key: The option, dotted: ``model.sizes``.
-        values: They.
+        key: The dotted name of the option: ``model.sizes``.
+        values: The values.
     """
 
     key: str
     values: tuple[Any, ...]
 
     def suggest(self, trial: Trial) -> Any:
-        """A value for a trial."""
-        names = [json.dumps(value) for value in self.values]  # Optuna keeps no lists
+        """Choose a value for a trial."""
+        names = [json.dumps(value) for value in self.values]  # Optuna cannot store lists
         return json.loads(trial.suggest_categorical(self.key, names))
 
 
@@ -74,25 +74,25 @@ Dimension = Range | Choice
 
 
 def read_space(settings: Any) -> list[Dimension]:
-    """The dimensions of a search.
+    """Read the search space of a config.
 
     Args:
-        settings: By option, either ``{low: …, high: …}``, with ``log: true`` or ``step`` if wanted,
+        settings: For each option ``{low: …, high: …}``, optionally with ``log: true`` or ``step``,
             or a list of values.
 
     Raises:
-        InputError: It is something else.
+        InputError: The settings are not of this form.
     """
     if not isinstance(settings, Mapping) or not settings:
         remedy = "write `space: {pretrain.lr: {low: 0.001, high: 0.1, log: true}}`"
-        raise InputError("sweep.space", "options with what to choose from", show(settings), remedy)
+        raise InputError("sweep.space", "options with a range or a list", show(settings), remedy)
     return [_dimension(str(key), values) for key, values in settings.items()]
 
 
 def _dimension(key: str, values: Any) -> Dimension:
     name = f"sweep.space.{key}"
     if key.split(".")[0] in ("sweep", "config", "name", "resume"):
-        raise InputError(name, "an option of the training", "one of the search", "leave it out")
+        raise InputError(name, "an option of a run", "an option of the search", "leave it out")
     if isinstance(values, list):
         if len({json.dumps(value) for value in values}) < 2:
             raise InputError(name, "two values or more", show(values), _HOW)
@@ -105,31 +105,31 @@ def _dimension(key: str, values: Any) -> Dimension:
     check_bool(f"{name}.log", log)
     low, high = values["low"], values["high"]
     limits = float("-inf"), float("inf")
-    check_number(f"{name}.low", low, *limits, "give the least value", high_open=True)
-    check_number(f"{name}.high", high, low, limits[1], "give a greater one than low", low_open=True)
+    check_number(f"{name}.low", low, *limits, "give the smallest value", high_open=True)
+    check_number(f"{name}.high", high, low, limits[1], "give a value above low", low_open=True)
     if log:
         check_number(f"{name}.low", low, 0.0, limits[1], "leave out log: true", low_open=True)
     found = Range(key, low, high, log, step)
     if step is not None:
         if log:
             raise InputError(
-                f"{name}.step", "none beside log: true", show(step), "leave out either"
+                f"{name}.step", "no step with log: true", show(step), "leave out one of them"
             )
         if found.whole:
-            check_integer(f"{name}.step", step, 1, "give whole steps between whole numbers")
+            check_integer(f"{name}.step", step, 1, "give an integer step between integers")
         check_number(f"{name}.step", step, 0.0, high - low, "give a smaller step", low_open=True)
     return found
 
 
 def with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """A config with options set.
+    """Copy a config and set some of its options.
 
     Args:
-        config: Plain values, in groups.
-        values: By dotted option; a number in it is a place in a list: ``model.sizes.1``.
+        config: The config as nested mappings of plain values.
+        values: The values by dotted option; a number is an index in a list: ``model.sizes.1``.
 
     Raises:
-        InputError: The way to an option leads through something that has no options.
+        InputError: A part of a dotted name is neither a group of options nor an index.
     """
     made = copy.deepcopy(dict(config))
     for key, value in values.items():
@@ -158,11 +158,11 @@ def _inner(place: Any, group: str, key: str) -> Any:
 
 def _index(place: list[Any], name: str, key: str) -> int:
     if not name.isdecimal() or int(name) >= len(place):
-        expected = f"a place in a list of {len(place)}, counted from 0"
-        raise InputError(f"sweep.space.{key}", expected, show(name), "mend the number")
+        expected = f"an index from 0 to {len(place) - 1} in a list"
+        raise InputError(f"sweep.space.{key}", expected, show(name), "correct the index")
     return int(name)
 
 
 def _no_way(key: str, place: Any) -> InputError:
-    remedy = "give the config a group of options there, or mend the name"
-    return InputError(f"sweep.space.{key}", "a group of options on the way", show(place), remedy)
+    remedy = "add the group to the config, or correct the name"
+    return InputError(f"sweep.space.{key}", "a group of options", show(place), remedy)

@@ -1,9 +1,10 @@
-"""A search kept in a folder: what was tried, what came of it, what to try next.
+"""A search that is stored in a folder: its trials, their results, and the choice of the next.
 
-Trials are chosen by Optuna's TPE sampler: Bergstra et al. (2011), "Algorithms for Hyper-Parameter
-Optimization". Its random state is a function of the seed and the number of the trial, so that a
-search that was broken off goes on as if it had not been. Trials are given up where a stage does
-worse than the median of the others: Golovin et al. (2017), "Google Vizier", section 3.2.1.
+Optuna's TPE sampler chooses the trials: Bergstra et al. (2011), "Algorithms for Hyper-Parameter
+Optimization". Its random state depends only on the seed and the number of the trial, so an
+interrupted search continues as if it had not been interrupted. A trial is stopped if one of its
+stages is worse than the median of the others: Golovin et al. (2017), "Google Vizier", section
+3.2.1.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 LOG, TABLE = "study.log", "trials.csv"
 _FIELDS = ("space", "trials", "figure", "seed", "prune", "prune_after")
-# What Optuna's states are called here.
+# Optuna's states and our names for them.
 STATES = {"COMPLETE": "finished", "PRUNED": "pruned"}
 
 
@@ -43,12 +44,12 @@ class Settings:
     """The section ``sweep`` of a config.
 
     Attributes:
-        space: What is searched.
-        trials: How many runs in all.
-        figure: The validation figure that is to be best; None for the first of the objective's.
-        seed: Of the choices.
-        prune: Give up trials whose stages do worse than the median.
-        prune_after: Trials that are never given up, before any may be.
+        space: The options to search, with their values.
+        trials: Total number of runs.
+        figure: The validation figure to optimise; None for the first one of the objective.
+        seed: Seed of the choices.
+        prune: Whether to stop trials with a stage worse than the median.
+        prune_after: Number of finished trials before any trial may be stopped.
     """
 
     space: Sequence[Dimension]
@@ -60,37 +61,37 @@ class Settings:
 
 
 def read_settings(section: Any) -> Settings:
-    """The settings of a search.
+    """Read and check the settings of a search.
 
     Args:
-        section: What stands below ``sweep`` in a config.
+        section: The section ``sweep`` of a config.
 
     Raises:
         InputError: A name or value is wrong.
     """
     if not isinstance(section, Mapping):
         remedy = "write `sweep: {trials: 20, space: {pretrain.lr: {low: 0.001, high: 0.1}}}`"
-        raise InputError("sweep", "a section of that name in the config", show(section), remedy)
+        raise InputError("sweep", "a section sweep in the config", show(section), remedy)
     for field in section:
         check_choice(f"sweep.{field}", field, _FIELDS)
     found = Settings(
         read_space(section.get("space")), **{k: section[k] for k in section if k != "space"}
     )
     check_integer("sweep.trials", found.trials, 1, "give the number of runs", high=100_000)
-    check_integer("sweep.seed", found.seed, 0, "give such a number", high=2**32 - 1)
+    check_integer("sweep.seed", found.seed, 0, "give an integer from 0", high=2**32 - 1)
     check_integer("sweep.prune_after", found.prune_after, 0, "give a number of runs")
     check_bool("sweep.prune", found.prune)
     if found.figure is not None and not isinstance(found.figure, str):
-        remedy = "name one that a summary.json has below val, such as sse"
+        remedy = "give a name below val in a summary.json, such as sse"
         raise InputError("sweep.figure", "the name of a figure", show(found.figure), remedy)
     return found
 
 
 class Study:
-    """A search in a folder, held against other processes until :meth:`close`.
+    """A search in a folder, locked against other processes until :meth:`close`.
 
     Args:
-        folder: Where it is kept; made if it is not there.
+        folder: The folder of the search; created if it is missing.
         settings: Of the search.
 
     Raises:
@@ -106,10 +107,10 @@ class Study:
             self._lock = FileLock(folder / ".lock")
             self._lock.acquire(timeout=0)
         except Timeout:
-            found, remedy = "one at work on it", "wait for it, or name another folder"
+            found, remedy = "one that uses it now", "wait for it, or choose another folder"
             raise InputError("folder", "no other process in it", found, remedy) from None
         except OSError as error:
-            found, remedy = f"none ({error.strerror})", "name another folder"
+            found, remedy = f"none ({error.strerror})", "choose another folder"
             raise InputError("folder", "a folder to write into", found, remedy) from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         from optuna.storages import JournalStorage
@@ -119,14 +120,14 @@ class Study:
         pruner: Any = optuna.pruners.NopPruner()
         if settings.prune:
             pruner = optuna.pruners.MedianPruner(n_startup_trials=settings.prune_after)
-        # A figure of which more is better counts as negative: stages are judged by errors.
+        # Optuna minimises, because stages report errors. So a figure to maximise gets a minus.
         self._study = optuna.create_study(
             storage=storage, study_name="sweep", pruner=pruner, load_if_exists=True
         )
         self._try_again()
 
     def _try_again(self) -> None:
-        """Have trials that were broken off done next."""
+        """Queue interrupted trials again."""
         from optuna.trial import TrialState
 
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -134,20 +135,20 @@ class Study:
             self._study.enqueue_trial(trial.params)
 
     def close(self) -> None:
-        """Let others have the folder."""
+        """Unlock the folder."""
         self._lock.release()
 
     # Trials
 
     @property
     def done(self) -> list[FrozenTrial]:
-        """The trials that came to an end, pruned ones too, in order."""
+        """The finished and pruned trials, in order."""
         return [
             trial for trial in self._study.get_trials(deepcopy=False) if trial.state.name in STATES
         ]
 
     def ask(self) -> tuple[Trial, dict[str, Any]]:
-        """The next trial, and its values by option."""
+        """Choose the next trial; return it with its values by option."""
         state = np.random.SeedSequence([self.settings.seed, len(self.done)]).generate_state(1)
         self._study.sampler = _optuna().samplers.TPESampler(seed=int(state[0]))
         trial = self._study.ask()
@@ -156,14 +157,14 @@ class Study:
     def note(
         self, trial: Trial, values: Mapping[str, Any], value: float | None, **about: Any
     ) -> None:
-        """Write down what came of a trial.
+        """Store the result of a trial.
 
         Args:
-            trial: Which.
+            trial: The trial.
             values: Its values by option.
-            value: The figure; None where it was given up.
-            about: What else to remember: ``higher``, whether more of the figure is better;
-                ``figure``, ``label``, ``seconds``, ``run``, ``why``.
+            value: The validation figure; None if the trial was stopped early.
+            about: Other facts to store: ``higher`` (whether a higher figure is better), ``figure``,
+                ``label``, ``seconds``, ``run``, ``why``.
         """
         from optuna.trial import TrialState
 
@@ -176,14 +177,14 @@ class Study:
         write_atomically(self.folder / TABLE, self.table())
 
     def give_up(self, trial: Trial) -> None:
-        """Forget a trial that could not be run at all."""
+        """Mark a trial as failed, because it could not be run."""
         from optuna.trial import TrialState
 
         self._study.tell(trial, state=TrialState.FAIL)
 
     @property
     def best(self) -> FrozenTrial | None:
-        """The best of the trials that are finished; the first of equals."""
+        """The best finished trial, the first one if several are equal; None without any."""
         finished = [trial for trial in self.done if trial.value is not None]
         finished = [trial for trial in finished if trial.state.name == "COMPLETE"]
         return min(finished, key=lambda trial: trial.value or 0.0, default=None)

@@ -1,1 +1,1 @@
-"""What is added to a loss, or to an input: penalties on the code, and noise."""
+"""Penalties on the code, which are added to the loss; and noise, which is added to the input."""

@@ -1,4 +1,4 @@
-"""A penalty on how far the code moves with its input: the norm of the encoder's Jacobian.
+"""A penalty on how much the code changes with the input: the norm of the encoder's Jacobian.
 
 Rifai, Vincent, Muller, Glorot & Bengio (2011), "Contractive Auto-Encoders: Explicit Invariance
 During Feature Extraction", ICML, equations 3 and 7.
@@ -20,16 +20,16 @@ from sae.terms.term import Term
 
 
 class Contractive(Term):
-    """The penalty weight · ||J(x)||²_F, J = ∂h/∂x, a mean over the samples.
+    """The penalty weight · ||J(x)||²_F with J = ∂h/∂x, averaged over the samples.
 
-    It is exact: h = f(W x + b) with an f that acts on each unit alone has
-    ||J(x)||²_F = Σ_j f'(z_j)² Σ_i W_ji², z = W x + b. So it is for stages of dense layers; through
-    several layers a Jacobian is a product of matrices for each sample.
+    It is computed exactly: for h = f(W x + b), with f applied to each unit separately,
+    ||J(x)||²_F = Σ_j f'(z_j)² Σ_i W_ji² with z = W x + b. So it works only for stages of single
+    dense layers: for several layers each sample would need a product of matrices.
 
-    A small W with a large W' would say the same for less: the paper ties them (``tied: true``).
+    The network could avoid it with a small W and a large W': the paper ties them (``tied: true``).
 
     Args:
-        weight: Weight of the penalty beside the reconstruction loss, which is a sum over the
+        weight: Weight of the penalty relative to the reconstruction loss, which is a sum over the
             inputs and a mean over the batch; 0 or more. (The paper's lambda.)
 
     Raises:
@@ -43,13 +43,13 @@ class Contractive(Term):
         self.weight = weight
 
     def check_fits(self, net: Autoencoder) -> None:
-        """Raise :class:`InputError` unless ``net`` is a dense layer whose units act alone."""
+        """Raise :class:`InputError` unless ``net`` is a dense layer with a separate f per unit."""
         if not isinstance(net, Dense) or not net.units_act_alone:
             raise InputError(
                 "contractive",
                 "one dense layer, whose Jacobian has a formula",
                 f"a {type(net).__name__}",
-                "name it below pretrain, whose stages are single layers, and for dense ones",
+                "use it only in pretrain, whose stages are single layers, and with dense layers",
             )
 
     def statistic(self, net: Autoencoder, x: Tensor, code: Code) -> Tensor:
@@ -64,10 +64,10 @@ class Contractive(Term):
         return self.weight * statistic[0]
 
     def shown(self, statistic: Tensor) -> dict[str, Tensor]:
-        """``jacobian``, the squared norm."""
+        """``jacobian``: the squared norm."""
         return {"jacobian": statistic[0]}
 
     def figures(self) -> Mapping[str, Figure]:
-        """How it is called."""
+        """See :class:`~sae.terms.term.Term`."""
         label = "squared norm of the encoder's Jacobian, {part}"
         return {"jacobian": Figure(label, "{:.3f}", better="")}

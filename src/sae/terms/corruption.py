@@ -1,7 +1,7 @@
 """Noise on the input of a denoising autoencoder; the target stays clean.
 
 Vincent, Larochelle, Lajoie, Bengio, Manzagol (2010), "Stacked Denoising Autoencoders", JMLR 11,
-section 3.3. Noise is drawn where a step is taken or judged: ``encode`` never sees it.
+section 3.3. Noise is added only in training and validation steps, never in ``encode``.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ KINDS = ("masking", "gaussian", "salt_and_pepper")
 
 @dataclass(frozen=True)
 class Corruption:
-    """x~, a corrupted copy of x.
+    """Computes x~, a corrupted copy of x.
 
     Args:
-        kind: ``masking`` sets inputs to zero; ``gaussian`` adds noise of mean zero;
-            ``salt_and_pepper`` sets inputs to the least or the greatest value, by a fair coin. Of
-            codes these are the ends of their unit; of pixels 0 and 1, or the least and greatest
-            value of all training samples where some lie outside.
-        level: For masking and salt_and_pepper the fraction of inputs that is hit, in [0, 1): each
-            input independently with this probability. For gaussian the standard deviation, in
-            units of the input (pixels lie in [0, 1]), 0 or more.
+        kind: ``masking`` sets inputs to 0. ``gaussian`` adds noise with mean 0. ``salt_and_pepper``
+            sets inputs to the minimum or the maximum, with equal probability. For codes these are
+            the limits of the activation. For pixels they are 0 and 1, or the minimum and maximum of
+            all training samples if some are outside [0, 1].
+        level: For masking and salt_and_pepper the probability that an input is changed, in [0, 1),
+            independently for each input. For gaussian the standard deviation in units of the input
+            (pixels are in [0, 1]), 0 or more.
 
     Raises:
         InputError: ``kind`` is unknown or ``level`` lies outside its range.
@@ -51,7 +51,7 @@ class Corruption:
         if self.kind == "salt_and_pepper" and not (abs(low) < float("inf") > abs(high)):
             raise InputError(
                 "kind",
-                "masking or gaussian for inputs without a least and a greatest value",
+                "masking or gaussian for inputs without a minimum and a maximum",
                 "'salt_and_pepper'",
                 "choose another kind, or sigmoid or tanh for the layer below",
             )
@@ -65,9 +65,9 @@ class Corruption:
         """Corrupt a batch.
 
         Args:
-            x: Clean inputs, any shape; left as it is.
-            generator: Where the noise is drawn from, on the device of ``x``.
-            value_range: Least and greatest value of the inputs, for salt and pepper.
+            x: Clean inputs, any shape; not changed.
+            generator: Random generator on the device of ``x``; None for the global one.
+            value_range: Minimum and maximum of the inputs, for salt and pepper.
 
         Returns:
             A new tensor of the shape of ``x``.

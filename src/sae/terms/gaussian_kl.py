@@ -1,4 +1,4 @@
-"""What keeps the code of a variational layer close to its prior: KL(N(mean, var) || N(0, I))."""
+"""A penalty that keeps a variational code close to its prior: KL(N(mean, var) || N(0, I))."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ def gaussian_kl(mean: Tensor, logvar: Tensor) -> Tensor:
     Variational Bayes", equation 10 and appendix B.
 
     Args:
-        mean: Of the code, any shape.
+        mean: Mean of the code, any shape.
         logvar: Logarithm of its variance, of the same shape.
 
     Returns:
-        A tensor of that shape, in single precision where they are in half.
+        A tensor of that shape, in float32.
     """
     mean, logvar = mean.float(), logvar.float()
-    # expm1: near logvar = 0 the variance less 1 would lose its digits.
+    # expm1, because exp(logvar) - 1 would lose digits near logvar = 0.
     return (mean.square() + logvar.expm1() - logvar) / 2
 
 
 @dataclass(frozen=True)
 class GaussianKL(Term):
-    """The penalty weight · Σ_j KL(N(mean_j, var_j) || N(0, 1)), a mean over the samples.
+    """The penalty weight · Σ_j KL(N(mean_j, var_j) || N(0, 1)), averaged over the samples.
 
-    A variational layer adds it by itself. With a weight of 1 and a likelihood in nats as
-    reconstruction loss the sum is the negative ELBO; another weight makes a beta-VAE (Higgins et
+    A variational layer adds it automatically. With a weight of 1, and a likelihood in nats as
+    reconstruction loss, the sum is the negative ELBO. Another weight makes a beta-VAE (Higgins et
     al. 2017).
 
     Args:
-        weight: Weight beside the reconstruction loss, 0 or more.
-        warm_up: Epochs of a training over which the weight grows in a straight line from 0; 0
-            starts with all of it. Units that say little yet are not pressed into the prior before
-            they have learnt something (Bowman et al. 2016; Sønderby et al. 2016, "Ladder
-            Variational Autoencoders"). Each phase begins anew; validation has the whole weight.
+        weight: Weight relative to the reconstruction loss, 0 or more.
+        warm_up: Number of epochs during which the weight grows linearly from 0; 0 starts with the
+            full weight. This lets units learn before the prior can switch them off (Bowman et al.
+            2016; Sønderby et al. 2016, "Ladder Variational Autoencoders"). It restarts in each
+            phase; validation always uses the full weight.
 
     Raises:
         InputError: A value lies outside its range.
@@ -64,8 +64,8 @@ class GaussianKL(Term):
     def check_fits(self, net: Autoencoder) -> None:
         """Raise :class:`InputError` unless the code is a distribution with a normal prior."""
         if not net.has_prior:
-            expected, found = "a variational layer at the top", "a code that is no distribution"
-            raise InputError("gaussian_kl", expected, found, "leave it out, or name such a layer")
+            expected, found = "a variational layer at the top", "a code that is not a distribution"
+            raise InputError("gaussian_kl", expected, found, "leave it out, or use such a layer")
 
     def statistic(self, net: Autoencoder, x: Tensor, code: Code) -> Tensor:
         """Nats per sample, (1,): the sum over the units, the mean over the batch."""
@@ -79,6 +79,6 @@ class GaussianKL(Term):
         return self.weight * grown * statistic.sum()
 
     def figures(self) -> Mapping[str, Figure]:
-        """How the value is called in a test."""
+        """See :class:`~sae.terms.term.Term`."""
         weighted = "" if self.weight == 1 else f", times {self.weight:g}"
         return {"kl": Figure(f"{{part}} KL of the code, nats{weighted}", better="")}

@@ -1,7 +1,7 @@
 """A penalty that keeps the code sparse: the sum of its absolute values.
 
-As the negative logarithm of a Laplace prior on each unit in Goodfellow, Bengio & Courville (2016),
-"Deep Learning", section 14.2.1; of sparse coding in Lee, Battle, Raina & Ng (2006), "Efficient
+It is the negative logarithm of a Laplace prior on each unit: Goodfellow, Bengio & Courville (2016),
+"Deep Learning", section 14.2.1. For sparse coding see Lee, Battle, Raina & Ng (2006), "Efficient
 sparse coding algorithms", NIPS 19, section 2.
 """
 
@@ -18,18 +18,18 @@ from sae.figure import Figure
 from sae.nets.layer import Autoencoder, Code
 from sae.terms.term import Term
 
-# A unit that is this far from zero is counted as active: a ReLU's may be zero, a sigmoid's never.
+# A unit is active if its absolute value is larger. Not 0, because a sigmoid is never exactly 0.
 ACTIVE = 0.01
 
 
 class L1(Term):
-    """The penalty weight · Σ_j |h_j|, a mean over the samples.
+    """The penalty weight · Σ_j |h_j|, averaged over the samples.
 
-    It is the size of the code that costs: a small code with large decoder weights says the same for
-    less. Lee et al. bound the norm of the weights; ``tied: true`` or a weight decay do it here.
+    The network could avoid it with a small code and large decoder weights. Lee et al. therefore
+    bound the norm of the weights; here use ``tied: true`` or a weight decay.
 
     Args:
-        weight: Weight of the penalty beside the reconstruction loss, which is a sum over the
+        weight: Weight of the penalty relative to the reconstruction loss, which is a sum over the
             inputs and a mean over the batch; 0 or more.
 
     Raises:
@@ -43,7 +43,7 @@ class L1(Term):
         self.weight = weight
 
     def statistic(self, net: Autoencoder, x: Tensor, code: Code) -> Tensor:
-        """The sum of absolute values, and how many units are active; both per sample, (2,)."""
+        """The sum of absolute values and the number of active units, per sample: (2,)."""
         size = code.h.float().abs()
         return torch.stack([size.sum(dim=1).mean(), (size > ACTIVE).float().sum(dim=1).mean()])
 
@@ -52,9 +52,9 @@ class L1(Term):
         return self.weight * statistic[0]
 
     def shown(self, statistic: Tensor) -> dict[str, Tensor]:
-        """``active``, units of the code that are, per sample."""
+        """``active``: the number of active units per sample."""
         return {"active": statistic[1]}
 
     def figures(self) -> Mapping[str, Figure]:
-        """How it is called."""
+        """See :class:`~sae.terms.term.Term`."""
         return {"active": Figure("active units of the code, {part}", "{:.1f}", better="")}

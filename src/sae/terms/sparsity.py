@@ -1,4 +1,4 @@
-"""A penalty that keeps the code sparse: KL of a target activity against each unit's batch mean.
+"""A sparsity penalty: KL between a target activity and the mean of each unit over the batch.
 
 Ng (2011), "Sparse autoencoder", CS294A lecture notes, section 3.
 """
@@ -18,19 +18,20 @@ from sae.figure import Figure
 from sae.nets.layer import Autoencoder, Code
 from sae.terms.term import Term
 
-# The divergence is exact from rho · LOW to 1 - (1 - rho) · HIGH; outside it goes on along its
-# tangent, whose slope is about -1/LOW and 1/HIGH. A sigmoid damps even a steep one, a ReLU unit
-# does not: one huge gradient would leave Adam with tiny steps for a thousand more.
+# The divergence is exact from rho · LOW to 1 - (1 - rho) · HIGH. Outside it continues as its
+# tangent, with a slope of about -1/LOW and 1/HIGH. The limits keep the gradient small enough for
+# ReLU units, which do not damp it: after one huge gradient, Adam takes tiny steps for a thousand
+# more.
 LOW, HIGH = 1e-3, 1e-2
 ACTIVATIONS = ("sigmoid", "tanh", "relu")
 
 
 def kl_bernoulli(rho: float, rho_hat: Tensor) -> Tensor:
-    """KL(rho || rho_hat) between two Bernoulli variables, in nats, unit by unit.
+    """KL(rho || rho_hat) between two Bernoulli variables for each unit, in nats.
 
-    Near 0 and 1, where it would be infinite, and outside, the divergence is continued by its
-    tangent: finite for every finite ``rho_hat``, with a gradient that still points to ``rho``.
-    (Clamping would stop the gradient, just where a unit is stuck.)
+    Near 0 and 1, where it would be infinite, and beyond, the divergence is replaced by its tangent.
+    So it is finite for every finite ``rho_hat``, and its gradient still points to ``rho``.
+    (Clamping would make the gradient 0 exactly when a unit is stuck.)
 
     Args:
         rho: Target activity, in (0, 1).
@@ -49,14 +50,14 @@ def kl_bernoulli(rho: float, rho_hat: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Sparsity(Term):
-    """The penalty weight · Σ_j KL(rho || rho_hat_j), rho_hat_j the mean of unit j.
+    """The penalty weight · Σ_j KL(rho || rho_hat_j), where rho_hat_j is the mean of unit j.
 
-    In training it is the mean over a batch, and a last batch of n samples where others have N adds
-    n/N of its penalty; in validation it is the mean over all validation samples.
+    In training the mean is over a batch. A last batch of n samples (others have N) adds n/N of its
+    penalty. In validation the mean is over all validation samples.
 
     Args:
         rho: Target mean activity of every unit, in (0, 1).
-        weight: Weight of the penalty beside the reconstruction loss, which is a sum over the
+        weight: Weight of the penalty relative to the reconstruction loss, which is a sum over the
             inputs and a mean over the batch; 0 or more. (The lecture notes call it beta.)
 
     Raises:
@@ -81,7 +82,7 @@ class Sparsity(Term):
         check_number("weight", self.weight, 0.0, float("inf"), "give a weight such as 0.1")
 
     def check_fits(self, net: Autoencoder) -> None:
-        """Raise :class:`InputError` unless the units' mean can be read as an activity."""
+        """Raise :class:`InputError` if the activation has no mean that is an activity."""
         if net.activation not in ACTIVATIONS:
             raise InputError(
                 "sparsity",
@@ -92,10 +93,10 @@ class Sparsity(Term):
 
     @staticmethod
     def activity(h: Tensor, activation: str) -> Tensor:
-        """Mean activity of each unit over the batch: 0 is never on, 1 is always on.
+        """Mean activity of each unit over the batch: 0 is always off, 1 is always on.
 
-        tanh lies in (-1, 1) and is read as (1 + h) / 2. ReLU has no upper bound; its mean is
-        taken as it is, and beyond 1 the tangent of the divergence pulls it back.
+        tanh is in (-1, 1), so (1 + h) / 2 is used. ReLU has no upper bound; its mean is used
+        directly, and beyond 1 the tangent of the divergence pulls it back.
 
         Args:
             h: Code, (batch, units).
@@ -116,9 +117,9 @@ class Sparsity(Term):
         return self.weight * kl_bernoulli(self.rho, statistic).sum()
 
     def shown(self, statistic: Tensor) -> dict[str, Tensor]:
-        """``activity``, the mean over all units."""
+        """``activity``: the mean over all units."""
         return {"activity": statistic.mean()}
 
     def figures(self) -> Mapping[str, Figure]:
-        """How it is called."""
+        """See :class:`~sae.terms.term.Term`."""
         return {"activity": Figure("mean activity of the code, {part}", "{:.4f}", better="")}

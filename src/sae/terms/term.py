@@ -1,4 +1,4 @@
-"""What is added to a loss: the base of every kind of penalty on a code."""
+"""The base of all penalties on a code."""
 
 from __future__ import annotations
 
@@ -13,58 +13,58 @@ from sae.figure import Figure
 from sae.nets.layer import Autoencoder, Code
 
 
-# A dataclass without fields, so that a kind may be one too whose options a config gives by name.
+# A dataclass without fields, so that subclasses may be dataclasses whose fields are their options.
 @dataclass(frozen=True, eq=False)
 class Term(metaclass=ABCMeta):
-    """A penalty on a code. A kind is one file; the arguments of its class are its options.
+    """A penalty on a code. Each kind is one file; the arguments of its class are its options.
 
     Attributes:
-        name: What its value is called among the losses of an epoch; in a test, too, where
-            :meth:`figures` has it.
-        called: What it is called where a sum of losses is named: ``SSE per image + penalty``.
-        of_the_batch: Whether it is a function of the mean over a whole batch, such as the mean
-            activity of a unit, and not a mean of what each sample costs. Its statistic is then
-            gathered over all processes before it is valued, and a last batch of n samples where
-            others have N counts n/N of it, for a mean of few says little.
+        name: Key of its value among the losses of an epoch, and in a test if :meth:`figures` has
+            this key.
+        called: Its name in the label of a sum of losses: ``SSE per image + penalty``.
+        of_the_batch: Whether the penalty is a function of a mean over the whole batch, such as the
+            mean activity of a unit, instead of a mean of one penalty per sample. Then its statistic
+            is averaged over all processes first, and a last batch of n samples (others have N)
+            adds n/N of its penalty, because a mean over few samples is noisy.
     """
 
     name: ClassVar[str]
     called: ClassVar[str] = "penalty"
     of_the_batch: ClassVar[bool] = False
 
-    def check_fits(self, net: Autoencoder) -> None:  # noqa: B027  # most fit any
+    def check_fits(self, net: Autoencoder) -> None:  # noqa: B027  # most fit all
         """Raise :class:`~sae.errors.InputError` if it is not defined on codes of ``net``."""
 
     @abstractmethod
     def statistic(self, net: Autoencoder, x: Tensor, code: Code) -> Tensor:
-        """What is penalised: a mean over the batch.
+        """Compute the statistic of the code that is penalised: a mean over the batch.
 
         Args:
-            net: What has encoded: a layer, or the stack.
+            net: The layer or stack that computed the code.
             x: Its inputs, (batch, n_in), corrupted or not.
             code: Its code.
 
         Returns:
-            One number or several, (k,). In validation it is averaged over all samples.
+            One or more numbers, (k,). In validation they are averaged over all samples.
         """
 
     @abstractmethod
     def value(self, statistic: Tensor, epoch: int | None) -> Tensor:
-        """What it adds to the loss, its weight included.
+        """Compute the weighted penalty from the statistic.
 
         Args:
-            statistic: Of :meth:`statistic`, (k,).
-            epoch: The epoch of a training step, from 0; None in validation, where a weight that
-                grows is at its end.
+            statistic: The result of :meth:`statistic`, (k,).
+            epoch: The epoch of a training step, from 0; None in validation, which uses the final
+                weight if the weight grows.
 
         Returns:
-            A scalar.
+            A scalar, which is added to the loss.
         """
 
     def shown(self, statistic: Tensor) -> dict[str, Tensor]:
-        """What of the statistic is a figure of its own, by name: scalars."""
+        """The scalars of the statistic that are logged, by name."""
         return {}
 
     def figures(self) -> Mapping[str, Figure]:
-        """How those of :meth:`shown` are called, and the value itself where a test is to tell."""
+        """Labels and formats of the numbers of :meth:`shown`, and of the penalty if wanted."""
         return {}

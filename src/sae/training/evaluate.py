@@ -111,9 +111,15 @@ def compare(
 
     Returns:
         ``pca_sse``, the SSE per image of PCA with as many components as the code has units (or
+<<<<<<< HEAD
         fewer, if the training images have fewer directions), if the model reconstructs; those of
         :func:`restoration`, if it restores images; and ``knn_accuracy``, the accuracy in percent of
         5-NN from training codes to test codes, if there are labels.
+=======
+        fewer, if the training images have fewer directions), if the model reconstructs; the figures
+        of :func:`restoration`, if it restores images; and ``knn_accuracy``, the accuracy in percent
+        of 5-NN from training codes to test codes, if there are labels.
+>>>>>>> words2
     """
     train, test = data.train_dataloader(), data.test_dataloader()
     size, found = model.sizes[-1], {}

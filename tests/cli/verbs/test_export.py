@@ -60,7 +60,7 @@ def test_a_classifier_goes_out_with_its_head(classifier, capsys):
         ([], "run: expected a value"),
         (["--run", "nowhere"], "run: expected a file manifest.json in 'nowhere', found none"),
         (["--format", "jpeg"], "format: expected one of hub, onnx, pt2, safetensors"),
-        (["--what", "classifier"], "what: expected a run with a classifier's head"),
+        (["--what", "classifier"], "what: expected a run with a classifier head"),
         (["--overwrite", "perhaps"], "overwrite: expected true or false"),
         (["--output", "here.txt"], "output: expected a name that ends in .onnx"),
     ],

@@ -141,7 +141,7 @@ def test_a_trial_that_diverges_is_given_up_and_the_search_goes_on(capsys):
 @pytest.mark.parametrize(
     ("changes", "words", "says"),
     [
-        ({"sweep": None}, [], "sweep: expected a section of that name in the config"),
+        ({"sweep": None}, [], "sweep: expected a section sweep in the config"),
         ({}, ["--trials", "0"], "trials: expected an integer of 1 or more"),
         ({}, ["--folder", "mine.yaml"], "folder: expected a folder to write into, found none"),
         (
@@ -152,7 +152,7 @@ def test_a_trial_that_diverges_is_given_up_and_the_search_goes_on(capsys):
         (
             {"sweep": {"space": {"model.sizes.9": [1, 2]}}},
             [],
-            "sweep.space.model.sizes.9: expected a place in a list of 3",
+            "sweep.space.model.sizes.9: expected an index from 0 to 2",
         ),
         ({"sweep": {"space": {"pretrain.lr": [-1, -2]}}}, [], "pretrain.lr: expected a"),
         (

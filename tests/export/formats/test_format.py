@@ -82,7 +82,7 @@ def test_code_that_is_hard_to_trace(kind, goes, tmp_path):
         traced(export, "pt2")
     said = str(error.value)
     assert said.startswith("format: expected layers (Moody) whose code a file of pt2 can hold")
-    assert said.endswith("choose --format safetensors, or mend the layer.")
+    assert said.endswith("choose --format safetensors, or change the layer.")
     assert "\n" not in said
 
 

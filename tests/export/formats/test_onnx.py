@@ -83,6 +83,6 @@ def test_an_operator_that_onnx_lacks_is_said_in_a_sentence(monkeypatch, tmp_path
     level = logging.getLogger("torch.onnx").level
     with pytest.raises(InputError) as error:
         Onnx().write(export_of(made()), tmp_path / "it.onnx")
-    assert "operators that ONNX has, found one that it has not" in str(error.value)
+    assert "operators that ONNX supports, found one that it does not support" in str(error.value)
     assert "\n" not in str(error.value)
     assert logging.getLogger("torch.onnx").level == level

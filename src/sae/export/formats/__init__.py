@@ -1,1 +1,1 @@
-"""Formats of an export: one a file, found by being there."""
+"""Export formats, one per file."""

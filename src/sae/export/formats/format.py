@@ -1,4 +1,4 @@
-"""The base of every format of an export."""
+"""The base of all export formats."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ROOM = "sae.export.formats"
 
 @dataclass(frozen=True)
 class Export:
-    """What is written.
+    """The part of a run to write.
 
     Attributes:
-        run: The run that it is of.
+        run: The run.
         what: Name of the part.
         part: The part.
-        about: What the file says of itself; plain values.
+        about: Metadata of the file, as plain values.
     """
 
     run: Trained
@@ -38,12 +38,12 @@ class Export:
 
 
 class Format(ABC):
-    """How a part of a run is written down, and run from what was written. A kind is one file.
+    """The base of a format: writes a part of a run, and runs the written file.
 
     Attributes:
-        suffix: Of its files; empty for a folder.
-        whole: Whether it holds all of a run, and no part can be chosen.
-        packages: What it needs beyond what sae needs; ``pip install 'sae[export]'`` brings it.
+        suffix: Suffix of its files; empty for a folder.
+        whole: Whether it always holds the whole run, so that no part can be chosen.
+        packages: Additional packages that it needs; ``pip install 'sae[export]'`` installs them.
     """
 
     suffix: ClassVar[str]
@@ -52,32 +52,32 @@ class Format(ABC):
 
     @abstractmethod
     def write(self, export: Export, path: Path) -> None:
-        """Write it.
+        """Write a part of a run.
 
         Args:
-            export: What.
-            path: The file, or the folder; nothing is there yet.
+            export: The part and its metadata.
+            path: The file or folder to create; it does not exist.
 
         Raises:
-            InputError: The format cannot hold it.
+            InputError: The format cannot hold the part.
         """
 
     @abstractmethod
     def outputs(self, export: Export, path: Path, inputs: Tensor) -> list[Tensor]:
-        """What the written file itself makes of inputs.
+        """Run the written file.
 
         Args:
-            export: What was written.
-            path: Where.
-            inputs: (n, size).
+            export: The part that was written.
+            path: The file or folder.
+            inputs: Inputs of the part, (n, size).
 
         Returns:
-            The outputs, in order.
+            The outputs, in the order of ``export.part.gives``.
         """
 
     @classmethod
     def check_installed(cls) -> None:
-        """Raise :class:`~sae.errors.InputError` where a package is missing."""
+        """Raise :class:`~sae.errors.InputError` if a package is missing."""
         missing = [name for name in cls.packages if importlib.util.find_spec(name) is None]
         if missing:
             name = cls.__module__.rpartition(".")[2]
@@ -87,26 +87,25 @@ class Format(ABC):
 
 
 def traced(export: Export, name: str) -> ExportedProgram:
-    """A part as torch.export writes it down, for batches of any size.
+    """Trace a part with torch.export, for batches of any size.
 
-    Nothing of the machine or of the data is left in it: neither paths nor samples.
+    The program contains no paths and no samples.
 
     Args:
-        export: What.
-        name: Of the format, for messages.
+        export: The part.
+        name: Name of the format, for messages.
 
     Raises:
-        InputError: Its code cannot be traced.
+        InputError: torch.export cannot trace the code of the part.
     """
     part, example = export.part.trimmed(), (torch.zeros(2, export.part.given.size),)
     shapes, first = ({0: Dim("batch")},), None
-    # Strict tracing reads the code itself: it is slower, and takes a few things that the other does
-    # not, such as len(x).
+    # Strict tracing is slower, but supports some code that the other mode does not, such as len(x).
     for strict in (False, True):
         try:
             with torch.no_grad():
                 program = torch.export.export(part, example, dynamic_shapes=shapes, strict=strict)
-        except Exception as error:  # it runs anybody's code, and raises many things
+        except Exception as error:  # users' layers may raise anything
             first = first or error
             continue
         for node in program.graph.nodes:
@@ -119,8 +118,8 @@ def _cannot(export: Export, name: str, reason: str) -> InputError:
     kinds = dict.fromkeys(type(layer).__name__ for layer in export.run.stack)
     line = next((line.strip() for line in reason.splitlines() if line.strip()), "no reason given")
     if "Constraints violated" in line:
-        line = "it works for one size of a batch alone"
+        line = "it works only for one batch size"
     found = f"code that torch.export cannot trace ({line[:200]})"
     expected = f"layers ({', '.join(kinds)}) whose code a file of {name} can hold"
-    remedy = "choose --format safetensors, or mend the layer"
+    remedy = "choose --format safetensors, or change the layer"
     return InputError("format", expected, found, remedy)

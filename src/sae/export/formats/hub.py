@@ -1,4 +1,4 @@
-"""A folder for a hub of models: weights as safetensors, a config, and a model card."""
+"""A folder for a model hub: weights as safetensors, a config, and a model card."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sae.run.reference import COMPONENTS, ERRORS
 
 
 class Hub(Format):
-    """``README.md``, ``config.json`` and the weights: ``sae.load_run`` reads the folder again."""
+    """``README.md``, ``config.json`` and the weights. ``sae.load_run`` reads the folder."""
 
     suffix = ""
     whole = True
@@ -39,5 +39,5 @@ class Hub(Format):
 
     @torch.no_grad()
     def outputs(self, export: Export, path: Path, inputs: Tensor) -> list[Tensor]:
-        """Of the run that is read from the folder."""
+        """See :class:`Format`; reads the folder and runs it."""
         return list(part_of(read_trained(path), export.what)(inputs))

@@ -1,4 +1,4 @@
-"""ONNX: for any program and any language, by onnxruntime or another engine."""
+"""ONNX: a file that onnxruntime and other engines run, in many languages."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sae.errors import InputError
 from sae.export.formats.format import Export, Format, traced
 from sae.export.part import n_weights
 
-# A file of protobuf may have 2 GiB.
+# A protobuf file has at most 2 GiB.
 MOST_BYTES = 2**31 - 2**20
 
 
 class Onnx(Format):
-    """One file, weights inside, with what it is in ``metadata_props`` below ``sae``, as JSON."""
+    """One file with weights; its metadata are JSON in ``metadata_props``, under ``sae``."""
 
     suffix = ".onnx"
     packages = ("onnx", "onnxscript", "onnxruntime")
@@ -47,7 +47,7 @@ class Onnx(Format):
                     external_data=False,
                 )
             model = made.model_proto
-        except Exception as error:  # an operator that ONNX does not have, and much else
+        except Exception as error:  # an operator that ONNX does not have, or another failure
             raise _cannot(error) from None
         finally:
             logging.getLogger("torch.onnx").setLevel(level)
@@ -56,7 +56,7 @@ class Onnx(Format):
         path.write_bytes(model.SerializeToString(deterministic=True))
 
     def outputs(self, export: Export, path: Path, inputs: Tensor) -> list[Tensor]:
-        """By onnxruntime."""
+        """See :class:`Format`; runs the file with onnxruntime."""
         import onnxruntime
 
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -65,7 +65,7 @@ class Onnx(Format):
 
 
 def _describe(model: Any, export: Export) -> None:
-    """Say what it is, and nothing of the machine that it was made on."""
+    """Add the metadata to a model, and remove traces of the machine that made it."""
     import onnx
 
     graph = model.graph
@@ -75,7 +75,7 @@ def _describe(model: Any, export: Export) -> None:
     for value, field in zip([*graph.input, *graph.output], fields, strict=True):
         value.doc_string = field.meaning
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    del graph.value_info[:]  # shapes in between, under other names of the batch
+    del graph.value_info[:]  # shapes of intermediate values, with other names of the batch size
     model.producer_name, model.producer_version = "sae", export.about["versions"]["sae"]
     model.doc_string = export.about["title"]
     graph.name = export.what
@@ -84,6 +84,6 @@ def _describe(model: Any, export: Export) -> None:
 
 def _cannot(error: Exception) -> InputError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    found = f"one that it has not ({' '.join(lines)[:200]})"
+    found = f"one that it does not support ({' '.join(lines)[:200]})"
     remedy = "choose --format pt2 or safetensors"
-    return InputError("format", "operators that ONNX has", found, remedy)
+    return InputError("format", "operators that ONNX supports", found, remedy)

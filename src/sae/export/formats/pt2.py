@@ -1,4 +1,4 @@
-"""PT2: a program of torch.export, for whoever has torch, without sae."""
+"""PT2: a program of torch.export, which runs with torch and without sae."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sae.export.formats.format import Export, Format, traced
 
 
 class Pt2(Format):
-    """One file, with what it is as JSON in its extra file ``sae.json``.
+    """One file; its metadata are JSON in the extra file ``sae.json``.
 
     ``torch.export.load(FILE, extra_files=(about := {"sae.json": ""})).module()`` runs it.
     """
@@ -30,7 +30,7 @@ class Pt2(Format):
 
     @torch.no_grad()
     def outputs(self, export: Export, path: Path, inputs: Tensor) -> list[Tensor]:
-        """By torch.export."""
-        with warnings.catch_warnings(action="ignore"):  # of bytes that must not be written to
+        """See :class:`Format`; loads and runs the program with torch."""
+        with warnings.catch_warnings(action="ignore"):  # about read-only bytes
             program = torch.export.load(io.BytesIO(path.read_bytes()))
         return list(program.module()(inputs))

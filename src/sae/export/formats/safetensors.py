@@ -1,4 +1,4 @@
-"""Safetensors: the weights alone, for a program of one's own."""
+"""Safetensors: only the weights, for your own program."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sae.run.checkpoint_io import read_weights, write_weights
 
 
 class Safetensors(Format):
-    """One file: the tensors that the part depends on, with what it is as JSON in its metadata.
+    """One file with the tensors that the part needs, and JSON in its metadata.
 
-    They have the names that they have in the run, ``stack.layers.0.weight``; ``model`` in the
-    metadata says what network they are of.
+    Tensors have the same names as in the run, such as ``stack.layers.0.weight``. ``model`` in the
+    metadata describes the network.
     """
 
     suffix = ".safetensors"
@@ -27,7 +27,7 @@ class Safetensors(Format):
 
     @torch.no_grad()
     def outputs(self, export: Export, path: Path, inputs: Tensor) -> list[Tensor]:
-        """Of the network with the tensors of the file, and none but these."""
+        """See :class:`Format`; runs the network with only the tensors of the file."""
         part = export.part.trimmed()
         for tensor in part.state_dict().values():
             tensor.fill_(float("nan") if tensor.is_floating_point() else 0)
