@@ -1,6 +1,6 @@
 """The command line: ``python cli.py fit --config configs/stacked.yaml``."""
 
-from sae.cli.command import main
+from sae.cli import main
 
 if __name__ == "__main__":
     main()

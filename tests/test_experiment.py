@@ -21,9 +21,9 @@ def test_a_run_leaves_everything_in_its_folder(finished):
         for name in ("codes", "reconstructions", "features", "activity"):
             assert {f"{phase}/{name}.png", f"{phase}/{name}.npz"} <= names
         assert f"{phase}/checkpoints/best.ckpt" in names
-    for name in ("interpolation", "neighbours", "first_layer"):
+    for name in ("interpolation", "nearest", "first_layer"):
         assert {f"finetune/{name}.png", f"finetune/{name}.npz"} <= names
-    assert {"finetune/codes.csv", "losses.png", "losses.npz"} <= names
+    assert {"finetune/codes.csv", "losses.png", "losses.npz", "scatter.png", "scatter.npz"} <= names
     assert {"config.yaml", "manifest.json", "metrics.csv", "summary.json"} <= names
 
 

@@ -94,7 +94,7 @@ def test_every_picture_is_there_and_slides_where_it_should(board):
     on_codes = everywhere - {"denoising"}
     wanted = {f"stage1/{name}" for name in everywhere} | {f"stage2/{name}" for name in on_codes}
     wanted |= {f"finetune/{picture.name}" for picture in ours() if picture.name not in OF_OTHERS}
-    assert set(tags) == wanted | {"path/losses"}
+    assert set(tags) == wanted | {"path/losses", "test/scatter"}
     for phase, steps in (("stage1", [20, 40]), ("finetune", [20, 40])):
         run = f"{NAME}/{phase}"
         shown = board.ask("images/images", run=run, tag=f"{phase}/codes", sample="0")

@@ -6,6 +6,7 @@ import re
 import shlex
 
 import pytest
+import yaml
 from helpers import ROOT, refusal
 
 from sae.cli.command import main
@@ -14,8 +15,9 @@ PAGE = (ROOT / "docs" / "your_own_data.md").read_text()
 (MAKES_DATA,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
 COMMANDS = [
     command.replace("configs/", f"{ROOT}/configs/")
-    for command in re.findall(r"^python cli\.py (.*)$", PAGE, re.M)
+    for command in re.findall(r"^python cli\.py ((?!inspect).*)$", PAGE, re.M)
 ]
+(INSPECT,) = re.findall(r"^python cli\.py (inspect .*) > mine\.yaml$", PAGE, re.M)
 SHORT = ["--pretrain.epochs", "1", "--finetune.epochs", "1", "--pictures_every", "-1"]
 
 
@@ -45,6 +47,23 @@ def test_the_third_trains_and_the_fourth_fills_in(flowers, capsys):
     assert "SSE of their restorations" in capsys.readouterr().out
     main(shlex.split(COMMANDS[3]))
     assert "\nfilled in: 172 values: 70 in column height; " in capsys.readouterr().out
+
+
+def test_what_inspect_prints_is_a_config(flowers, capsys):
+    main(shlex.split(INSPECT))
+    options = yaml.safe_load(capsys.readouterr().out)["data"]["init_args"]
+    assert options["train"].endswith("flowers.csv")
+    assert options["missing"] == "mask"
+
+
+def test_its_yaml_names_options_of_arrays():
+    import inspect
+
+    from sae.data import ArrayDataModule
+
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.M | re.S)
+    options = yaml.safe_load(text)["data"]["init_args"]
+    assert set(options) <= set(inspect.signature(ArrayDataModule).parameters)
 
 
 def test_each_option_that_it_names_is_one():

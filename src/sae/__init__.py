@@ -11,35 +11,38 @@ Example::
     trainer.fit(model, data.train_dataloader(), data.val_dataloader())
     code = model.encode(x)
 
-``sae.load_run("lightning_logs/stacked/version_0").encode(X)`` gives the codes of a finished run, of
-arrays, tensors or data frames in the units of its data.
+``sae.load_run("lightning_logs/stacked/version_0").encode(X)`` returns codes from a finished run; X
+is an array, a tensor or a data frame in the units of the run's data.
 """
 
-# ruff: noqa: E402  # before torch is imported
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from sae.training import waiting
 
-waiting.prepare()
+waiting.prepare()  # before torch is imported
 
-from sae.data import (
-    ArrayDataModule,
-    DigitsDataModule,
-    EMNISTDataModule,
-    FashionMNISTDataModule,
-    ImageFolderDataModule,
-    KMNISTDataModule,
-    MNISTDataModule,
-    TableDataModule,
-)
-from sae.errors import InputError
-from sae.nets.dense import Dense
-from sae.nets.stack import Stack
-from sae.run.model import load_run
-from sae.terms.corruption import Corruption
-from sae.terms.sparsity import Sparsity
-from sae.training.pretrain import GreedyPretrainer
-from sae.training.recipe import Recipe
-from sae.training.stacked import StackedAutoencoder
-from sae.training.stage import Stage
+if TYPE_CHECKING:
+    from sae.data import (
+        ArrayDataModule,
+        DigitsDataModule,
+        EMNISTDataModule,
+        FashionMNISTDataModule,
+        ImageFolderDataModule,
+        KMNISTDataModule,
+        MNISTDataModule,
+        TableDataModule,
+    )
+    from sae.errors import InputError
+    from sae.nets.dense import Dense
+    from sae.nets.stack import Stack
+    from sae.run.model import load_run
+    from sae.terms.corruption import Corruption
+    from sae.terms.sparsity import Sparsity
+    from sae.training.pretrain import GreedyPretrainer
+    from sae.training.recipe import Recipe
+    from sae.training.stacked import StackedAutoencoder
+    from sae.training.stage import Stage
 
 __all__ = [
     "ArrayDataModule",
@@ -61,3 +64,30 @@ __all__ = [
     "TableDataModule",
     "load_run",
 ]
+
+# Name -> its module; a datamodule is in sae.data. Each is imported when it is first used, so that
+# the command line can answer a typo before torch and Lightning are imported.
+_MODULES = {
+    "Corruption": "sae.terms.corruption",
+    "Dense": "sae.nets.dense",
+    "GreedyPretrainer": "sae.training.pretrain",
+    "InputError": "sae.errors",
+    "Recipe": "sae.training.recipe",
+    "Sparsity": "sae.terms.sparsity",
+    "Stack": "sae.nets.stack",
+    "Stage": "sae.training.stage",
+    "StackedAutoencoder": "sae.training.stacked",
+    "load_run": "sae.run.model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(_MODULES.get(name, "sae.data")), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""A batch of samples, as the loaders give it and every loss sees it."""
+"""A batch of samples, as loaders return it and losses receive it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sae.devices import send
 
 
 class Batch(NamedTuple):
-    """Samples that a step is taken on.
+    """The samples of a step.
 
     Attributes:
         x: Inputs of the network, (batch, features): pixels, or codes of the layers below.
-        y: Labels, (batch,); None where there are none.
-        number: Number of each sample in its set, (batch,); None where nobody counts them.
-        images: The images of the same samples, (batch, pixels), where x are their codes and a stage
-            is to rebuild images, or where x was drawn from them; else None.
+        y: Labels, (batch,); None if there are none.
+        number: Number of each sample in its set, (batch,); None if unknown.
+        images: The images of the same samples, (batch, pixels), if x are codes and the stage
+            rebuilds images, or if x was drawn from them; else None.
     """
 
     x: Tensor
@@ -28,11 +28,11 @@ class Batch(NamedTuple):
     images: Tensor | None = None
 
     def rows(self, n: int) -> Batch:
-        """The first ``n`` samples."""
+        """Return the first ``n`` samples."""
         return self._map(lambda part: part[:n])
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
+        """Return the batch on a device."""
         return self._map(lambda part: send(part, device))
 
     def _map(self, do: Callable[[Tensor], Tensor]) -> Batch:
@@ -41,11 +41,11 @@ class Batch(NamedTuple):
 
 
 def sent_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
-    """The same batches on a device; on a GPU each is copied while the one before it is worked on.
+    """Yield batches on a device; for a GPU, the next batch is copied during the current step.
 
     Args:
-        batches: Anywhere; what lies on the device already stays as it is.
-        device: Where the training computes.
+        batches: Batches on any device.
+        device: Device of the training.
     """
     if device.type != "cuda":
         for batch in batches:
@@ -67,7 +67,7 @@ def sent_ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch
 
 
 def _receive(batch: Batch, aside: torch.cuda.Stream) -> None:
-    """Have the work that follows wait, on the GPU, for a copy; its memory is kept for that work."""
+    """Make the following GPU work wait for a copy, and keep the copy's memory for that work."""
     here = torch.cuda.current_stream(aside.device)
     here.wait_stream(aside)
     for part in batch:

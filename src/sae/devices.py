@@ -1,8 +1,8 @@
-"""Where a network and its inputs lie, and how one comes to the other.
+"""Move networks and their inputs between devices.
 
-A network lies on the CPU. The Trainer moves it to its device for the time of a ``fit``, and so does
-:func:`placed` for whoever computes with it outside of one. Whoever only looks at a network asks its
-own weights where they are (:func:`beside`): the Trainer's word comes before the weights do.
+A network is on the CPU. The Trainer moves it to its device during a ``fit``; :func:`placed` does so
+for code outside a ``fit``. Code that uses a network moves the inputs to the device of its weights
+(:func:`beside`) and does not ask the Trainer, which names its device before the weights are there.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from torch import Tensor, nn
 
 
 def device_of(net: nn.Module) -> torch.device | None:
-    """Where the weights of a network lie; None where it has none, as the identity."""
+    """Return the device of a network's weights; None if it has none, as the identity."""
     first = next(net.parameters(), None)
     return None if first is None else first.device
 
 
 def beside(net: nn.Module, x: Tensor) -> Tensor:
-    """``x``, of any shape, where the weights of ``net`` lie; as it is where there are none."""
+    """Return ``x``, of any shape, on the device of the weights of ``net``."""
     device = device_of(net)
     return x if device is None else send(x, device)
 
 
 def send(x: Tensor, device: torch.device) -> Tensor:
-    """``x`` on a device. To a GPU from memory that is pinned, so that nobody waits for the copy."""
+    """Return ``x`` on a device; copies to a GPU use pinned memory, so that nothing waits."""
     if device.type == "cuda" and x.device.type == "cpu":
         return x.pin_memory().to(device, non_blocking=True)
     return x.to(device)
@@ -36,11 +36,11 @@ def send(x: Tensor, device: torch.device) -> Tensor:
 
 @contextmanager
 def placed(net: nn.Module, device: torch.device | str | None) -> Iterator[None]:
-    """Have a network on a device, and then where it was.
+    """Move a network to a device, and back at the end.
 
     Args:
-        net: All of its weights lie on one device.
-        device: Where to compute; None leaves it where it is.
+        net: A network whose weights are all on one device.
+        device: The device; None does not move it.
     """
     before = device_of(net)
     if device is None or before is None or before == torch.device(device):
@@ -49,27 +49,27 @@ def placed(net: nn.Module, device: torch.device | str | None) -> Iterator[None]:
     try:
         net.to(device)
         yield
-    finally:  # also where there is no room for all of it
+    finally:  # also if the device has too little memory
         net.to(before)
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes that a GPU has left; none on a CPU, whose memory holds the samples as it is."""
+    """Return the free memory of a GPU in bytes; 0 for a CPU, which holds the samples already."""
     ask = getattr(torch.get_device_module(device), "mem_get_info", None)
     return 0 if ask is None else ask(device)[0]
 
 
 @contextmanager
 def fast_products() -> Iterator[None]:
-    """Have GPUs multiply in TF32: several times faster, with 10 bits behind the point.
+    """Let GPUs multiply in TF32: several times faster, with 10 bits of mantissa.
 
-    Whoever has chosen a precision, by either of torch's two ways, keeps it.
+    If the user has chosen a precision, by either of torch's two settings, it is kept.
     """
     newer: list[Any] = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]  # type: ignore[attr-defined]
     chosen = [way.fp32_precision for way in newer]
     try:
         untouched = torch.get_float32_matmul_precision() == "highest" and chosen[0] == "none"
-    except RuntimeError:  # torch's own word for: chosen by the newer way
+    except RuntimeError:  # raised if the user has used the newer setting
         untouched = False
     if not untouched:
         yield
@@ -84,7 +84,7 @@ def fast_products() -> Iterator[None]:
 
 
 def about(device: torch.device) -> dict[str, str]:
-    """What numbers depend on beside the kind of a device: a GPU's model, whether TF32 is on."""
+    """Return properties of a device that change results: a GPU's model, and whether TF32 is on."""
     if device.type != "cuda":
         return {}
     able = torch.cuda.get_device_capability(device) >= (8, 0) and torch.version.hip is None

@@ -1,4 +1,4 @@
-"""One run from data to summary: stages, fine-tuning, test, and what is left in the run folder."""
+"""One run from data to summary: stages, fine-tuning, test, and the files in the run's folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from sae.figure import Measured
 from sae.look.knn import to_compare
 from sae.look.pca import PCA, fit_pca, pca_sse
 from sae.look.scores import sample_errors
-from sae.pictures import losses
+from sae.pictures import losses, scatter
 from sae.pictures.gallery import ours
 from sae.pictures.picture import Picture
 from sae.pictures.scene import Probe, Scene
@@ -44,7 +44,13 @@ from sae.run.reference import write_errors, write_pca
 from sae.run.start import StartingWeights
 from sae.run.trackers import Trackers
 from sae.text import cell
-from sae.training.evaluate import denoises, errors_of, figures_on_test, figures_on_validation
+from sae.training.evaluate import (
+    CodesSeen,
+    denoises,
+    errors_of,
+    figures_on_test,
+    figures_on_validation,
+)
 from sae.training.handover import CODES_FOLDER, Codes, CodesInMemory, CodesNotKept, CodesOnDisk
 from sae.training.module import TrainingModule
 from sae.training.plan import Phase, PhaseResult
@@ -55,21 +61,22 @@ from sae.training.stacked import StackedAutoencoder
 
 @dataclass(frozen=True)
 class Extras:
-    """What a run does beside training.
+    """What a run does in addition to training.
 
     Attributes:
-        pictures_every: Epochs between pictures in TensorBoard; 0 at the end only, -1 none at all.
-        progress_bar: Show one.
-        checkpoints: Keep the weights of each phase: the best, which go on, and the last state,
-            from which a run that was broken off goes on.
-        tensorboard: Write event files.
-        pictures: Which there are.
-        projector: Put the codes into TensorBoard's embedding projector.
-        step_losses_every: Log the loss of every so many steps; 0 of none.
-        cache: Where codes are kept on which the next stage trains: memory, disk or none.
-        trackers: Loggers that are told of all phases as one run of theirs.
-        test: Look at the test images at the end. A search among runs does not: they choose nothing.
-        after_phase: Told the result of each phase; what it raises ends the run.
+        pictures_every: Epochs between pictures in TensorBoard; 0 for the end only, -1 for none.
+        progress_bar: Whether to show a progress bar.
+        checkpoints: Whether to save the weights of each phase: the best ones, which the next phase
+            starts from, and the last state, for resuming.
+        tensorboard: Whether to write event files.
+        pictures: The pictures to draw.
+        projector: Whether to put the codes into TensorBoard's embedding projector.
+        step_losses_every: Steps between logged losses of single steps; 0 for none.
+        cache: Where to keep the codes that the next stage trains on: memory, disk or none.
+        trackers: Loggers that show all phases as one run.
+        test: Whether to measure the test images at the end. A search over runs does not, because
+            test images must choose nothing.
+        after_phase: Called with the result of each phase; an error that it raises ends the run.
     """
 
     pictures_every: int = 10
@@ -86,7 +93,7 @@ class Extras:
 
 
 class PrunedError(Exception):
-    """What a run raises that is given up on purpose, for it does worse than others."""
+    """Raised to end a run on purpose, because it is worse than others."""
 
 
 class Experiment:
@@ -99,11 +106,11 @@ class Experiment:
         finetune: Recipe of the fine-tuning.
         seed: Seed of the run.
         run: The folder.
-        new_trainer: Makes a Trainer from ``callbacks``, ``closing`` ones that come after all
-            others, ``logger`` and ``max_epochs``.
-        extras: What else to do.
-        head: Recipe of the objective's head alone; None leaves that out.
-        start: Weights of an earlier run to begin with; None draws them.
+        new_trainer: Makes a Trainer from ``callbacks``, ``closing`` (callbacks that come after all
+            others), ``logger`` and ``max_epochs``.
+        extras: What to do in addition to training.
+        head: Recipe of the head's own training; None for no such training.
+        start: Initial weights from an earlier run; None for random weights.
     """
 
     def __init__(
@@ -141,9 +148,9 @@ class Experiment:
         self.probe = Probe(data, max(2, *model.sizes[1:])) if extras.pictures_every >= 0 else None
 
     def start(self) -> dict[str, Measured]:
-        """Do it all, but for what was done before the run was broken off.
+        """Run everything; in a resumed run, everything that is not finished yet.
 
-        What breaks it off now is raised; the manifest then says ``broken off``, ``diverged`` or
+        Errors are raised; the manifest then has the status ``broken off``, ``diverged`` or
         ``pruned``.
 
         Returns:
@@ -165,8 +172,8 @@ class Experiment:
                     self._tell(line)
             if not self.model.objective.validation_chooses:
                 self._tell(
-                    "fine-tune: the weights of the last epoch go on: the validation loss is that "
-                    "of samples themselves, which is not what is minimised"
+                    "fine-tune: the weights of the last epoch are kept, because the validation "
+                    "loss is not the loss that is minimised"
                 )
             results = self.pretrainer.fit(
                 self.model, train, data.val_dataloader(), own, data.n_classes
@@ -177,7 +184,7 @@ class Experiment:
         except BaseException as error:
             status = "diverged" if isinstance(error, DivergedError) else "broken off"
             status = "pruned" if isinstance(error, PrunedError) else status
-            with suppress(OSError):  # a full disk takes no manifest: ``running`` will do, too
+            with suppress(OSError):  # on a full disk it stays ``running``
                 self.run.update_manifest(status=status)
             self.trackers.end("failed", {}, self.run.folder)
             raise
@@ -185,27 +192,27 @@ class Experiment:
         return val
 
     def _who_chooses(self, n: int, n_val: int) -> str:
-        """How many labels are known, and how many more have a say in which epoch goes on."""
+        """Return a line with the number of training labels, and of those that choose the epoch."""
         recipes = {"head": self.pretrainer.head, "finetune": self.pretrainer.finetune_recipe}
         trained = {name: r for name, r in recipes.items() if r is not None and r.epochs}
         choosing = [name for name, r in trained.items() if r.keep == "best" or r.patience]
-        line = f"data: {n:,} labels are known to train on"
+        line = f"data: {n:,} labels are used for training"
         if not choosing:
             return line
         return (
-            f"{line}; those of {n_val:,} validation samples choose the epoch that goes on "
-            f"(with {' '.join(f'--{name}.keep last' for name in choosing)} none of them do)"
+            f"{line}; the labels of {n_val:,} validation samples choose the best epoch "
+            f"(not with {' '.join(f'--{name}.keep last' for name in choosing)})"
         )
 
     def _rates(self) -> dict[str, float]:
-        """The rates at which Adam trains the first layer, by option."""
+        """Return Adam's learning rates for the first layer, by option."""
         recipes = {"pretrain.lr": self.pretrainer.stages[0]}
         recipes["finetune.lr"] = self.pretrainer.finetune_recipe
         trained = {key: r for key, r in recipes.items() if r.epochs and r.optimizer != "sgd"}
         return {key: recipe.lr for key, recipe in trained.items()}
 
     def _codes(self) -> Codes:
-        """How codes are handed on."""
+        """Return how codes are passed from stage to stage."""
         if self.extras.cache == "disk":
             return CodesOnDisk(self.run.folder / CODES_FOLDER, self._tell)
         return CodesNotKept() if self.extras.cache == "none" else CodesInMemory()
@@ -213,7 +220,7 @@ class Experiment:
     # A Trainer for each phase
 
     def _phase_trainer(self, phase: Phase, module: TrainingModule) -> Trainer:
-        """A fresh Trainer with fresh callbacks."""
+        """Return a new Trainer with new callbacks."""
         loggers = self._loggers(phase.name)
         folder = self.run.phase_folder(phase.name) / "checkpoints"
         monitor = f"{phase.name}/{module.objective.monitor}"
@@ -231,14 +238,14 @@ class Experiment:
         )
 
     def _trainer(self, **kwargs: Any) -> Trainer:
-        """A Trainer that looks for nothing outside the run's folder.
+        """Return a Trainer whose root folder is that of the run.
 
-        On SLURM one begins with any ``hpc_ckpt_N.ckpt`` that lies in its root folder.
+        On SLURM a Trainer loads any ``hpc_ckpt_N.ckpt`` that it finds in its root folder.
         """
         return self.new_trainer(default_root_dir=str(self.run.folder), **kwargs)
 
     def _training_callbacks(self, phase: Phase, module: TrainingModule) -> list[Callback]:
-        """Those that decide when a phase ends and which of its weights go on."""
+        """Return the callbacks that decide when a phase ends and which weights are kept."""
         monitor = f"{phase.name}/{module.objective.monitor}"
         callbacks: list[Callback] = []
         if self.extras.checkpoints:
@@ -248,14 +255,14 @@ class Experiment:
         return [*callbacks, BestWeights()]
 
     def _snapshot(self, phase: str, epochs: int, seconds: float) -> dict[str, Any]:
-        """What a checkpoint keeps; none is written of weights that have seen other data."""
+        """Return our entry in a checkpoint; raise an error if the data have changed."""
         self.data.check_unchanged()
         return self.journal.snapshot(phase, epochs, seconds)
 
     def _watching_callbacks(
         self, phase: Phase, module: TrainingModule, loggers: list[Logger]
     ) -> list[Callback]:
-        """Those that only look on."""
+        """Return the callbacks that only log, draw or show progress."""
         callbacks: list[Callback] = [MetricsCSV(self.run.folder / METRICS)]
         if loggers:
             callbacks.append(WholePath(phase.epochs_before))
@@ -265,7 +272,7 @@ class Experiment:
             callbacks.append(
                 StageProgressBar(phase.name, phase.title, phase.epochs_before, phase.epochs_overall)
             )
-        if self.probe is not None and phase.name != "head":  # its network is the stack as it was
+        if self.probe is not None and phase.name != "head":  # the head does not change the stack
             scene = self._scene(self.probe, module, phase.title)
             folder = self.run.phase_folder(phase.name)
             callbacks.append(
@@ -280,7 +287,7 @@ class Experiment:
         return [*ours, *self.trackers.of_phase(self.journal.steps)]
 
     def _scene(self, probe: Probe, module: TrainingModule, title: str) -> Scene:
-        """What the pictures of a phase look at; the stages below it that were trained are part."""
+        """Return what the pictures of a phase show, with the trained stages below it."""
         below = len(module.below) or len(self.model.stack) * (module is self.model)
         trained = [k for k in range(1, below + 1) if self.pretrainer.stages[k - 1].epochs > 0]
         title = title.replace("fine-tune ", "fine-tuned stack ")
@@ -289,31 +296,32 @@ class Experiment:
     # Figures
 
     def _evaluate(self) -> tuple[dict[str, Measured], dict[str, Measured]]:
-        """Figures on the test images, and on the validation images."""
+        """Return figures on the test images, and on the validation images."""
         quiet: dict[str, Any] = {"callbacks": [], "enable_progress_bar": False, "profiler": None}
         trainer = self._trainer(logger=False, **quiet)
         val = figures_on_validation(trainer, self.model, self.data)
         test: dict[str, Measured] = {}
         if self.extras.test:
             trainer = self._trainer(logger=False, **quiet)
-            # The other processes compare nothing: they do not fit it.
+            # Only the main process computes PCA and compares.
             main = trainer.is_global_zero and self.model.objective.reconstructs
             pca = self.probe.pca if main and self.probe is not None else None
-            if main and pca is None and denoises(self.model, self.data):  # it is kept
+            if main and pca is None and denoises(self.model, self.data):  # it is saved with the run
                 train = self.data.train_dataloader()
                 pca = fit_pca(to_compare(train), self.model.sizes[-1], train.has_gaps)
-            test = figures_on_test(trainer, self.model, self.data, pca=pca)
+            look = None if self.probe is None else self._draw_codes
+            test = figures_on_test(trainer, self.model, self.data, pca=pca, look=look)
             self._write_tables()
             if main and self.extras.checkpoints:
                 self._write_reference(trainer.strategy.root_device, pca)
         if self.extras.checkpoints and not self.checkpoint.exists():
-            # Without fine-tuning nobody has yet. Once the checkpoint is there, both are.
+            # Without fine-tuning they are not written yet. The checkpoint is written last.
             self.journal.write_weights("finetune", self.model)
             trainer.save_checkpoint(self.checkpoint)
         return test, val
 
     def _write_reference(self, device: torch.device, pca: PCA | None) -> None:
-        """What new samples are judged by, where the run reconstructs."""
+        """Write the files that new samples are compared with, if the run reconstructs."""
         with placed(self.model, device):
             errors = sample_errors(self.model.net, self.data.val_dataloader().whole())
         write_errors(self.run.folder, errors)
@@ -322,7 +330,7 @@ class Experiment:
 
     @rank_zero_only
     def _write_tables(self) -> None:
-        """What the test has given that is no single number."""
+        """Write the results of the test that are tables."""
         model, data = self.model, self.data
         for name, rows in model.objective.tables(
             model.tables, len(data.test), data.class_names
@@ -332,7 +340,7 @@ class Experiment:
 
     @rank_zero_only
     def _draw(self, results: Sequence[PhaseResult]) -> None:
-        """The pictures of the finished stack, and of the whole path."""
+        """Draw the pictures of the finished stack, and the losses of all phases."""
         if self.probe is None:
             return
         boards = [self.board.logger] if self.board is not None else []
@@ -348,7 +356,7 @@ class Experiment:
     def _finished_scene(
         self, probe: Probe, results: Sequence[PhaseResult]
     ) -> tuple[Scene, Sequence[Picture]]:
-        """The finished stack, and the pictures of it that its fine-tuning has not drawn."""
+        """Return the finished stack as a scene, and the pictures that are not drawn yet."""
         last = results[-1] if results else None
         if last is not None and last.phase.name == "finetune":
             scene = self._scene(probe, self.model, last.phase.title)
@@ -373,17 +381,29 @@ class Experiment:
         for board in boards:
             show(board, "path/losses", image)
 
+    def _draw_codes(self, seen: CodesSeen) -> None:
+        """The codes of the test samples, coloured by class: on the main process only."""
+        data = self.data
+        names = [str(name) for name in data.class_names]
+        numbers = scatter.numbers(
+            seen.codes, seen.labels, seen.n_samples, names, self._network, data.name
+        )
+        image = render(scatter.draw(numbers), self.model.words)
+        write(self.run.folder, scatter.NAME, numbers, image)
+        if self.board is not None:
+            show(self.board.logger, f"test/{scatter.NAME}", image)
+
     @property
     def _network(self) -> str:
-        """What is trained, in a line."""
+        """The network in one line."""
         return self.model.objective.path(self.model.sizes)
 
     @property
     def checkpoint(self) -> Path:
-        """The weights of the finished stack."""
+        """The checkpoint of the finished stack."""
         return self.run.phase_folder("finetune") / "checkpoints" / "best.ckpt"
 
-    # What is written down
+    # Writing results
 
     def _note_begin(self) -> None:
         self.run.update_manifest(status="running", process=this_process())
@@ -399,7 +419,7 @@ class Experiment:
 
     @rank_zero_only
     def _write_preparation(self) -> None:
-        """What a trained network needs beside its weights, wherever it is used."""
+        """Write the preparation, which a trained network needs in addition to its weights."""
         write_preparation(self.run.folder / PREPARATION, self.data.preparation)
 
     @rank_zero_only

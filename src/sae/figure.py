@@ -1,4 +1,4 @@
-"""A figure: what a number is called, how it reads, and which way is better."""
+"""A figure: name, unit and format of a number, and whether lower or higher is better."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """How a number reads. It is declared where it is computed; nothing else has to know it.
+    """How a number is shown. Each figure is defined in the file that computes it.
 
     Attributes:
-        label: What it is, with its unit: ``"{part} SSE per image"``. ``{part}`` stands for the
-            samples it is of: test, validation.
-        form: How the number reads.
-        better: ``lower``, ``higher``, or empty where neither is.
+        label: Name with unit: ``"{part} SSE per image"``. ``{part}`` stands for test or validation.
+        form: Format of the number.
+        better: ``lower``, ``higher``, or empty if neither is better.
     """
 
     label: str
@@ -23,11 +22,11 @@ class Figure:
 
     @property
     def unit(self) -> str:
-        """What stands after the number, such as ``%``."""
+        """The text after the number, such as ``%``."""
         return self.form.rpartition("}")[2].strip()
 
     def line(self, value: float, part: str = "test") -> tuple[str, str]:
-        """What it is, and the number, for a table."""
+        """Return label and number as texts, for a table."""
         return self.label.format(part=part), self.form.format(value)
 
 
@@ -36,9 +35,9 @@ class Measured:
     """A figure with its value.
 
     Attributes:
-        figure: What it is.
+        figure: The figure.
         value: The number.
-        part: Which samples it is of: ``test`` or ``validation``.
+        part: The samples: ``test`` or ``validation``.
     """
 
     figure: Figure
@@ -46,7 +45,7 @@ class Measured:
     part: str = "test"
 
     def line(self) -> tuple[str, str]:
-        """What it is, and the number, for a table."""
+        """Return label and number as texts, for a table."""
         return self.figure.line(self.value, self.part)
 
 

@@ -1,4 +1,4 @@
-"""Files that are written whole, or not at all."""
+"""Write files completely, or not at all."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-# End of the name of a file that is being written. One that is left over was never finished.
+# Suffix of a file that is being written. A file that still has it was never finished.
 ASIDE = ".part"
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file aside, then rename it: a reader sees the old one or the new one, whole."""
+    """Write a temporary file, then rename it: readers see the old file or the complete new one."""
     data = content.encode() if isinstance(content, str) else content
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=ASIDE)
     try:
@@ -28,16 +28,21 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         os.chmod(aside, 0o644)
         os.replace(aside, path)
     except BaseException:
-        with suppress(FileNotFoundError):  # a signal may come when it is renamed already
+        with suppress(FileNotFoundError):  # a signal may come after the renaming
             os.unlink(aside)
         raise
 
 
 def write_npy(path: Path, shape: tuple[int, int], parts: Iterator[Tensor]) -> None:
-    """Write rows of single precision as ``.npy``, part by part; the room is taken beforehand.
+    """Write rows of single precision as ``.npy``, part by part; disk space is reserved first.
+
+    Args:
+        path: The file.
+        shape: Rows and columns of the whole array.
+        parts: The rows, (some rows, columns) each.
 
     Raises:
-        OSError: There is not enough room; nothing is left behind.
+        OSError: There is not enough disk space; no file is left.
     """
     aside = path.with_suffix(f".{os.getpid()}{ASIDE}")
     try:

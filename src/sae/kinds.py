@@ -1,8 +1,8 @@
-"""Kinds that are one file each: found by the name of the file, or by the path of a class.
+"""Find kinds: one file each, found by the name of the file, or by the import path of a class.
 
-In a config a kind is a mapping. ``{kind: l1, weight: 0.01}`` names a file of ours and its options;
-``{class_path: my_package.MyTerm, init_args: {weight: 0.01}}`` a class of anybody's, as elsewhere in
-the YAML. A lone word is a kind without options. There is no list of kinds: a new file is one.
+In a config a kind is a mapping. ``{kind: l1, weight: 0.01}`` names a file of this package and its
+options. ``{class_path: my_package.MyTerm, init_args: {weight: 0.01}}`` names any class, as in the
+rest of the YAML. A single word is a kind without options. There is no list of kinds: add a file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,8 +21,8 @@ from jsonargparse import Namespace
 from sae.errors import InputError, error_prefix, show
 
 T = TypeVar("T")
-# The type of an option that describes a kind. The parser tries a mapping first: one with a
-# class_path it would else take for an object of which it knows what to make.
+# The type of an option that describes a kind. The parser must try a mapping first; otherwise it
+# would create the object of a class_path itself.
 if TYPE_CHECKING:
     Settings = Any
 else:
@@ -30,11 +30,11 @@ else:
 
 
 def names(room: str, base: type) -> list[str]:
-    """The kinds of ours in a room.
+    """Return the names of the kinds in a package.
 
     Args:
-        room: A package, such as ``sae.terms``.
-        base: What each is a subclass of.
+        room: The package, such as ``sae.terms``.
+        base: Base class of each kind.
     """
     package = importlib.import_module(room)
     modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
@@ -42,44 +42,54 @@ def names(room: str, base: type) -> list[str]:
 
 
 def find(name: str, room: str, base: type[T], key: str) -> type[T]:
-    """The class that a word means.
+    """Return the class with a given name.
 
     Args:
-        name: A kind of ours, or the import path of a class.
-        room: Where ours lie.
-        base: What it must be a subclass of.
-        key: The option it stands in, for messages.
+        name: Name of a kind in ``room``, or the import path of a class.
+        room: The package of our kinds.
+        base: Required base class.
+        key: Name of the option, for messages.
 
     Raises:
-        InputError: There is none, or it is something else.
+        InputError: There is no such class, or it does not have the base class.
     """
     if "." in name:
         return _imported(name, base, key)
-    ours = names(room, base)
-    if name not in ours:
-        near = difflib.get_close_matches(name, ours, n=1)
-        remedy = (
-            f"perhaps {near[0]} is meant" if near else "or name the import path of your own class"
-        )
-        raise InputError(key, f"one of {', '.join(ours)}", show(name), remedy)
+    check_name(name, names(room, base), key)
     kind = _in_file(f"{room}.{name}", base)
     assert kind is not None
     return kind
 
 
-def build(settings: Any, room: str, base: type[T], key: str, *given: Any, **also: Any) -> T:
-    """What a config describes.
+def check_name(name: str, ours: Sequence[str], key: str) -> None:
+    """Raise :class:`InputError` for a name that no kind has.
 
     Args:
-        settings: A mapping or a word, as above; an instance passes as it is.
-        room: Where our kinds lie.
-        base: What it must be.
-        key: The option it stands in, for messages.
-        given: Arguments that the caller has, by place.
-        also: Arguments that the caller has, by name: options may not give them anew.
+        name: The name.
+        ours: Names of the existing kinds.
+        key: The option that the name was given to, for messages.
+    """
+    if name not in ours:
+        near = difflib.get_close_matches(name, ours, n=1)
+        remedy = (
+            f"perhaps {near[0]} is meant" if near else "or give the import path of your own class"
+        )
+        raise InputError(key, f"one of {', '.join(ours)}", show(name), remedy)
+
+
+def build(settings: Any, room: str, base: type[T], key: str, *given: Any, **also: Any) -> T:
+    """Return an instance of the kind that a config describes.
+
+    Args:
+        settings: A mapping or a word, as above; an instance of ``base`` is returned unchanged.
+        room: The package of our kinds.
+        base: Required base class.
+        key: Name of the option, for messages.
+        given: Positional arguments of the caller.
+        also: Keyword arguments of the caller; ``settings`` cannot set them.
 
     Raises:
-        InputError: It is no such description, there is no such kind, or an option is wrong.
+        InputError: ``settings`` has another form, there is no such kind, or an option is wrong.
     """
     if isinstance(settings, base):
         return settings
@@ -90,7 +100,7 @@ def build(settings: Any, room: str, base: type[T], key: str, *given: Any, **also
         if option not in own:
             near = difflib.get_close_matches(str(option), own, n=1)
             has = f"one of {', '.join(own)}" if own else "no options"
-            remedy = f"perhaps {near[0]} is meant" if near else "mend the name or take it out"
+            remedy = f"perhaps {near[0]} is meant" if near else "correct the name or take it out"
             raise InputError(f"{key}.{option}", f"{has} for {name}", "this name", remedy)
     missing = [n for n, needed in own.items() if needed and n not in options]
     if missing:
@@ -101,20 +111,20 @@ def build(settings: Any, room: str, base: type[T], key: str, *given: Any, **also
 
 
 def name_of(settings: Any, key: str) -> str:
-    """The word in a description that names its kind."""
+    """Return the name of the kind in a description."""
     return _read(settings, key)[0]
 
 
 def with_defaults(settings: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """A description with values for the options that it leaves out."""
+    """Return a description with default values for the options that it leaves out."""
     name, options = _read(settings, "kind")
     options = {**defaults, **options}
     return {"class_path": name, "init_args": options} if "." in name else {"kind": name, **options}
 
 
 def _read(settings: Any, key: str) -> tuple[str, dict[str, Any]]:
-    """Name and options."""
-    if isinstance(settings, Namespace):  # what the parser makes of a mapping deep within lists
+    """Return name and options of a description."""
+    if isinstance(settings, Namespace):  # the parser turns mappings inside lists into this
         settings = settings.as_dict()
     if isinstance(settings, str):
         return settings, {}
@@ -131,14 +141,14 @@ def _read(settings: Any, key: str) -> tuple[str, dict[str, Any]]:
 
 
 def _options(kind: type, n_given: int, also: Mapping[str, Any]) -> dict[str, bool]:
-    """Names of the options of a class, and whether each must be given."""
+    """Return the names of the options of a class, and whether each is required."""
     parameters = list(inspect.signature(kind).parameters.values())[n_given:]
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     return {p.name: p.default is p.empty for p in named if p.name not in also}
 
 
 def _in_file(module: str, base: type) -> type | None:
-    """The public subclass of ``base`` that is defined in a module; the first where it has more."""
+    """Return the first public subclass of ``base`` that a module defines; None without one."""
     for found in vars(importlib.import_module(module)).values():
         ours = inspect.isclass(found) and issubclass(found, base) and found is not base
         if ours and found.__module__ == module and not found.__name__.startswith("_"):
@@ -147,7 +157,7 @@ def _in_file(module: str, base: type) -> type | None:
 
 
 def look_here() -> None:
-    """Let modules be found in the current folder, wherever the program lies."""
+    """Add the current folder to the places where modules are searched."""
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
 
@@ -157,11 +167,11 @@ def _imported(path: str, base: type[T], key: str) -> type[T]:
     look_here()
     try:
         if not all(part.isidentifier() for part in path.split(".")):
-            raise ValueError("it is no path of names")
+            raise ValueError("not an import path")
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         what = " ".join(str(error).split())
-        remedy = "mend the path; a module is looked for in the current folder and on PYTHONPATH"
+        remedy = "correct the path; modules are searched in the current folder and on PYTHONPATH"
         raise InputError(key, f"a class at {show(path)}", f"none ({what})", remedy) from None
     if not (inspect.isclass(found) and issubclass(found, base)):
         remedy = f"name a class that is derived from {base.__module__}.{base.__name__}"

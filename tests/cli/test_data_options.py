@@ -67,7 +67,7 @@ def test_the_shape_of_an_input_is_left_to_the_data():
         (["--model.sizes", "auto", "--data.val_size", "9999"], "data.val_size: expected fewer"),
         (["--model.sizes", "auto", "--data.val_size", "0"], "data.val_size: expected an integer"),
         (["--model.sizes", "auto", "--model.loss", "x"], "model.loss: expected one of"),
-        (["--model.input_shape", "auto"], "model.input_shape: expected layers beside it"),
+        (["--model.input_shape", "auto"], "model.input_shape: expected layers, too"),
     ],
 )
 def test_what_the_data_cannot_mend_is_one_sentence(words, sentence, capsys):

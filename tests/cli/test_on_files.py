@@ -66,7 +66,7 @@ def test_an_unfinished_run_says_how_to_go_on(files, finished, capsys):
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, "status": "broken off"}))
     line = refusal(capsys, "encode", "--run", "run", "--input", "x.npy", "--output", "y.npy")
-    assert line.endswith("go on with it: python cli.py fit --resume run.")
+    assert line.endswith("resume it: python cli.py fit --resume run.")
 
 
 @pytest.mark.parametrize("module", VERBS, ids=lambda module: module.__name__.rpartition(".")[2])

@@ -9,7 +9,8 @@ import yaml
 from helpers import ROOT, fit, refusal, refused_fit
 
 from sae.cli.command import main
-from sae.cli.options import VERBS, as_list, trainer_error
+from sae.cli.options import as_list, trainer_error
+from sae.cli.sentences import TRAINING_VERBS
 
 DIGITS = str(ROOT / "configs" / "digits.yaml")
 
@@ -25,10 +26,10 @@ def test_help_says_what_the_verbs_do(capsys):
     assert end.value.code == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "Stacked autoencoders" in out
-    assert all(f"{verb} {text}" in out for verb, text in VERBS.items())
+    assert all(f"{verb} {text}" in out for verb, text in TRAINING_VERBS.items())
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", TRAINING_VERBS)
 def test_help_of_a_verb_puts_our_options_before_the_trainers(verb, capsys):
     with pytest.raises(SystemExit) as end:
         main([verb, "--help"])

@@ -234,7 +234,7 @@ def test_no_checkpoint_is_left_of_weights_that_have_seen_other_data(files, monke
     part.write_bytes(whole)
     os.utime(part, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     resumed = fit(files, *few, "--resume", "auto")
-    assert "goes on after epoch 1" in capsys.readouterr().out
+    assert "continues after epoch 1" in capsys.readouterr().out
     assert same_state(load_file(resumed / "finetune/weights.safetensors"), of_unbroken)
 
 

@@ -195,16 +195,16 @@ def test_the_mean_image_is_named():
     (warning,) = replace(WELL, rho=None, loss_ratio=0.99).warnings("stage 2")
     assert warning == (
         "stage 2 reconstructs no more than the mean image: its squared error is 0.99 of that of "
-        "the mean alone; train longer, or at a lower learning rate where its loss jumps or rises"
+        "the mean alone; train longer, or with a lower learning rate if its loss jumps or rises"
     )
     (warning,) = replace(WELL, rho=None, loss_ratio=0.99, decays=True).warnings("stage 2")
-    assert warning.endswith("take off its weight decay")
+    assert warning.endswith("train without weight decay")
 
 
 def test_the_mean_image_gives_no_advice_against_another_cause():
     warnings = replace(WELL, rho=None, loss_ratio=1.2, saturated=0.95).warnings("stage 2")
     assert len(warnings) == 2
-    assert warnings[1].endswith("see the warning before")
+    assert warnings[1].endswith("see the warning above")
 
 
 def test_under_a_penalty_the_error_is_judged_too():

@@ -105,7 +105,7 @@ DENSE = {"kind": "dense", "units": 6}
     ("arguments", "sentence"),
     [
         ({"layers": [DENSE], "sizes": [12, 6]}, "layers: expected sizes or layers, found both;"),
-        ({"sizes": [12, 6], "input_shape": [12]}, "input_shape: expected layers beside it, found"),
+        ({"sizes": [12, 6], "input_shape": [12]}, "input_shape: expected layers, too, found"),
         ({"layers": [DENSE]}, "input_shape: expected a list of sizes, found nothing (null);"),
         ({"layers": [DENSE], "input_shape": 12}, "input_shape: expected a list of sizes, found 12"),
         ({"layers": [DENSE], "input_shape": [0]}, "input_shape[0]: expected an integer of 1 or mo"),

@@ -231,8 +231,8 @@ def test_killed_and_gone_on_with(epoch, unbroken, tmp_path, capfd):
     assert run(CONFIG, tmp_path, plan) == -signal.SIGKILL, (tmp_path / "err.txt").read_text()
     assert run([*CONFIG, "--resume", "auto"], tmp_path) == 0, (tmp_path / "err.txt").read_text()
     said = capfd.readouterr().out
-    assert f"goes on after epoch {epoch}" in said
-    assert "the weights of the last epoch go on" in said
+    assert f"continues after epoch {epoch}" in said
+    assert "the weights of the last epoch are kept" in said
     assert not differences(outcome(unbroken), outcome(tmp_path / FOLDER))
 
 

@@ -10,7 +10,7 @@ from helpers import TinyDataModule, metrics_of, randomised, tiny_scene
 from matplotlib import pyplot as plt
 
 from sae.data.datamodule import Samples
-from sae.pictures import losses
+from sae.pictures import losses, scatter
 from sae.pictures.gallery import captions, ours
 from sae.pictures.numbers import load, save
 from sae.pictures.scene import Probe, Scene
@@ -58,12 +58,14 @@ def numbers(tmp_path_factory):
     phases = [("stage1", "stage 1/1 12→6", 0), ("finetune", "fine-tune 12→6→12", 9)]
     made = losses.numbers(metrics_of(rows), phases, "tiny", ("PCA-6\nof the pixels", 2.0))
     found["losses"] = (losses, made, made)
+    made = scatter.numbers(np.ones((9, 2)), np.arange(9) % 3, 9)
+    found["scatter"] = (scatter, made, made)
     return found
 
 
 def test_every_picture_has_been_tried_and_has_a_caption(numbers):
-    assert {name.split(",")[0] for name in numbers} == set(ALL) | {"losses"}
-    assert set(captions()) == set(ALL) | {"losses"}
+    assert {name.split(",")[0] for name in numbers} == set(ALL) | {"losses", "scatter"}
+    assert set(captions()) == set(ALL) | {"losses", "scatter"}
 
 
 def test_a_picture_is_made_of_the_numbers_in_its_file(numbers):

@@ -30,7 +30,7 @@ def test_it_counts_all_validation_samples_by_class_and_by_what_they_are_taken_fo
     by_hand = [[int(((y == a) & (taken == b)).sum()) for b in range(3)] for a in range(3)]
     assert numbers["counts"].tolist() == by_hand
     wrong = int((y != taken).sum())
-    assert f"16 samples, error {100 * wrong / 16:.2f} %" in str(numbers["subtitle"])
+    assert f"all 16 validation images · error {100 * wrong / 16:.2f} %" in str(numbers["subtitle"])
     assert len(numbers["mistakes"]) == min(wrong, MOST_MISTAKES)
 
 

@@ -21,7 +21,7 @@ def test_there_is_one_of_each_file_in_the_order_of_the_story():
 
 def test_each_has_a_caption_and_so_has_the_whole_path():
     found = captions()
-    assert list(found) == ["losses", *(picture.name for picture in ours())]
+    assert list(found) == ["losses", "scatter", *(picture.name for picture in ours())]
     assert all(caption.endswith(".") for caption in found.values())
 
 

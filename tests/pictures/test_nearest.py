@@ -6,6 +6,7 @@ from helpers import tiny_scene
 from matplotlib.image import BboxImage
 from matplotlib.patches import Rectangle
 
+from sae.data.table_preparation import TablePreparation
 from sae.pictures import nearest
 from sae.pictures.style import grid
 
@@ -65,3 +66,10 @@ def test_frames_are_around_the_neighbours_of_another_class():
                     row = int((bottom + height - y) / height * 3)
                     found.add((k, row, int((x - left) / width * 6)))
     assert found == set(map(tuple, np.argwhere(~numbers["same"]).tolist()))
+
+
+def test_rows_of_a_table_have_no_picture_of_neighbours():
+    scene = tiny_scene()
+    assert nearest.numbers(scene) is not None
+    scene.probe.table = TablePreparation.__new__(TablePreparation)
+    assert nearest.numbers(scene) is None

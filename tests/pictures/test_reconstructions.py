@@ -167,7 +167,7 @@ def test_what_is_drawn_of_a_table_are_its_names_and_values():
     figure = reconstructions.draw(made)
     check_words("a table", figure)
     words = [text.get_text() for text in figure.texts]
-    assert {"a", "b", "colour", "sample 1", "as it is", "rebuilt"} <= set(words)
+    assert {"a", "b", "colour", "sample 1", "original", "rebuilt"} <= set(words)
     assert not any("class" in each for each in words)
     assert words.count("–") == (made["values"] == "–").sum()
 

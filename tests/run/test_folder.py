@@ -99,7 +99,7 @@ def test_the_manifest_keeps_what_is_not_said_anew(tmp_path):
 def test_a_run_is_held_by_one_process_at_a_time(tmp_path):
     run = Run.create(tmp_path, "a")
     run.update_manifest(process={"pid": 7, "host": "here"})
-    with pytest.raises(InputError, match="found process 7 on here at work on it"):
+    with pytest.raises(InputError, match="found process 7 on here, which works on it"):
         Run(run.folder).hold()
     run.release()
     Run(run.folder).hold()

@@ -102,10 +102,10 @@ def test_one_that_was_broken_off_without_a_checkpoint_starts_over(going):
     ("damage", "reason"),
     [
         ("cut", "its weights are damaged"),
-        ("other", "its weights are not those that it left"),
+        ("other", "its weights are not those that it saved"),
         ("shape", "its weights are of another network"),
         ("below", "the weights below it are not those that it was trained on"),
-        ("none", "it left no weights"),
+        ("none", "it saved no weights"),
     ],
 )
 def test_one_that_does_not_hold_is_trained_anew_and_the_rest_set_aside(going, damage, reason):
@@ -124,7 +124,7 @@ def test_one_that_does_not_hold_is_trained_anew_and_the_rest_set_aside(going, da
     before = clone_state(going.model)
     assert going.opened().recall(FIRST, going.stage(0), going.model) is None
     (line,) = going.said
-    assert line.startswith(f"stage 1/2 12→6: trained anew, for {reason}")
+    assert line.startswith(f"stage 1/2 12→6: trained again, because {reason}")
     assert same_state(clone_state(going.model), before), "not half of what was there"
     assert not (going.folder / "stage1").exists()
     assert (going.folder / "stage1.replaced_0").is_dir()
@@ -133,7 +133,7 @@ def test_one_that_does_not_hold_is_trained_anew_and_the_rest_set_aside(going, da
 def test_metrics_that_were_cut_short_are_missed(going):
     (going.folder / METRICS).write_text("of")
     going.opened().recall(FIRST, going.stage(0), going.model)
-    assert f"{METRICS}: cut short since it was written, so its end is missing" in going.said
+    assert f"{METRICS}: shorter than when it was written, so its end is missing" in going.said
 
 
 def test_a_run_that_keeps_no_weights_leaves_none(tmp_path):

@@ -254,7 +254,9 @@ def trainer_of(devices: int, nodes: int, launched: bool = True) -> SimpleNamespa
 def test_other_processes_than_were_started_are_refused(who, devices, nodes, monkeypatch):
     for name, value in STARTED[who].items():
         monkeypatch.setenv(name, value)
-    expected = f"expected 2 and 2, for {who} started 2 on each of 2, found {devices} and {nodes}; "
+    expected = (
+        f"expected 2 and 2, because {who} started 2 on each of 2, found {devices} and {nodes}; "
+    )
     with pytest.raises(InputError, match=expected + "write --trainer.devices 2 --trainer.num_n"):
         check_started(trainer_of(devices, nodes))
     check_started(trainer_of(2, 2))

@@ -74,7 +74,7 @@ def test_finished_stages_are_not_trained_again(broken, unbroken, capsys, monkeyp
     out = capsys.readouterr().out.splitlines()
     assert out[0] == f"resume: {broken}"
     assert out[1] == "stage 1/2 784→12: done before (2 epochs)"
-    assert out[3] == "fine-tune 784→12→4→12→784: goes on after epoch 1"
+    assert out[3] == "fine-tune 784→12→4→12→784: continues after epoch 1"
     assert out[4].startswith("fine-tune 784→12→4→12→784: 2 epochs in ")
     assert not differences(outcome(unbroken), outcome(broken))
 
@@ -212,7 +212,7 @@ def test_a_second_process_on_the_same_run_is_refused(tmp_path, capsys):
             if Path("there").exists():
                 break
         error = refused(capsys, "--resume", "auto")
-        assert f"expected a run at rest, found process {pid} on" in error
+        assert f"expected a run that is not active, found process {pid} on" in error
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -223,14 +223,14 @@ def test_a_second_process_on_the_same_run_is_refused(tmp_path, capsys):
 def test_without_its_best_weights_a_phase_starts_over(broken, unbroken, capsys):
     (broken / "finetune" / "checkpoints" / "best.ckpt").unlink()
     main([*CONFIG, "--resume", "auto"])
-    assert "starts over, for a checkpoint of it is not there" in capsys.readouterr().out
+    assert "starts over, because a checkpoint of it is not there" in capsys.readouterr().out
     assert not differences(outcome(unbroken), outcome(broken))
 
 
 def test_metrics_that_are_gone_are_missed(broken, capsys):
     (broken / "metrics.csv").unlink()
     main([*CONFIG, "--resume", "auto"])
-    line = "metrics.csv: cut short since it was written, so its end is missing"
+    line = "metrics.csv: shorter than when it was written, so its end is missing"
     assert line in capsys.readouterr().out
 
 
@@ -279,12 +279,12 @@ def test_a_stage_that_does_not_hold_is_trained_anew_and_the_rest_with_it(
     assert not differences(outcome(unbroken), outcome(broken))
     out = capsys.readouterr().out
     if phase == "stage1":
-        assert "stage 1/2 784→12: trained anew, for its weights are " in out
+        assert "stage 1/2 784→12: trained again, because its weights are " in out
         assert "stage 2/2 12→4: 2 epochs in" in out
         assert (broken / "stage2.replaced_0" / "weights.safetensors").is_file(), "nothing is lost"
     else:
         assert "stage 2/2 12→4: done before" in out
-        assert damage == "gone" or "starts over, for a checkpoint of it is" in out
+        assert damage == "gone" or "starts over, because a checkpoint of it is" in out
 
 
 def test_a_stage_whose_upstream_changed_is_trained_anew(broken, unbroken, capsys):
@@ -296,7 +296,7 @@ def test_a_stage_whose_upstream_changed_is_trained_anew(broken, unbroken, capsys
     out = capsys.readouterr().out
     assert "stage 1/2 784→12: done before" in out
     reason = "the weights below it are not those that it was trained on"
-    assert f"stage 2/2 12→4: trained anew, for {reason}" in out
+    assert f"stage 2/2 12→4: trained again, because {reason}" in out
     assert not differences(outcome(unbroken), outcome(broken))
 
 
@@ -305,7 +305,7 @@ def test_a_manifest_that_does_not_know_the_weights_redoes_them(broken, unbroken,
     manifest["phases"][0]["weights_sha256"] = "0"
     (broken / "manifest.json").write_text(json.dumps(manifest))
     main([*CONFIG, "--resume", "auto"])
-    line = "stage 1/2 784→12: trained anew, for its weights are not those that it left"
+    line = "stage 1/2 784→12: trained again, because its weights are not those that it saved"
     assert line in capsys.readouterr().out
     assert not differences(outcome(unbroken), outcome(broken))
 
@@ -316,7 +316,7 @@ def test_a_checkpoint_from_other_weights_below_is_not_gone_on_from(broken, unbro
     content["sae"]["upstream_sha256"] = "0"
     torch.save(content, path)
     main([*CONFIG, "--resume", "auto"])
-    reason = "starts over, for the weights below it have changed"
+    reason = "starts over, because the weights below it have changed"
     assert f"fine-tune 784→12→4→12→784: {reason}" in capsys.readouterr().out
     assert not differences(outcome(unbroken), outcome(broken))
 

@@ -85,7 +85,7 @@ def test_a_damaged_head_is_noticed_and_trained_anew(name, broken, unbroken, caps
     write_weights(path, Renamed(module), {})
     main([*CONFIG, "--resume", "auto"])
     said = capsys.readouterr().out
-    assert "head on 4 units: trained anew, for its weights are not those that it left" in said
+    assert "head on 4 units: trained again, because its weights are not those that it saved" in said
     assert "stage 2/2 12→4: done before" in said
     assert outcome(unbroken)["weights"] == outcome(broken)["weights"]
 

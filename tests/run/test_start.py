@@ -133,7 +133,7 @@ def test_other_inputs_are_said(finished):
     assert len(start.lines(Pixels(255))) == len(start.lines(Pixels(1))) == 1
     line, warning = start.lines(Scaled(2.0))
     assert line.startswith("start: the weights of ")
-    assert warning.startswith("warning: the samples are prepared otherwise than in the run")
+    assert warning.startswith("warning: the samples are prepared differently from those of the run")
 
 
 def test_preparations_are_compared_by_what_they_do():
@@ -147,5 +147,5 @@ def test_stages_and_a_start_contradict_each_other():
     model = tiny_model()
     greedy = GreedyPretrainer([Recipe(epochs=1)] * 2, Recipe(), start=model.stack.state_dict())
     samples = model.stack[0].weight.new_ones(20, 12)
-    with pytest.raises(InputError, match="start: expected stages of 0 epochs beside it"):
+    with pytest.raises(InputError, match="start: expected stages of 0 epochs, found"):
         greedy.fit(model, samples, samples)

@@ -58,3 +58,14 @@ def test_it_is_said_where_pca_does_better():
     )
     assert beside_pca({**worse, "sse": Measured(sse, 0.5)}, 3) == []
     assert beside_pca({"sse": worse["sse"]}, 3) == []
+
+
+def test_what_restores_is_compared_by_its_restorations():
+    sse, psnr = Figure("test SSE per image"), Figure("PSNR, dB")
+    clean = {"sse": Measured(sse, 5.9), "pca_sse": Measured(sse, 3.3)}
+    restored = {**clean, "restored_psnr": Measured(psnr, 21.3), "pca_psnr": Measured(psnr, 16.9)}
+    assert beside_pca(restored, 3) == []
+    (line,) = beside_pca({**restored, "pca_psnr": Measured(psnr, 22.0)}, 3)
+    assert line.startswith("PCA-3 restores the test images better (22 instead of 21.3 dB);")
+    del restored["pca_psnr"]
+    assert beside_pca(restored, 3) == []

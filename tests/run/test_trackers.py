@@ -129,7 +129,7 @@ def test_a_tracker_that_fails_costs_no_run(capsys):
     folder = fit(*SHORT, *named("test_trackers.Told", fails_on="stage2/val"))
     assert read(folder, "manifest.json")["status"] == "finished"
     out = capsys.readouterr().out
-    assert out.count("warning: Told fails and is told nothing more") == 1
+    assert out.count("warning: Told fails and is not used any more") == 1
     assert "(ConnectionError: no answer from the server); all figures are in metrics.csv" in out
     assert not any("finetune/val/loss" in figures for figures, _ in told("told_0", "metrics"))
 

@@ -102,9 +102,9 @@ def test_what_cannot_mean_the_same_in_several_trainings_is_refused(key):
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (["--trainer.max_time=00:00:10:00"], "go on later with --resume"),
+        (["--trainer.max_time=00:00:10:00"], "continue with --resume"),
         (["--trainer.gradient_clip_algorithm=value"], "so nothing is clipped"),
-        (["--trainer.log_every_n_steps=5", "--trainer.logger=false"], "a logger to tell"),
+        (["--trainer.log_every_n_steps=5", "--trainer.logger=false"], "a logger, found"),
         (["--trainer.plugins=lightning.pytorch.plugins.DoublePrecision"], "found '64-true'"),
         (["--trainer.plugins=lightning.pytorch.plugins.io.AsyncCheckpointIO"], "AsyncCheckpoint"),
         (["--trainer.callbacks=[test_trainer_options.OnADevice]"], UNWRITABLE),

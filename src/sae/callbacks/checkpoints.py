@@ -1,4 +1,4 @@
-"""The checkpoints of a phase: its best weights, and its last state to go on from."""
+"""The checkpoints of a phase: its best weights, and its last state for resuming."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sae.run.checkpoint_io import read_checkpoint
 
 
 def phase_checkpoints(folder: Path, monitor: str | None) -> tuple[Callback, Callback]:
-    """``best.ckpt``, of the lowest ``monitor``, and ``last.ckpt``, after every epoch.
+    """Return the callbacks that write ``best.ckpt`` (lowest ``monitor``) and ``last.ckpt``.
 
-    Without a monitor ``best.ckpt`` is that of the last epoch: the one that goes on.
+    Without a monitor ``best.ckpt`` is that of the last epoch.
 
-    The best comes first of all callbacks, the last after all others: it then says truly which is
-    the best, and what state the others are in. If a run is broken off between the two, the epoch
-    that is done again writes the best one again.
+    ``best.ckpt`` must be the first of all callbacks, and ``last.ckpt`` the last one, so that it
+    saves the final state of all others. If a run is interrupted between the two, the epoch is
+    trained again and writes ``best.ckpt`` again.
     """
     shared: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
     best = PhaseCheckpoint(folder, filename="best", monitor=monitor, **shared)
@@ -30,17 +30,17 @@ def phase_checkpoints(folder: Path, monitor: str | None) -> tuple[Callback, Call
 
 
 class PhaseCheckpoint(ModelCheckpoint):
-    """A ModelCheckpoint whose folder may be moved between a run and its going on."""
+    """A ModelCheckpoint that still works if its folder was moved before a resume."""
 
     looks_at_epochs_only = True  # see sae.training.steps
 
     @property
     def state_key(self) -> str:
-        """Best and last are told apart by their files: both may be without a monitor."""
+        """A key made from the file name, because both callbacks may have no monitor."""
         return self._generate_state_key(monitor=self.monitor, filename=self.filename)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Read the state, with its files looked for where the folder lies now."""
+        """Load the state; its files are expected in the current folder."""
 
         def here(path: str) -> str:
             return os.path.join(str(self.dirpath), os.path.basename(path)) if path else path
@@ -52,11 +52,11 @@ class PhaseCheckpoint(ModelCheckpoint):
 
 
 class Snapshot(Callback):
-    """Put into each checkpoint what the Trainer leaves out, and take it up again.
+    """Save in each checkpoint what the Trainer leaves out, and restore it.
 
     Args:
-        make: Makes the entry ``sae`` of a checkpoint from epochs and seconds done; see
-            :meth:`sae.run.journal.RunJournal.snapshot`.
+        make: Makes the entry ``sae`` of a checkpoint from the epochs and seconds trained so far;
+            see :meth:`sae.run.journal.RunJournal.snapshot`.
     """
 
     looks_at_epochs_only = True  # see sae.training.steps
@@ -72,7 +72,7 @@ class Snapshot(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Have the event files written out first: the entry says how long they are."""
+        """Write the event files to disk, then save the entry, which holds their lengths."""
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.flush()
@@ -85,17 +85,17 @@ class Snapshot(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take up the time, and whether the training was at its end."""
+        """Restore the time, and whether the training had ended."""
         _count_steps_alike(checkpoint)
         self._seconds, self._stop = checkpoint["sae"]["seconds"], checkpoint["sae"]["stop"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop where an early stop had been decided: the Trainer would train one epoch more."""
+        """Stop if early stopping had ended the training; the Trainer would train another epoch."""
         trainer.should_stop = trainer.should_stop or self._stop
 
 
 def _count_steps_alike(checkpoint: dict[str, Any]) -> None:
-    """The Trainer counts steps in two places, by who takes them; let both know."""
+    """Set both step counters of the Trainer: its own steps, and the module's."""
     loops = checkpoint["loops"]["fit_loop"]
     ours = loops["epoch_loop.manual_optimization.optim_step_progress"]
     its = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
@@ -105,17 +105,17 @@ def _count_steps_alike(checkpoint: dict[str, Any]) -> None:
 
 
 class BestWeights(Callback):
-    """At the end of a phase load its best weights: they go on, not the last ones.
+    """At the end of a phase, load its best weights, which the next phase starts from.
 
-    It stands before the callbacks that draw, so that they show the weights that go on. The end is
-    that of ``fit``: a training that goes on after its last epoch has no ``on_train_end``.
+    It must come before the callbacks that draw, so that pictures show these weights. It runs at the
+    end of ``fit``: a training that is resumed after its last epoch does not call ``on_train_end``.
     """
 
     looks_at_epochs_only = True  # see sae.training.steps
     loads_best_weights = True  # see sae.training.pretrain
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Load them, where the Trainer keeps checkpoints."""
+        """Load the best weights, if the Trainer writes checkpoints."""
         keeper = trainer.checkpoint_callback
         if isinstance(keeper, ModelCheckpoint) and keeper.best_model_path:
             checkpoint = read_checkpoint(Path(keeper.best_model_path))

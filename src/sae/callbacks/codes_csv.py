@@ -1,4 +1,4 @@
-"""What ``predict`` leaves: the codes of the images as a table, written batch by batch."""
+"""The table that ``predict`` writes: the codes of all images, batch by batch."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from sae.training.stacked import StackedAutoencoder
 
 
 class CodesCSV(Callback):
-    """Write ``codes.csv`` while a Trainer predicts: no more than a batch is held in memory.
+    """Write ``codes.csv`` while a Trainer predicts, with only one batch in memory.
 
-    A row an image, in the order of the data: ``label`` (where there are labels), what the
-    objective makes of each (``sse``; ``predicted`` and its ``probability``) and the code ``h0``,
+    There is one row per image, in the order of the data: ``label`` (if there are labels), the
+    predictions of the objective (``sse``; ``predicted`` and ``probability``), and the code ``h0``,
     ``h1``, ….
 
     Args:
-        folder: A new folder for it.
-        class_names: What the labels 0, 1, … are called; empty where they are called so.
+        folder: A new folder for the file.
+        class_names: Names of the labels 0, 1, …; empty if they have none.
 
     Attributes:
         path: The file.
@@ -37,7 +37,7 @@ class CodesCSV(Callback):
         self._n = 0
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin the file."""
+        """Create the file."""
         self.path.write_text("", encoding="utf-8")
 
     def on_predict_batch_end(
@@ -49,7 +49,7 @@ class CodesCSV(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Append a batch's rows, below the names of the columns."""
+        """Append the rows of a batch; before the first one, the header."""
         columns = {key: _array(value) for key, value in outputs.items()}
         code = columns.pop("code")
         self._n += len(code)
@@ -70,7 +70,7 @@ class CodesCSV(Callback):
             np.savetxt(file, table, fmt=formats, delimiter=",")
 
     def measured(self, model: StackedAutoencoder) -> dict[str, Measured]:
-        """The means over all samples predicted of what has a name among the model's figures."""
+        """Return the means over all samples of the predictions that are figures of the model."""
         means = {key: torch.tensor(total / self._n) for key, total in self._sums.items()}
         means = model.objective.finish(model.net, means)
         named = model.figures()

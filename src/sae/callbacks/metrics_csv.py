@@ -1,4 +1,4 @@
-"""All metrics of a run in one table, a row an epoch."""
+"""All metrics of a run in one table: a row for each figure of each epoch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ COLUMNS = ("phase", "epoch", "step", "name", "value")
 
 
 class MetricsCSV(Callback):
-    """Append to ``metrics.csv`` after each epoch, a row a figure: whatever the phase has logged.
+    """Append to ``metrics.csv`` after each epoch: a row for each figure that the phase logged.
 
-    Losses are per image (see :mod:`sae.nets.reconstruction_loss`), counted on the input of the
-    phase: pixels for stage 1 and the fine-tuning, codes of the stage below for the others (images,
-    where these are its target); ``val/image_sse`` is in pixels throughout, through all layers and
-    back. Where a phase trains with noise, ``val/loss`` is that of restoring corrupted inputs, and
-    the squared errors are those of clean ones.
+    Losses are per image (see :mod:`sae.nets.reconstruction_loss`), measured on the input of the
+    phase: pixels for stage 1 and the fine-tuning, codes for the other stages (or images, with
+    target pixels). ``val/image_sse`` is always in pixels, through all layers and back. If a phase
+    trains with noise, ``val/loss`` is that of restoring corrupted inputs; squared errors are those
+    of clean inputs.
 
     Args:
-        path: The file; it gets its header with its first row.
+        path: The file; the header is written with the first row.
     """
 
     looks_at_epochs_only = True  # see sae.training.steps
@@ -33,7 +33,7 @@ class MetricsCSV(Callback):
         self._validated = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that this epoch has validation figures of its own."""
+        """Remember that this epoch was validated."""
         self._validated = True
 
     @rank_zero_only
@@ -58,7 +58,7 @@ class MetricsCSV(Callback):
 
 
 def read_metrics(path: Path) -> dict[tuple[str, int], dict[str, float]]:
-    """What :class:`MetricsCSV` has written: figures by name, of each phase and epoch in order."""
+    """Return what :class:`MetricsCSV` wrote: figures by name, for each (phase, epoch) in order."""
     found: dict[tuple[str, int], dict[str, float]] = {}
     with path.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):

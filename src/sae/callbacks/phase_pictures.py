@@ -24,16 +24,16 @@ from sae.training.module import TrainingModule
 
 
 class PhasePictures(Callback):
-    """Draw every few epochs into TensorBoard, and at the end everything, also as files.
+    """Draw some pictures in TensorBoard every few epochs, and all at the end, also as files.
 
-    While it trains only those pictures are drawn that are worth a slider. The files are a PNG and
-    an ``.npz`` of the numbers each; see :mod:`sae.pictures`.
+    During the training only pictures with ``slides = True`` are drawn. Each picture is written as a
+    PNG, with its numbers as ``.npz``; see :mod:`sae.pictures`.
 
     Args:
-        scene: The phase as its pictures see it.
-        folder: Where the files go.
-        pictures: Which there are.
-        every_n_epochs: Draw after every so many epochs; 0 at the end only.
+        scene: What the pictures of this phase show.
+        folder: Folder of the files.
+        pictures: The pictures; all of ours if left out.
+        every_n_epochs: Draw after every so many epochs; 0 or less for the end only.
     """
 
     looks_at_epochs_only = True  # see sae.training.steps
@@ -51,16 +51,16 @@ class PhasePictures(Callback):
 
     @rank_zero_only
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Look at the networks as the phase finds them, also where it goes on from a checkpoint.
+        """Remember the weights at the start of the phase, also if it is resumed.
 
-        The Trainer reads a checkpoint after its callbacks are set up.
+        This works because the Trainer loads a checkpoint after this call.
         """
         if stage == "fit":
             with looking(self.scene.module):
                 self.scene.remember()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw into TensorBoard, when it is time."""
+        """Draw in TensorBoard, if a drawing is due."""
         epoch = trainer.current_epoch + 1
         due = self.every_n_epochs > 0 and epoch % self.every_n_epochs == 0
         if due and epoch != trainer.max_epochs and tensorboards(trainer.loggers):
@@ -68,7 +68,7 @@ class PhasePictures(Callback):
             self._draw(trainer, [picture for picture in self.pictures if picture.slides], None)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw everything, of the weights that go on."""
+        """Draw all pictures, with the weights that are kept."""
         keeper = trainer.checkpoint_callback
         best = bool(getattr(keeper, "best_model_path", "") and getattr(keeper, "monitor", None))
         self.scene.when = when(trainer.current_epoch, best)
@@ -81,7 +81,7 @@ class PhasePictures(Callback):
 
 @contextmanager
 def looking(module: TrainingModule) -> Iterator[None]:
-    """Have a network in eval mode and without gradients; it gets its mode back."""
+    """Set a network to eval mode without gradients; its mode is restored afterwards."""
     training = module.training
     module.eval()
     try:
@@ -98,14 +98,14 @@ def draw(
     boards: Iterable[TensorBoardLogger] = (),
     step: int = 0,
 ) -> None:
-    """Draw pictures of a scene, those that have a meaning there.
+    """Draw the pictures that are defined for a scene.
 
     Args:
-        pictures: Which.
+        pictures: The pictures.
         scene: What they show.
-        folder: Where PNGs and numbers go; None where there are to be none.
-        boards: Where they are shown, below the name of the phase.
-        step: At which step of the slider.
+        folder: Folder for PNGs and numbers; None to write no files.
+        boards: TensorBoards to show them in, under the name of the phase.
+        step: Step on TensorBoard's slider.
     """
     scene.look_again()
     with looking(scene.module):
@@ -125,14 +125,14 @@ def draw(
 
 
 def write(folder: Path, name: str, numbers: Numbers, image: PNG) -> None:
-    """Write a picture, and beside it the numbers it is made of."""
+    """Write a picture as ``NAME.png`` and its numbers as ``NAME.npz``."""
     folder.mkdir(parents=True, exist_ok=True)
     save(folder / f"{name}.npz", numbers)
     (folder / f"{name}.png").write_bytes(image.content)
 
 
 def show(board: TensorBoardLogger, tag: str, image: PNG, step: int = 0) -> None:
-    """Show a picture in TensorBoard. Its ``add_image`` would encode the pixels once more."""
+    """Show a picture in TensorBoard, without encoding it again, as ``add_image`` would."""
     shown = Summary.Image(
         height=image.height,
         width=image.width,
@@ -144,7 +144,7 @@ def show(board: TensorBoardLogger, tag: str, image: PNG, step: int = 0) -> None:
 
 
 def write_table(path: Path, heads: list[str], rows: NDArray[Any]) -> None:
-    """Write a CSV, its first column in whole numbers or as the words that it is, where it is so."""
+    """Write a CSV; the first column may hold words or whole numbers, the others numbers."""
     words = rows.dtype == object
     first = "%s" if words else "%d" if (rows[:, 0] % 1 == 0).all() else "%.6g"
     formats, head = [first, *["%.6g"] * (len(heads) - 1)], ",".join(heads)
@@ -152,10 +152,10 @@ def write_table(path: Path, heads: list[str], rows: NDArray[Any]) -> None:
 
 
 def when(epochs: int, best: bool = False) -> str:
-    """``after 1 epoch``, or ``the best of 5 epochs`` where the best weights are shown."""
+    """Return ``after 1 epoch``, or ``the best of 5 epochs`` for the best weights."""
     return f"{'the best of' if best else 'after'} {epochs} epoch{'s' * (epochs != 1)}"
 
 
 def tensorboards(loggers: Iterable[Logger]) -> list[TensorBoardLogger]:
-    """The loggers that can show a picture."""
+    """Return the loggers that can show pictures."""
     return [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]

@@ -1,4 +1,4 @@
-"""The loss of single steps, for who wants to look inside an epoch."""
+"""Logs the loss of single steps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from sae.training.module import TrainingModule
 class StepLosses(Callback):
     """Log ``<phase>/train/step_loss`` after every so many steps of the optimiser.
 
-    It is the loss of one batch, per image: the last one, where a step sums up several.
+    It is the loss of one batch, per image; if a step uses several batches, that of the last one.
 
-    It looks at single steps, so that the Trainer takes one at a time: small networks train more
-    slowly than without.
+    With this callback the Trainer takes one step at a time, so small networks train more slowly.
 
     Args:
-        every_n_steps: Steps from one figure to the next.
+        every_n_steps: Number of steps from one figure to the next.
     """
 
     def __init__(self, every_n_steps: int) -> None:
@@ -35,13 +34,13 @@ class StepLosses(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Log it, to the loggers at once."""
+        """Log the loss immediately, if it is due."""
         step = trainer.global_step
         due = step % self.every_n_steps == 0 and step != self._logged
         if not due or not isinstance(outputs, Mapping):
             return
         assert isinstance(pl_module, TrainingModule)
-        self._logged = step  # batches whose gradients are summed up have a step in common
+        self._logged = step  # with accumulated gradients several batches share a step
         loss = outputs["loss"].detach() * trainer.accumulate_grad_batches  # the Trainer divided it
         loss = trainer.strategy.reduce(loss, reduce_op="mean")
         for logger in trainer.loggers:

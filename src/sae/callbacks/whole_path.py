@@ -1,4 +1,4 @@
-"""The error of the whole path, on one axis for all phases."""
+"""Logs the error in pixels, through all layers and back, on one axis for all phases."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ TAG = "path/val/image_sse"
 class WholePath(Callback):
     """Log the error in pixels under one tag for all phases, against the epoch of the whole run.
 
-    Each phase is a run of its own in TensorBoard: so the phases lie side by side, each in its
-    colour.
+    TensorBoard shows each phase as a run, so the phases appear side by side in different colours.
 
     Args:
-        epochs_before: Epochs of the phases before.
+        epochs_before: Epochs of all earlier phases.
     """
 
     looks_at_epochs_only = True  # see sae.training.steps
@@ -27,13 +26,13 @@ class WholePath(Callback):
         self.epochs_before = epochs_before
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log it."""
+        """Log the error."""
         assert isinstance(pl_module, TrainingModule)
         value = trainer.callback_metrics.get(f"{pl_module.phase}/val/image_sse")
         if value is None or trainer.sanity_checking:
             return
         trackers = [logger for logger in trainer.loggers if is_tracker(logger)]
-        for tracker in trackers:  # which count the steps of the whole run
+        for tracker in trackers:  # they count the steps of the whole run
             tracker.log_metrics({TAG: float(value)}, trainer.global_step - 1)
         for board in tensorboards(trainer.loggers):
             epoch = self.epochs_before + trainer.current_epoch + 1

@@ -1,5 +1,40 @@
-"""The command line: options, verbs, and one sentence for whatever is wrong."""
+"""The command line: options, verbs, and one sentence for what is wrong."""
 
-from sae.cli.command import main
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from sae.errors import InputError, exit_with
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    What is wrong in words and configs is said first where that is possible without torch and
+    Lightning, whose import takes seconds.
+
+    Args:
+        args: Its words; None takes those that the program was started with.
+    """
+    from sae.cli import early
+    from sae.cli.ready_made import with_ready_made
+    from sae.cli.utf8 import print_whatever_comes, restart_in_utf8
+
+    if args is None:
+        restart_in_utf8()
+    print_whatever_comes()
+    words = with_ready_made(sys.argv[1:] if args is None else args)
+    try:
+        if early.answer(words):
+            return
+        from sae.cli import command
+    except KeyboardInterrupt:
+        print("\nbroken off; nothing was changed", file=sys.stderr)
+        sys.exit(130)
+    except InputError as error:
+        exit_with(error, error.exit_code)
+    command.main(words)
+
 
 __all__ = ["main"]

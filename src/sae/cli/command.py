@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unicodedata import category
@@ -26,11 +27,14 @@ from sae import kinds
 from sae.callbacks.codes_csv import CodesCSV
 from sae.cli import faults
 from sae.cli.config_text import written
-from sae.cli.options import VERBS, OptionsCLI, as_list, trainer_error
+from sae.cli.described import EXAMPLES, page_of
+from sae.cli.help_page import main_page
+from sae.cli.options import OptionsCLI, as_list, trainer_error
 from sae.cli.ready_made import with_ready_made
+from sae.cli.sentences import TRAINING_VERBS
 from sae.cli.usage import OneSentenceParser
 from sae.cli.utf8 import print_whatever_comes, restart_in_utf8
-from sae.cli.verbs.verb import is_verb, usages
+from sae.cli.verbs.verb import helps, is_verb
 from sae.cli.verbs.verb import run as run_verb
 from sae.data import SampleDataModule
 from sae.devices import fast_products
@@ -297,15 +301,12 @@ def _metric_error(error: Exception) -> InputError:
 
 
 def _parser_kwargs() -> dict[str, Any]:
+    """How each parser shows its help."""
     kwargs: dict[str, Any] = {
-        "description": "Stacked autoencoders: pretrain layer by layer, stack, fine-tune.",
-        "usage": f"{program()} {{{','.join(VERBS)}}} --config CONFIG [--OPTION VALUE ...]\n"
-        + "".join(f"       {program()} {each}\n" for each in usages()).rstrip(),
+        "page": lambda _: main_page({name: {"help": text} for name, text in helps().items()})
     }
-    for verb, description in VERBS.items():
-        checkpoint = "" if verb == "fit" else " --ckpt_path CHECKPOINT"
-        usage = f"{program()} {verb} --config CONFIG{checkpoint} [--OPTION VALUE ...]"
-        kwargs[verb] = {"description": description, "usage": usage}
+    for verb, text in TRAINING_VERBS.items():
+        kwargs[verb] = {"page": partial(page_of, verb, text, EXAMPLES[verb])}
     return kwargs
 
 

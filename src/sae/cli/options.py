@@ -6,6 +6,7 @@ file holds an experiment.
 
 from __future__ import annotations
 
+import argparse
 import copy
 import re
 import sys
@@ -23,7 +24,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sae import kinds
 from sae.cli.data_options import add_data_options, check_arguments, make_data, set_up
-from sae.cli.usage import check_words
+from sae.cli.described import describe
+from sae.cli.help_page import trainer_page
+from sae.cli.sentences import TRAINING_VERBS, check_words
 from sae.cli.verbs.verb import ROOM, Verb, parser_of
 from sae.data import SampleDataModule
 from sae.data.rows import are_pixels
@@ -46,13 +49,6 @@ from sae.training.pretrain import (
 from sae.training.recipe import PretrainRecipe, Recipe, recipe, stage_recipes
 from sae.training.stacked import StackedAutoencoder
 from sae.training.trainer_options import check_trainer, check_trainer_options
-
-VERBS = {
-    "fit": "Train the stages, fine-tune the stack, test it and draw it.",
-    "validate": "Figures of a finished run on the validation images.",
-    "test": "Figures of a finished run on the test images.",
-    "predict": "Codes of the test images, as CSV.",
-}
 
 
 class OptionsCLI(LightningCLI):
@@ -117,6 +113,7 @@ class OptionsCLI(LightningCLI):
         parser.add_class_arguments(Recipe, "finetune", instantiate=False)
         add_data_options(parser)
         parser.add_lightning_class_args(self.trainer_class, "trainer")
+        parser.add_argument("--trainer.help", action=_TrainerHelp)
         # A summary would come once a phase, and the data are checked before.
         defaults = {"enable_model_summary": False, "num_sanity_val_steps": 0}
         parser.set_defaults({f"trainer.{key}": value for key, value in defaults.items()})
@@ -131,21 +128,17 @@ class OptionsCLI(LightningCLI):
 
     def _needs_options(self, verb: str) -> bool:
         """Whether anybody asks for the options of a verb: to collect all takes a while."""
-        named = [word for word in self._words if word in VERBS]
+        named = [word for word in self._words if word in TRAINING_VERBS]
         if not named:  # a config may name it
             return self._words not in ([], ["--help"], ["-h"])
         return verb in named
 
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
-        """Say in the list of verbs what they do here, not what the Trainer's methods do."""
+        """Also the verbs that are a file each."""
         super().setup_parser(*args, **kwargs)
         verbs: Any = self.parser._subcommands_action
-        others = {name: parser_of(name) for name in kinds.names(ROOM, Verb)}
-        for name, parser in others.items():
-            verbs.add_subcommand(name, parser, help=parser.description)
-        for action in self.parser._actions:
-            for verb in getattr(action, "_choices_actions", []):
-                verb.help = VERBS.get(verb.dest) or others[verb.dest].description
+        for name in kinds.names(ROOM, Verb):
+            verbs.add_subcommand(name, parser_of(name))
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -357,6 +350,17 @@ class OptionsCLI(LightningCLI):
                 seen = loader.survey()
                 data.check_finite(seen)
                 check_values(self.model.stack, seen, f"{part} samples of {data.name}")
+
+
+class _TrainerHelp(argparse.Action):
+    """``--trainer.help``: the options of the Trainer, which fill a page."""
+
+    def __init__(self, option_strings: list[str], dest: str, **_: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS)
+
+    def __call__(self, parser: Any, *_: Any) -> None:
+        print(trainer_page(describe(parser)), end="")
+        parser.exit()
 
 
 def as_list(value: Any) -> list[Any]:

@@ -6,23 +6,21 @@ of its own; of the rest the reason is quoted.
 
 from __future__ import annotations
 
-import difflib
 import inspect
-import pkgutil
 import pydoc
 import re
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import jsonargparse
+from jsonargparse import ArgumentParser
 from lightning.pytorch.cli import LightningArgumentParser
 
 import sae.data
 from sae.cli import strict_yaml
+from sae.cli.sentences import no_file, no_value, unknown_data, unknown_option, wrong_verb
 from sae.data import SampleDataModule
 from sae.errors import InputError, exit_with, show
-from sae.text import program
 
 # LightningCLI would fetch a config from the web: one that looks like an address is a slip here.
 jsonargparse.set_parsing_settings(config_read_mode_fsspec_enabled=False)
@@ -39,43 +37,40 @@ TYPES = {
     "dict": "a mapping",
     "str": "a text",
 }
-_OURS = [name for name in dir(sae.data) if name.endswith("DataModule")]
-_OURS.remove(SampleDataModule.__name__)
+DATAMODULES = [name for name in dir(sae.data) if name.endswith("DataModule")]
+DATAMODULES.remove(SampleDataModule.__name__)
 # The last part of a key -> what to write there.
 _EXAMPLES = {
-    "data": f"write {', '.join(sorted(_OURS))}, or the import path of your own",
+    "data": f"write {', '.join(DATAMODULES)}, or the import path of your own",
     "corruption": "write {kind: masking, level: 0.3}",
     "sparsity": "write {rho: 0.05, weight: 1}",
 }
-# The reason -> what was expected, and what to do.
-_EVERY_DAY = [
-    (
-        r"invalid choice: '(?P<found>.*)' \(choose|\"subcommand\" to be one of",
-        "one of VERBS",
-        "run for example `PROGRAM fit --config stacked.yaml`",
-    ),
-    (
-        r"arguments are required: (?P<names>.+)|^expected one argument",
-        "a value",
-        "set it, or see --help; ready-made configs such as stacked.yaml have all that fit needs",
-    ),
-    (
-        r"(?:File does not exist|Path is not a file|File is not readable): '(?P<found>.+)'",
-        "a file that can be read",
-        "mend the path; a ready-made one needs its name alone, such as stacked.yaml",
-    ),
-]
+_WRONG_VERB = r"invalid choice: '(?P<found>.*)' \(choose|\"subcommand\" to be one of"
+_NO_VALUE = r"arguments are required: (?P<names>.+)|^expected one argument"
+_NO_FILE = r"(?:File does not exist|Path is not a file|File is not readable): '(?P<found>.+)'"
+_NO_DATA = r"Expected a dot import path string: (?P<found>[A-Za-z_]\w*)$"
 _UNKNOWN = r"^unrecognized arguments: -*([^\s=]+)|[Oo]ption '(.+?)'(?: is not accepted|$)"
 _TYPE = r"Expected an? (?:<class ')?([\w.]+(?:\[.*?\])?)(?:'>)?(?:\. Got value: .*)?$"
 
 
 class OneSentenceParser(LightningArgumentParser):
-    """A parser that answers wrong input with one sentence on stderr and exit code 2."""
+    """A parser that answers wrong input with one sentence on stderr and exit code 2.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Args:
+        page: Makes the page that ``--help`` prints; None for jsonargparse's own.
+    """
+
+    def __init__(
+        self, *args: Any, page: Callable[[ArgumentParser], str] | None = None, **kwargs: Any
+    ) -> None:
         # `--pretrain.epoch` is a slip, not short for `--pretrain.epochs`.
         ours = {"allow_abbrev": False, "parser_mode": strict_yaml.MODE}
         super().__init__(*args, **{**ours, **kwargs})
+        self._page = page
+
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
+        """The page of ``--help``."""
+        return super().format_help(*args, **kwargs) if self._page is None else self._page(self)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the sentence and exit; inside a larger parse, raise as usual."""
@@ -84,20 +79,6 @@ class OneSentenceParser(LightningArgumentParser):
         parsers = [self, getattr(ex, "subcommand_parser", None) or self]
         actions = [action for parser in parsers for action in parser._actions]
         exit_with(one_sentence(message, [o for a in actions for o in a.option_strings]))
-
-
-def check_words(words: Sequence[str]) -> None:
-    """Raise :class:`InputError` for a word of the command line on which the parser would break."""
-    for before, word in zip(["command", *words], words, strict=False):
-        name, _, value = word.partition("=")
-        option = name if name.startswith("-") else before if "=" not in before else "command"
-        key = _plain(option.lstrip("-"))
-        if not strict_yaml.is_text(word):
-            raise InputError(key, "text in UTF-8", show(word), "mend the word")
-        if strict_yaml.too_deep(value or word):
-            raise InputError(key, "fewer brackets", show(value or word), "mend the value")
-        if strict_yaml.too_long_a_number(value or word):
-            raise InputError(key, "a smaller number", show(value or word), "mend the number")
 
 
 def one_sentence(message: str, options: Iterable[str] = ()) -> str:
@@ -109,14 +90,15 @@ def one_sentence(message: str, options: Iterable[str] = ()) -> str:
     """
     message = re.sub(r"NestedArg\(key='.*?', val='?(.*?)'?\)", r"\1", message)
     key, reasons = _key(message), _innermost(message)
-    for pattern, expected, remedy in _EVERY_DAY:
-        if match := re.search(pattern, reasons[0]):
-            groups = match.groupdict()
-            names = re.sub(r"\b(fit|validate|test|predict)\.", "", groups.get("names") or "")
-            at_fault = ".".join(filter(None, [key, names])) or "command"
-            found = show(groups["found"]) if groups.get("found") else "none"
-            remedy = remedy.replace("PROGRAM", program())
-            return str(InputError(at_fault, expected.replace("VERBS", _verbs()), found, remedy))
+    if match := re.search(_WRONG_VERB, reasons[0]):
+        return str(wrong_verb(match["found"]))
+    if match := re.search(_NO_VALUE, reasons[0]):
+        names = re.sub(r"\b(fit|validate|test|predict)\.", "", match["names"] or "")
+        return str(no_value(".".join(filter(None, [key, names]))))
+    if match := re.search(_NO_FILE, reasons[0]):
+        return str(no_file(key or "command", match["found"]))
+    if key == "data" and (match := re.search(_NO_DATA, reasons[0])):
+        return str(unknown_data(match["found"], DATAMODULES))
     if match := re.search(_UNKNOWN, reasons[0]):
         return str(_unknown(message, key, match[1] or match[2], options))
     example = _EXAMPLES.get(key.rpartition(".")[2])
@@ -127,13 +109,6 @@ def one_sentence(message: str, options: Iterable[str] = ()) -> str:
     key = key or ("command" if "argument" in reason else "config")
     found = f"a mistake ({reason[:200]})"
     return str(InputError(key, "valid input", found, example or "mend it, or see --help"))
-
-
-def _verbs() -> str:
-    """All verbs: Lightning's, and a file each."""
-    files = pkgutil.iter_modules([str(Path(__file__).parent / "verbs")])
-    others = [file.name for file in files if file.name != "verb"]
-    return ", ".join(["fit", "validate", "test", "predict", *others])
 
 
 def _key(message: str) -> str:
@@ -151,11 +126,6 @@ def _innermost(message: str) -> list[str]:
     return [re.sub(r'^(Parser key "[^"]+"|argument \S+): ', "", line) for line in inner]
 
 
-def _plain(name: str) -> str:
-    """A name as it is, or in quotes where it could be taken for something else."""
-    return name if re.fullmatch(r"[\w.\[\]+-]{1,80}", name) else show(name)
-
-
 def _unknown(message: str, key: str, name: str, options: Iterable[str]) -> InputError:
     name = f"{key}.{name}" if key and not f"{name}.".startswith(f"{key}.") else name
     # The options of a class that is named in the config: the parser's own list has not got them.
@@ -163,14 +133,7 @@ def _unknown(message: str, key: str, name: str, options: Iterable[str]) -> Input
     kind = pydoc.locate(path[1]) if path else None
     names = inspect.signature(kind).parameters if callable(kind) else ()
     known = [option.lstrip("-") for option in options] + [f"{key}.{each}" for each in names]
-    # Within a group only the rest of the name counts: all of them begin alike.
-    group = f"{name.rpartition('.')[0]}."
-    start = group if any(each.startswith(group) for each in known) else ""
-    rests = [each.removeprefix(start) for each in known if each.startswith(start) and each != name]
-    near = difflib.get_close_matches(name.removeprefix(start), rests, n=1, cutoff=0.65)
-    remedy = f"perhaps {start}{near[0]} is meant" if near else "see --help for the names"
-    found = "one that does not exist"
-    return InputError(_plain(name), "the name of an option", found, remedy)
+    return unknown_option(name, known)
 
 
 def _wrong_type(message: str, key: str, types: Iterable[str], remedy: str) -> InputError:

@@ -1,8 +1,8 @@
-"""Whether a trained network is well, in a few figures and, where it is not, in plain words.
+"""The health of a trained network: a few figures, and warnings if something is wrong.
 
 A loss alone does not say why it is high. These figures do: units that never change, a code or a
-reconstruction at the flat ends of its unit, where no gradient passes, and an error no lower than
-that of the mean image. What is looked at is handed in; nothing is written or changed.
+reconstruction at the flat ends of its activation, where the gradient is nearly zero, and an error
+no lower than that of the mean image. Nothing is written or changed.
 
 Glorot & Bengio (2010), "Understanding the difficulty of training deep feedforward neural
 networks", on saturation.
@@ -24,47 +24,46 @@ from sae.nets.columns import is_missing
 from sae.nets.layer import Autoencoder, Layer
 from sae.training.recipe import Recipe
 
-# Warnings begin here. In brackets: what the ready-made experiments reached at most, on MNIST and on
-# the bundled digits, in full and with fewer epochs; and what runs reached that had gone wrong.
+# Limits of the warnings. In brackets: the worst value of the ready-made experiments, on MNIST and
+# on the bundled digits, in full and with fewer epochs; and values of runs that had gone wrong.
 MOST_STUCK = 0.1  # (0.015; tied tanh under salt and pepper 0.39 to 0.7)
 MOST_SATURATED = 0.8  # (0.72; ten times their learning rate 0.90; tied tanh 0.81 to 0.95)
 MOST_DEAD = 0.8  # (0.11; a healthy ReLU code 0.74; ReLU at thirty times the learning rate 1.0)
 MOST_OFF_RHO = 3.0  # in odds, so that 0 and 1 are alike (1.8; a penalty too weak to act 13)
-# (0.88; hardly trained 1.2 and more. One of the ready-made ones is told, and truly: with only the
-# digits to learn from, the second stage of sparse.yaml gives up the error for the activity and has
+# (0.88; hardly trained 1.2 and more. One ready-made experiment has this warning, and rightly: on
+# the bundled digits the second stage of sparse.yaml lowers its penalty at the cost of the error,
 # 0.96. With a weight of 2 it had 2.2; 40 epochs brought that to 1.2, a weight of 0.5 to 0.87.)
 LEAST_LOSS_RATIO = 0.95
 
 
 class Inputs(Protocol):
-    """What :func:`check` reads: a :class:`~sae.data.TensorLoader`, or anything like it."""
+    """The inputs of :func:`check`: a :class:`~sae.data.TensorLoader`, or anything like it."""
 
     def whole(self) -> Iterator[Tensor]:
-        """Batches of inputs, (batch, features)."""
+        """Yield batches of inputs, (batch, features)."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """Figures of one network over some clean inputs; None where one has no meaning.
+    """Figures of one network over some clean inputs; None if a figure is not defined.
 
     Attributes:
-        dead: Fraction of the code's units, in [0, 1], that say nothing on any input; which do, and
-            which are always on, is :class:`~sae.look.units.Units`'.
+        dead: Fraction of dead units, in [0, 1]; :class:`~sae.look.units.Units` defines dead and
+            always on.
         always_on: Fraction of units, in [0, 1], that are on for every input.
         saturated: Fraction of all code values, in [0, 1], at the flat ends (within 1 %) of a
-            sigmoid or tanh; else None. A sparse or binary code may well be half so.
-        activity: Mean activity of the code, as :class:`~sae.terms.sparsity.Sparsity` has it, for
-            sigmoid, tanh and relu; else None.
-        rho: Its target where the recipe has a penalty on it, else None.
-        loss_ratio: Squared error of the reconstruction over that of the mean of these inputs, each
-            without what is missing,
-            whatever loss was trained on; 0 is perfect, 1 no better than the mean. None where the
-            inputs do not vary.
-        stuck: The part of ``loss_ratio`` that stems from outputs at a flat end of a sigmoid or tanh
-            whose targets lie in the other half of its range. Under mse they hardly move any more.
-            None for a linear output or where ``loss_ratio`` is.
+            sigmoid or tanh; else None. In a sparse or binary code one half is normal.
+        activity: Mean activity of the code, as defined in :class:`~sae.terms.sparsity.Sparsity`,
+            for sigmoid, tanh and relu; else None.
+        rho: Target of the activity, if the recipe has a penalty on it; else None.
+        loss_ratio: Squared error of the reconstruction, divided by the squared error of the mean of
+            these inputs; missing values do not count. The same for every training loss. 0 is
+            perfect, 1 no better than the mean. None if the inputs do not vary.
+        stuck: The part of ``loss_ratio`` from outputs at a flat end of a sigmoid or tanh whose
+            targets lie in the other half of its range. With mse they hardly change any more. None
+            for a linear output, or if ``loss_ratio`` is None.
         tied: Whether a decoder uses its encoder's weights.
-        may_use_bce: Whether cross-entropy could take the place of the squared error.
+        may_use_bce: Whether cross-entropy could be used instead of the squared error.
         decays: Whether it was trained with weight decay.
         vary: Whether the inputs vary.
     """
@@ -82,7 +81,7 @@ class Health:
     vary: bool = True
 
     def as_dict(self) -> dict[str, float | None]:
-        """The figures by name, for ``summary.json``."""
+        """Return the figures by name, for ``summary.json``."""
         return {
             "dead": self.dead,
             "always_on": self.always_on,
@@ -94,10 +93,10 @@ class Health:
         }
 
     def warnings(self, name: str) -> list[str]:
-        """What is wrong and what to try: a sentence a cause, none where all is well.
+        """Return a sentence for each problem, with what to try; none if all is well.
 
         Args:
-            name: What was checked, for people: ``stage 2``, ``the fine-tuned stack``.
+            name: What was checked: ``stage 2``, ``the fine-tuned stack``.
         """
         found = [
             f"{name} {sentence}"
@@ -128,11 +127,11 @@ class Health:
         )
 
     def _dead(self) -> str:
-        # Where the inputs do not vary no unit can; that is named where they come from.
+        # If the inputs do not vary, no unit can; the layer below has that warning.
         if self.dead <= MOST_DEAD or not self.vary:
             return ""
         return (
-            f"has many dead units: {self.dead:.0%} of its code say nothing on any input; try a "
+            f"has many dead units: {self.dead:.0%} of its code never react to the input; try a "
             "lower learning rate"
         )
 
@@ -142,7 +141,7 @@ class Health:
         ours, target = self.activity * (1 - self.rho), self.rho * (1 - self.activity)
         if target / MOST_OFF_RHO <= ours <= target * MOST_OFF_RHO:
             return ""
-        # A greater weight would cost an error that is too high as it is.
+        # A greater weight would raise an error that is too high already.
         heavier = "" if self._no_better else "try a greater sparsity weight, or "
         return (
             f"is far from its target activity: {self.activity:.3f} instead of {self.rho:g}; "
@@ -151,14 +150,14 @@ class Health:
 
     @property
     def _no_better(self) -> bool:
-        """Whether its error is no lower than that of the mean."""
+        """Whether the error is about as high as that of the mean, or higher."""
         return self.loss_ratio is not None and self.loss_ratio >= LEAST_LOSS_RATIO
 
     def _mean(self, explained: bool) -> str:
         if not self._no_better or self.loss_ratio is None:
             return ""
         if explained:
-            remedy = "see the warning before"
+            remedy = "see the warning above"
         elif self.rho is not None:
             decay = ", a greater rho or no weight decay" if self.decays else " or a greater rho"
             remedy = (
@@ -166,13 +165,13 @@ class Health:
                 + decay
             )
         elif self.decays:
-            remedy = "take off its weight decay"
+            remedy = "train without weight decay"
         else:
-            # Never a higher rate. Where one was too high by far a stage's units are dead or
-            # saturated, and that is said; but not those of the stage above it, whose inputs no
-            # longer vary (ReLU at a rate of 1: 1.9; SiLU at 0.1: 4.8). Where it was too low (1e-4:
-            # 0.96 to 2.7) more epochs do the same.
-            remedy = "train longer, or at a lower learning rate where its loss jumps or rises"
+            # Do not suggest a higher rate. If the rate was far too high, the units of a stage are
+            # dead or saturated, which has its own warning; but those of the stage above are not,
+            # because its inputs no longer vary (ReLU at a rate of 1: 1.9; SiLU at 0.1: 4.8). If the
+            # rate was too low (1e-4: 0.96 to 2.7), more epochs help as well.
+            remedy = "train longer, or with a lower learning rate if its loss jumps or rises"
         ratio = self.loss_ratio
         times = f"{ratio:.2f} of" if ratio < 10 else f"{ratio:.0f} times"
         return (
@@ -183,14 +182,13 @@ class Health:
 
 @torch.no_grad()
 def check(net: Autoencoder, recipe: Recipe, inputs: Inputs, reconstructs: bool = True) -> Health:
-    """Look at ``net`` over clean inputs, batch by batch, in eval mode, where its weights lie.
+    """Return the health of ``net`` over clean inputs, in eval mode, on the device of its weights.
 
     Args:
-        net: A trained layer, or the fine-tuned stack; its mode is left as it was.
+        net: A trained layer, or the fine-tuned stack; its mode is restored afterwards.
         recipe: How it was trained.
-        inputs: What it sees, at least one sample: validation images, or their codes by the layers
-            below.
-        reconstructs: Whether its decoder was trained; if not, nothing is said of that.
+        inputs: Its inputs, at least one sample: validation images, or their codes.
+        reconstructs: Whether its decoder was trained; else ``loss_ratio`` and ``stuck`` are None.
     """
     training = net.training
     net.eval()
@@ -202,7 +200,7 @@ def check(net: Autoencoder, recipe: Recipe, inputs: Inputs, reconstructs: bool =
 
 
 class _Sums:
-    """What is kept of the batches: sums and extremes, of a size that does not grow with them."""
+    """Sums and extremes over all batches; their size does not grow with the number of batches."""
 
     def __init__(self, net: Autoencoder, reconstructs: bool) -> None:
         self.net, self.reconstructs = net, reconstructs
@@ -218,8 +216,8 @@ class _Sums:
         self.units.add(h)
         there = None if self.net.columns is None else ~is_missing(x)
         if self.origin is None:
-            # Sums are of the distance from the first sample: those of constant inputs are exact.
-            # Of a feature that it lacks, from that of the first one that has it.
+            # Sum the distances from the first sample, so that sums of constant inputs are exact. If
+            # its value of a feature is missing, use the first sample that has one.
             self.origin = x[0]
             if there is not None:
                 self.origin = x.gather(0, there.int().argmax(dim=0, keepdim=True))[0]

@@ -1,4 +1,4 @@
-"""Whether samples of a class lie together: a vote among the nearest."""
+"""k-nearest-neighbour accuracy: do samples of one class have similar codes?"""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from sae.data.loader import TensorLoader
 
 N_NEIGHBOURS = 5
-# PCA and 5-NN look at no more training samples than these, nor does 5-NN at more test samples:
-# what they need grows with all of them, and what they say hardly changes.
+# PCA and 5-NN use at most MOST_COMPARED training samples, and 5-NN at most MOST_ASKED test samples.
+# With more they take longer, and the results hardly change.
 MOST_COMPARED = 100_000
 MOST_ASKED = 20_000
 Array = NDArray[np.float32]
@@ -18,7 +18,7 @@ Array = NDArray[np.float32]
 def knn_accuracy(
     train_codes: Array, train_labels: Array, test_codes: Array, test_labels: Array
 ) -> float:
-    """Accuracy, in percent, of a vote among the 5 nearest training codes of each test code.
+    """Return the accuracy, in percent, of a vote of the 5 nearest training codes of a test code.
 
     Args:
         train_codes: (n, units).
@@ -34,9 +34,9 @@ def knn_accuracy(
 
 
 def to_compare(loader: TensorLoader) -> Array:
-    """All x of a loader, (n, features), or as many as PCA needs."""
+    """Return the samples of a loader, (n, features), at most ``MOST_COMPARED``."""
     some = loader.sample(MOST_COMPARED)
-    x = np.empty(some.x.shape, np.float32)  # filled part by part: no second copy at any time
+    x = np.empty(some.x.shape, np.float32)  # filled in parts, to avoid a second copy
     for (first, last), part in zip(some.chunks(), some.whole(), strict=True):
         x[first:last] = part.numpy()
     return x

@@ -1,8 +1,8 @@
-"""Principal components in double precision, from whichever side of the data is smaller.
+"""Principal components in double precision, from the features or the samples, if these are fewer.
 
-Products of single-precision values far from zero lose what the values differ in: at an offset of
-1,000 the error of PCA came out seventy times as large. So values are centred about their mean in
-double precision, part by part, so that no second copy of the data is made.
+Products of single-precision values far from zero lose the differences between the values: at an
+offset of 1,000 the error of PCA was seventy times too large. So the mean is subtracted in double
+precision, part by part, to avoid a second copy of the data.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ Values = NDArray[np.floating[Any]]
 Double = NDArray[np.float64]
 T = TypeVar("T")
 
-# Values that are in double precision at a time, and multiplications of one product: between two of
-# them Ctrl-C is heard.
+# Most values in double precision at a time, and most multiplications of one product. Ctrl-C works
+# between two products.
 PART_VALUES, PART_PRODUCTS = 2**20, 2**32
 
 
 @dataclass(frozen=True)
 class PCA:
-    """Principal components, those of most variance first.
+    """Principal components, largest variance first.
 
     Attributes:
-        mean: Of the samples, (features,).
-        components: (k, features), of length 1 and at right angles to each other.
-        variance_share: Part of the whole variance that each holds, (k,), in [0, 1].
-        has_gaps: Whether what is missing of samples is marked, as :mod:`sae.nets.columns` has it.
-            The mean stands in for it.
+        mean: Mean of the samples, (features,).
+        components: The components, (k, features), of length 1 and orthogonal to each other.
+        variance_share: Part of the total variance along each component, (k,), in [0, 1].
+        has_gaps: Whether missing values are marked as in :mod:`sae.nets.columns`; they are replaced
+            by the mean.
     """
 
     mean: Double
@@ -48,30 +48,30 @@ class PCA:
     has_gaps: bool = False
 
     def transform(self, x: Values, n_components: int) -> Double:
-        """Places along the first components: (m, features) -> (m, n_components)."""
+        """Return coordinates along the first components: (m, features) -> (m, n_components)."""
         centred = x - self.mean
         if self.has_gaps:
             centred[is_missing(torch.from_numpy(x)).numpy()] = 0
         return np.asarray(centred @ self.components[:n_components].T)
 
     def rebuild(self, x: Values, n_components: int) -> Double:
-        """``x`` (m, features) as its first components have it, of the same shape."""
+        """Return ``x``, (m, features), rebuilt from its first components, of the same shape."""
         basis = self.components[:n_components]
         return np.asarray(self.transform(x, n_components) @ basis + self.mean)
 
 
 def fit_pca(train: Values, n_components: int, has_gaps: bool = False) -> PCA:
-    """The first principal components of ``train``, exact to the digits of double precision.
+    """Return the first principal components of ``train``, in double precision.
 
-    With no more features than samples they are the eigenvectors of the features' covariance, else
-    they are computed from those of the samples' Gram matrix: both give what a singular value
-    decomposition does.
+    If there are at most as many features as samples, they are the eigenvectors of the features'
+    covariance. Otherwise they are computed from the eigenvectors of the samples' Gram matrix. Both
+    give the same result as a singular value decomposition.
 
     Args:
         train: Samples, (n, features).
-        n_components: How many; cut to the directions in which the samples vary at all.
-        has_gaps: Whether what is missing is marked, as :mod:`sae.nets.columns` has it. The mean of
-            the feature's other values stands in for it.
+        n_components: How many; fewer if the samples vary in fewer directions.
+        has_gaps: Whether missing values are marked as in :mod:`sae.nets.columns`. They are replaced
+            by the mean of the feature's other values.
     """
     x = torch.from_numpy(train)
     n, features = x.shape
@@ -80,29 +80,29 @@ def fit_pca(train: Values, n_components: int, has_gaps: bool = False) -> PCA:
         mean += x[rows].sum(dim=0, dtype=torch.double)
     if has_gaps:
         there = sum((~is_missing(x[rows])).sum(dim=0) for rows in _parts(n, features))
-        mean /= torch.as_tensor(there).clamp(min=1)  # what is missing counts as 0
+        mean /= torch.as_tensor(there).clamp(min=1)  # a missing value counts as 0
     else:
         mean /= n
     fit = _of_features if features <= n else _of_samples
     variances, components, total = fit(x, mean, min(n_components, n, features), has_gaps)
-    if features <= n:  # of the samples' side those without variance are left out already
+    if features <= n:  # _of_samples leaves out directions without variance itself
         varies = _varies(variances, features)
         variances, components = variances[varies], components[varies]
     share = variances.clamp(min=0) / total if total > 0 else torch.zeros_like(variances)
-    # The sign of a component means nothing: its greatest value is made positive.
+    # The sign of a component is arbitrary: make its value of largest size positive.
     greatest = components.abs().argmax(dim=1, keepdim=True)
     components *= components.gather(1, greatest).sign()
     return PCA(mean.numpy(), components.numpy(), share.numpy(), has_gaps)
 
 
 def _centred(x: Tensor, mean: Tensor, has_gaps: bool) -> Tensor:
-    """Samples less their mean, in double precision; 0 where one is missing."""
+    """Return samples minus their mean, in double precision; 0 for missing values."""
     centred = x - mean
     return centred.masked_fill_(is_missing(x), 0) if has_gaps else centred
 
 
 def _of_features(x: Tensor, mean: Tensor, k: int, has_gaps: bool) -> tuple[Tensor, Tensor, float]:
-    """Sums of squares along the first k components, these, and the sum over all."""
+    """Return sums of squares along the first k components, the components, and the total sum."""
     n, features = x.shape
     scatter = torch.zeros(features, features, dtype=torch.double)
     for rows in _parts(n, features, features):
@@ -114,7 +114,10 @@ def _of_features(x: Tensor, mean: Tensor, k: int, has_gaps: bool) -> tuple[Tenso
 
 
 def _of_samples(x: Tensor, mean: Tensor, k: int, has_gaps: bool) -> tuple[Tensor, Tensor, float]:
-    """The same from the products of samples; those without variance are left out."""
+    """Return the same as :func:`_of_features`, from products of samples.
+
+    Components without variance are left out.
+    """
     n, features = x.shape
     gram = torch.zeros(n, n, dtype=torch.double)
     for columns in _parts(features, n, n):
@@ -129,13 +132,13 @@ def _of_samples(x: Tensor, mean: Tensor, k: int, has_gaps: bool) -> tuple[Tensor
     for columns in _parts(features, n, k):
         components[columns] = _centred(x[:, columns], mean[columns], has_gaps).t() @ vectors
     components /= variances.sqrt()
-    # Those of hardly any variance are not at right angles to the others yet.
+    # Components with very little variance are not orthogonal to the others yet.
     components = beside(lambda: torch.linalg.qr(components).Q)
     return variances, components.t().contiguous(), total
 
 
 def _varies(variances: Tensor, n: int) -> Tensor:
-    """Which eigenvalues, the greatest first, of a matrix (n, n) are more than rounding errors."""
+    """Return which eigenvalues of a matrix (n, n), largest first, are above the rounding error."""
     return variances > n * torch.finfo(torch.double).eps * variances[:1]
 
 
@@ -145,14 +148,14 @@ def pca_sse(
     n_components: int,
     errors: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> float:
-    """SSE per image of images rebuilt from their first principal components.
+    """Return the SSE per image of images rebuilt from their first principal components.
 
     Args:
-        pca: Of the training images.
-        images: Those to rebuild, in batches (m, features).
-        n_components: Size of the code; cut to the components there are.
-        errors: Squared errors of a reconstruction and its target, both (m, features), where some
-            values do not count.
+        pca: Principal components of the training images.
+        images: Images to rebuild, in batches (m, features).
+        n_components: Number of components; fewer if ``pca`` has fewer.
+        errors: Computes squared errors from a reconstruction and its target, both (m, features);
+            needed if some values do not count.
     """
     n, sse = 0, 0.0
     for x in (batch.numpy() for batch in images):
@@ -166,28 +169,28 @@ def pca_sse(
 
 
 def _parts(length: int, width: int, side: int = 1) -> Iterator[slice]:
-    """Parts of an axis of so many rows of ``width`` values, each of which meets ``side`` others."""
+    """Yield slices of ``length`` rows of ``width`` values, each multiplied with ``side`` others."""
     step = max(1, min(PART_VALUES // width, PART_PRODUCTS // (width * side)))
     return (slice(first, first + step) for first in range(0, length, step))
 
 
 def beside(work: Callable[[], T]) -> T:
-    """What ``work`` gives, done in a thread beside: this one hears Ctrl-C meanwhile.
+    """Return ``work()``, run in another thread, so that Ctrl-C works in the meantime.
 
-    A decomposition of a large matrix is a single call that takes minutes.
+    A decomposition of a large matrix is a single call that can take minutes.
     """
     result: Future[T] = Future()
 
     def do() -> None:
         try:
             result.set_result(work())
-        except BaseException as error:  # raised again where it is waited for
+        except BaseException as error:  # raised again by result.result()
             result.set_exception(error)
 
     Thread(target=do, daemon=True).start()
     while True:
         try:
-            return result.result(timeout=0.5)  # without a limit Windows would not hear it
+            return result.result(timeout=0.5)  # without a timeout Ctrl-C fails on Windows
         except StillAtWork:
-            if result.done():  # a time limit of the work's own
+            if result.done():  # the error was raised by work() itself
                 raise

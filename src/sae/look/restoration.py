@@ -1,4 +1,4 @@
-"""How close restored images come to clean ones, beside a median filter and PCA."""
+"""How close restored images are to clean ones, compared with a median filter and PCA."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sae.figure import Figure, Measured
 from sae.look.pca import PCA
 
 SSIM_SIDE, MEDIAN_SIDE = 11, 3
-# Images that are worked on together: SSIM takes some copies of each.
+# Images per call: SSIM makes several copies of each.
 PART = 500
 WHO = {
     "corrupted": "corrupted {images}",
@@ -23,18 +23,21 @@ WHO = {
 
 
 def are_images(image_shape: Sequence[int]) -> bool:
-    """Whether a shape is that of images that a median filter can work on."""
+    """Return whether a shape is that of an image large enough for the median filter."""
     return len(image_shape) >= 2 and min(image_shape[:2]) >= MEDIAN_SIDE
 
 
 def median_filtered(x: Tensor, image_shape: Sequence[int]) -> Tensor:
-    """Each pixel replaced by the median of the 3x3 around it, of each colour by itself.
+    """Replace each pixel by the median of the 3x3 pixels around it, for each colour separately.
 
-    At the edges the image is taken as mirrored, its outermost pixels twice.
+    At the edges the image is mirrored, with the outermost pixels repeated.
 
     Args:
         x: Images, (n, pixels), on the CPU.
-        image_shape: Height and width, and 3 where they have colours.
+        image_shape: Height and width, and 3 if they have colours.
+
+    Returns:
+        Images, (n, pixels).
     """
     from scipy import ndimage
 
@@ -44,18 +47,18 @@ def median_filtered(x: Tensor, image_shape: Sequence[int]) -> Tensor:
 
 
 class Comparison:
-    """PSNR and SSIM of corrupted images, of their restorations, and of two simpler ones.
+    """PSNR and SSIM of corrupted images, of their restorations, and of two simple methods.
 
-    PSNR is 10·log10(span² / squared error per pixel, over all images) in dB, infinite where they
-    are equal. SSIM is the mean over the images of Wang, Bovik, Sheikh & Simoncelli (2004), "Image
-    Quality Assessment", with their Gaussian window of 11 pixels a side and standard deviation 1.5:
-    1 of equal images. Smaller images have none.
+    PSNR is 10·log10(span² / mean squared error per pixel, over all images) in dB; it is infinite
+    for equal images. SSIM is averaged over the images, as in Wang, Bovik, Sheikh & Simoncelli
+    (2004), "Image Quality Assessment", with their Gaussian window of 11 x 11 pixels and a standard
+    deviation of 1.5; it is 1 for equal images. It is left out for images smaller than the window.
 
     Args:
-        image_shape: Height and width, and 3 where they have colours.
-        span: White less black.
-        pca: Of clean images; None leaves it out.
-        n_components: How many of its components rebuild an image.
+        image_shape: Height and width, and 3 if they have colours.
+        span: Difference between the largest and the smallest possible pixel.
+        pca: Principal components of clean images; None leaves this method out.
+        n_components: Number of components for rebuilding an image.
     """
 
     def __init__(
@@ -65,13 +68,13 @@ class Comparison:
         pca: PCA | None = None,
         n_components: int = 0,
     ) -> None:
-        # Imported late: they come with networks that judge images.
+        # Imported here, because this import is slow.
         from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
 
         self.image_shape, self.pca = tuple(image_shape), pca
         self.n_components = 0 if pca is None else min(n_components, len(pca.components))
         names = [who for who in WHO if who != "pca" or pca is not None]
-        # Of several processes the main one compares: it must not wait for the others.
+        # Only the main process compares, so it must not wait for the others.
         self._psnr = {
             who: PeakSignalNoiseRatio(data_range=span, sync_on_compute=False) for who in names
         }
@@ -84,12 +87,12 @@ class Comparison:
         self.n = 0
 
     def add(self, noisy: Tensor, restored: Tensor, clean: Tensor) -> None:
-        """Take in images, (n, pixels) each, on the CPU.
+        """Add images, (n, pixels) each, on the CPU.
 
         Args:
             noisy: Corrupted images.
-            restored: What a network makes of them.
-            clean: What they should be.
+            restored: Their reconstructions.
+            clean: The clean images.
         """
         for first in range(0, len(clean), PART):
             parts = (each[first : first + PART] for each in (noisy, restored, clean))
@@ -108,14 +111,14 @@ class Comparison:
         self.n += len(clean)
 
     def figures(self, images: str = "images") -> dict[str, Measured]:
-        """Of all that was taken in.
+        """Return the figures of all added images.
 
         Args:
-            images: What they are, in words; ``{part}`` stands for test or validation.
+            images: Name of the images in texts; ``{part}`` stands for test or validation.
 
         Returns:
             ``corrupted_psnr``, ``restored_psnr``, ``median_psnr`` and, with a PCA, ``pca_psnr``;
-            then the same with ``ssim``, where there is one.
+            then the same with ``ssim``, unless it is left out.
         """
         found = {}
         for name, measure in (("psnr", self._psnr), ("ssim", self._ssim)):
@@ -131,6 +134,6 @@ class Comparison:
         return found
 
     def _planes(self, x: Tensor) -> Tensor:
-        """(n, pixels) as (n, colours, height, width)."""
+        """Return (n, pixels) as (n, colours, height, width)."""
         images = x.reshape(len(x), *self.image_shape)
         return images[:, None] if len(self.image_shape) == 2 else images.movedim(-1, 1)

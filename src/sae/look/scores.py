@@ -1,4 +1,4 @@
-"""How far each sample is from its reconstruction: what tells odd samples from usual ones."""
+"""Reconstruction error of each sample: unusual samples have a large one."""
 
 from __future__ import annotations
 
@@ -16,19 +16,17 @@ from sae.nets.layer import Autoencoder
 
 @torch.no_grad()
 def squared_errors(net: Autoencoder, x: Tensor) -> Tensor:
-    """The squared error of each feature of each sample, in the units that the network is given.
+    """Return the squared error of each feature of each sample, in the units of the network's input.
 
-    A category is a feature for each of its values, whose probability is compared with 1 or 0. What
-    is missing of a sample has no error: not a number.
-
-    The code is the clean, deterministic one: of a variational layer the mean.
+    A category has one feature for each of its values; the probability is compared with 1 or 0. A
+    missing value has the error NaN. A variational layer uses the mean of the code.
 
     Args:
-        net: In eval mode.
+        net: The network, in eval mode.
         x: Inputs of the network, (batch, features).
 
     Returns:
-        (batch, features), where the weights lie.
+        (batch, features), on the device of the weights.
     """
     x = beside(net, x)
     errors = net.errors(net(x), x)
@@ -36,17 +34,16 @@ def squared_errors(net: Autoencoder, x: Tensor) -> Tensor:
 
 
 def totals(errors: Tensor) -> Tensor:
-    """The error of each sample: summed over its features, as if all of them were there.
+    """Return the error of each sample, summed over its features.
 
-    What is missing is taken to be as far off as the rest of the sample is on average: the sum over
-    the features that are there, times all features by those. So samples with gaps are judged on the
-    scale of whole ones, and whole ones have their plain sum.
+    A missing value counts as the average error of the sample's other values. So samples with and
+    without missing values can be compared.
 
     Args:
-        errors: Of each feature, not a number where one is missing: (batch, features).
+        errors: Error of each feature, NaN if missing: (batch, features).
 
     Returns:
-        (batch,); not a number of a sample that has no feature at all.
+        (batch,); NaN for a sample whose values are all missing.
     """
     missing = errors.isnan()
     there = errors.shape[1] - missing.sum(dim=1)
@@ -54,10 +51,10 @@ def totals(errors: Tensor) -> Tensor:
 
 
 def sample_errors(net: Autoencoder, batches: Iterable[Tensor]) -> NDArray[np.float32]:
-    """The squared error of each sample that has any features, as :func:`totals` sums them: (n,).
+    """Return the squared error of each sample, (n,), without those whose values are all missing.
 
     Args:
-        net: In eval mode while it does.
+        net: The network; its mode is restored afterwards.
         batches: Inputs of the network, (batch, features) each.
     """
     training = net.training

@@ -1,4 +1,4 @@
-"""What each unit of a code does over some inputs: how active it is, whether it says anything."""
+"""Statistics of each unit of a code over some inputs: activity, dead units, units always on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 from sae.nets.activations import RANGES
 from sae.terms import sparsity
 
-# An end of a sigmoid or a tanh is flat within this part of its range: there the slope is below 4 %
-# of its greatest value. The same part of a range counts as no variation at all.
+# A value this close to an end of a sigmoid or tanh, as a part of its range, is at a flat end: the
+# slope is below 4 % of the largest slope. A variation below this part of the range counts as none.
 FLAT = 0.01
 
 
@@ -20,18 +20,18 @@ class Units:
     """The units of a code over some inputs.
 
     Attributes:
-        dead: Which say nothing on any input, (units,).
+        dead: Which units never react to the input, bool, (units,).
             sigmoid, tanh: the unit varies by less than 1 % of its range and is not always on.
             relu, leaky_relu, gelu, silu: it is never above 0, or does not vary.
-            identity: it does not vary. (Where a unit has no greatest value, not to vary is to vary
-            by less than 1 % of what the unit that varies most does.)
-        always_on: Which are on for every input, (units,); none of them is dead.
-            sigmoid, tanh: within 1 % of the upper end, so they say nothing either.
-            relu, leaky_relu, gelu, silu: above 0; such a unit is linear, which is no fault.
+            identity: it does not vary. (For units without a largest value, not to vary means to
+            vary by less than 1 % of the variation of the unit that varies most.)
+        always_on: Which units are on for every input, bool, (units,); none of them is dead.
+            sigmoid, tanh: within 1 % of the upper end, so they carry no information.
+            relu, leaky_relu, gelu, silu: above 0; such a unit is linear, which is not a problem.
             identity: None.
-        mean: Mean value of each, (units,), double.
-        activity: Mean activity of each, as :class:`~sae.terms.sparsity.Sparsity` has it, for
-            sigmoid, tanh and relu; else None.
+        mean: Mean value of each unit, (units,), double.
+        activity: Mean activity of each unit, as defined in :class:`~sae.terms.sparsity.Sparsity`,
+            for sigmoid, tanh and relu; else None.
     """
 
     dead: Tensor
@@ -41,10 +41,10 @@ class Units:
 
 
 class UnitSums:
-    """What is kept of batches of codes: sums and extremes, of a size that does not grow with them.
+    """Sums and extremes over batches of codes; their size does not grow with the batches.
 
     Args:
-        activation: Of the code.
+        activation: Activation of the code.
     """
 
     def __init__(self, activation: str) -> None:
@@ -53,7 +53,7 @@ class UnitSums:
         self.low: Tensor | None = None
 
     def add(self, h: Tensor) -> None:
-        """Take in a batch of codes, (batch, units)."""
+        """Add a batch of codes, (batch, units)."""
         low, high = h.amin(dim=0).cpu(), h.amax(dim=0).cpu()
         if self.low is None:
             self.low, self.high = low, high
@@ -63,7 +63,7 @@ class UnitSums:
         self.n += len(h)
 
     def units(self) -> Units:
-        """What they come to; one batch at least must have been added."""
+        """Return the statistics; at least one batch must have been added."""
         dead, always_on = self._dead_and_always_on()
         mean = self.sum / self.n
         known = self.activation in sparsity.ACTIVATIONS
@@ -85,12 +85,12 @@ class UnitSums:
 
 
 def has_ends(value_range: tuple[float, float]) -> bool:
-    """Whether a unit has a least and a greatest value, near which it is flat."""
+    """Return whether a unit has a smallest and a largest value, near which it is flat."""
     return all(abs(end) < float("inf") for end in value_range)
 
 
 def place(values: Tensor, value_range: tuple[float, float]) -> Tensor:
-    """Where values lie in a range: 0 at its lower end, 1 at its upper."""
+    """Scale values so that the lower end of the range is 0 and the upper end is 1."""
     if value_range == (0.0, 1.0):
         return values
     low, high = value_range

@@ -1,1 +1,1 @@
-"""What maps inputs to codes and back: layers, and the stack of several."""
+"""Networks that map inputs to codes and back: layers, and the stack of several layers."""

@@ -1,4 +1,4 @@
-"""Activations of units, their slopes, and between which values they lie."""
+"""Activation functions, their slopes, inverses and ranges."""
 
 from __future__ import annotations
 
@@ -26,10 +26,14 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def start_gain(name: str) -> float:
-    """What the standard deviation of Glorot & Bengio (2010) is multiplied by at the start.
+    """Return the factor on the initial standard deviation of Glorot & Bengio (2010).
 
-    sqrt(2) for the ReLU family and 2 for the sigmoid, whose slope at zero is 1/4 (the paper's own 4
-    starts saturated on inputs as bright as pixels).
+    It is 1 for tanh and identity, sqrt(2) for the ReLU family, and 2 for the sigmoid, whose slope
+    at zero is 1/4. (With 4, as in the paper, sigmoid units start saturated on inputs as bright as
+    pixels.)
+
+    Args:
+        name: Name of the activation.
     """
     return {"sigmoid": 2.0, "tanh": 1.0, "identity": 1.0}.get(name, math.sqrt(2))
 
@@ -49,7 +53,7 @@ def _silu_slope(z: Tensor) -> Tensor:
     return h * (1 + z * (1 - h))
 
 
-# f'(z) of each. By formula: what validates works without autograd.
+# f'(z) of each activation, by formula, because validation runs without autograd.
 SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": _sigmoid_slope,
     "tanh": lambda z: 1 - torch.tanh(z).square(),
@@ -60,19 +64,19 @@ SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": torch.ones_like,
 }
 
-# Where the curve of a unit that falls and then rises is lowest: it rises from there on.
+# The z at which gelu and silu are lowest; from there on they rise.
 _LOWEST = {"gelu": -0.7517915, "silu": -1.2784645}
 
 
 def inverse_activation(name: str, values: Tensor) -> Tensor:
-    """The z with ACTIVATIONS[name](z) = values, where that is not at an end of the unit's range.
+    """Return the z for which ACTIVATIONS[name](z) = values.
 
-    Near a flat end, where z would be huge, the value is moved inwards by 1 % of the range; below
-    the least value of gelu and silu, z is where they have it.
+    Close to a flat end of the activation z would be huge, so values stay at least 1 % of the range
+    away from it. For values below the minimum of gelu and silu, z is where the minimum lies.
 
     Args:
-        name: Of the activation.
-        values: What it is to give, any shape.
+        name: Name of the activation.
+        values: Values of the activation, any shape.
 
     Returns:
         A tensor of the shape of ``values``.
@@ -85,7 +89,7 @@ def inverse_activation(name: str, values: Tensor) -> Tensor:
         return torch.where(values < 0, values / 0.01, values)
     if name not in _LOWEST:  # relu gives means of 0 or more; identity gives any
         return values.clone()
-    # No formula: halve the interval until double precision ends.
+    # There is no formula: halve the interval until double precision is reached.
     wanted = values.double()
     low = torch.full_like(wanted, _LOWEST[name])
     high = wanted.clamp(min=0) + 2.0
@@ -98,7 +102,7 @@ def inverse_activation(name: str, values: Tensor) -> Tensor:
 
 _INF = float("inf")
 
-# Least and greatest value that a pixel, and that a unit, can take.
+# Smallest and largest value of a pixel, and of a unit with each activation.
 PIXELS = (0.0, 1.0)
 
 RANGES: dict[str, tuple[float, float]] = {

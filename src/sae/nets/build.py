@@ -1,4 +1,4 @@
-"""A stack from plain settings: sizes for dense layers, or a description of each layer."""
+"""Build a stack from settings: sizes for dense layers, or a description of each layer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def build_stack(
     input_shape: Sequence[int] | str | None = None,
     layers: Sequence[Mapping[str, Any]] | None = None,
 ) -> Stack:
-    """A stack with new weights; the arguments are those of :class:`StackedAutoencoder`."""
+    """Return a stack with new weights; arguments and errors as in :class:`StackedAutoencoder`."""
     for key, switch in (("linear_code", linear_code), ("tied", tied)):
         check_bool(key, switch)
     check_choice("output", output, OUTPUTS)
@@ -44,7 +44,7 @@ def build_stack(
             raise InputError("layers", "sizes or layers", "both", remedy)
         return _of_kinds(layers, input_shape, activation, linear_code, tied, ends)
     if input_shape is not None:
-        raise InputError("input_shape", "layers beside it", "none", "give layers, or sizes alone")
+        raise InputError("input_shape", "layers, too", "none", "give layers, or sizes alone")
     return _dense(sizes, activation, linear_code, tied, ends)
 
 
@@ -80,7 +80,7 @@ def _of_kinds(
     tied: bool,
     ends: Mapping[str, str],
 ) -> Stack:
-    """Layers of any kind; what one does not say of itself, the settings of the model do."""
+    """Build layers of any kind; the model's settings are the defaults of each layer."""
     if not isinstance(layers, Sequence) or isinstance(layers, str) or not layers:
         remedy = "write a mapping for each, such as {kind: dense, units: 128}"
         raise InputError("layers", "a list of layers", show(layers), remedy)
@@ -105,7 +105,7 @@ def _of_kinds(
 
 
 def _above(stack: Sequence[Layer], ends: Mapping[str, str]) -> dict[str, str]:
-    """Output unit and loss of the next layer: it rebuilds what the layer below gives."""
+    """Return output unit and loss of the next layer, which rebuilds the code of the one below."""
     if not stack:
         return dict(ends)
     unit = stack[-1].activation
@@ -113,14 +113,14 @@ def _above(stack: Sequence[Layer], ends: Mapping[str, str]) -> dict[str, str]:
 
 
 def _with_defaults(settings: Any, given: Mapping[str, Any], key: str) -> Any:
-    """A description with the model's own settings where its kind has such an option."""
+    """Return the settings of a layer, with the model's own as defaults where it has the option."""
     name = kinds.name_of(settings, key)
     takes = inspect.signature(kinds.find(name, ROOM, Layer, key)).parameters
     return kinds.with_defaults(settings, {k: v for k, v in given.items() if k in takes})
 
 
 def _units(activation: str | Sequence[str], n_layers: int, linear_code: bool) -> list[str]:
-    """The activation of each encoder layer."""
+    """Return the activation of each encoder layer."""
     if not isinstance(activation, Sequence):
         remedy = "name one, such as sigmoid"
         raise InputError("activation", "a name, or a list of names", show(activation), remedy)
@@ -128,7 +128,7 @@ def _units(activation: str | Sequence[str], n_layers: int, linear_code: bool) ->
     if len(units) != n_layers:
         expected = f"one name, or a list of {n_layers}, one for each encoder layer"
         raise InputError(
-            "activation", expected, f"{len(units)} names", "mend the list or the layers"
+            "activation", expected, f"{len(units)} names", "correct the list or the layers"
         )
     for unit in units:
         check_choice("activation", unit, list(ACTIVATIONS))

@@ -1,4 +1,4 @@
-"""The convolutional layer: a strided convolution, and a transposed one back."""
+"""The convolutional layer: encodes by a strided convolution, decodes by a transposed one."""
 
 from __future__ import annotations
 
@@ -18,35 +18,36 @@ MOST_CHANNELS = 10_000
 
 
 class Conv(Layer):
-    """One autoencoder of images: h = f(W * x + b), x^ = g(W' *ᵀ h + b').
+    """An autoencoder of images: h = f(W * x + b), x^ = g(W' *ᵀ h + b').
 
-    ``*`` slides a kernel over the image in steps of ``stride``, with zeros around it; ``*ᵀ`` is the
-    transposed map, which lays a kernel down at each place of the code and sums. With an odd kernel
-    and a stride of 2 the code has half the height and width, rounded up; the decoder gives back
-    exactly the shape of the input. Biases are one number for each channel. (One of b' for each
-    pixel, which starts at the mean image, left black borders stuck: on MNIST the first stages of
+    ``*`` is a convolution with steps of ``stride`` and zeros around the image. ``*ᵀ`` is the
+    transposed convolution: it adds a kernel, times the code, at each place of the code. With an odd
+    kernel and a stride of 2 the code has half the height and width, rounded up; the decoder returns
+    exactly the shape of the input. There is one bias for each channel. (With one bias b' for each
+    pixel, started at the mean image, black borders never changed: on MNIST the first stages of
     convolutional.yaml then ended at an SSE of 1.40, 1.65 and 3.17 instead of 1.05, 1.34 and 2.53.)
 
-    Rows are flat, (height, width, channels) with the channels last, on both sides; so a dense layer
-    may stand above.
+    Inputs and codes are flat rows in the order (height, width, channels), so a dense layer can
+    follow.
 
     Masci, Meier, Cireşan & Schmidhuber (2011), "Stacked Convolutional Auto-Encoders for
-    Hierarchical Feature Extraction"; with strides in place of pooling, Springenberg et al. (2015),
-    "Striving for Simplicity"; the transposed map as in Dumoulin & Visin (2016), "A guide to
+    Hierarchical Feature Extraction"; strides in place of pooling: Springenberg et al. (2015),
+    "Striving for Simplicity"; the transposed convolution: Dumoulin & Visin (2016), "A guide to
     convolution arithmetic for deep learning", section 4.
 
     Args:
         in_shape: (height, width), or (height, width, channels).
         channels: Channels of the code.
         kernel: Height and width of the kernel.
-        stride: Step between its places, both ways; at most ``kernel``.
-        activation: f.
-        output: g.
+        stride: Step of the kernel, down and to the right; at most ``kernel``.
+        activation: f, one of :data:`~sae.nets.activations.ACTIVATIONS`.
+        output: g, one of :data:`~sae.nets.activations.ACTIVATIONS`.
         loss: ``"mse"`` or ``"bce"``.
-        tied: W' = W, one parameter for both ways.
+        tied: Whether W' = W, one parameter for both.
 
     Raises:
-        InputError: The input is no image, or the kernel does not fit it.
+        InputError: An option is out of range, the input is not an image, or the kernel does not fit
+            the image.
     """
 
     def __init__(
@@ -83,14 +84,14 @@ class Conv(Layer):
             raise InputError("channels", expected, found, "give fewer channels")
         self.padding = (kernel - 1) // 2
         places = [(n + 2 * self.padding - kernel) // stride + 1 for n in size]
-        # What the places of the kernel leave over at the lower and the right border.
+        # Pixels at the lower and the right border that no step of the kernel reaches.
         over = [(n + 2 * self.padding - kernel) % stride for n in size]
         super().__init__(shape, (*places, channels), activation, output, loss)
         self.image, self.over = image, over
         self.kernel, self.stride, self.tied = kernel, stride, tied
         self.weight = nn.Parameter(torch.empty(channels, image[2], kernel, kernel))  # W
         self.bias = nn.Parameter(torch.empty(channels))  # b
-        # W', or None where tied.
+        # W', or None if tied.
         self.decoder_weight = None if tied else nn.Parameter(torch.empty_like(self.weight))
         self.decoder_bias = nn.Parameter(torch.empty(image[2]))  # b'
         self.reset_parameters()
@@ -99,8 +100,8 @@ class Conv(Layer):
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw new weights; biases are zero.
 
-        Weights are uniform with variance gain² · 2 / (m + n) (Glorot & Bengio 2010): m inputs go
-        into a unit, and n units into a reconstructed input, where strides leave out places.
+        Weights are uniform with variance gain² · 2 / (m + n) (Glorot & Bengio 2010): a unit has m
+        inputs, and a reconstructed pixel has n (fewer with a larger stride).
         """
         per_unit = self.image[2] * self.kernel**2
         per_input = self.code_shape[2] * self.kernel**2 / self.stride**2
@@ -113,30 +114,30 @@ class Conv(Layer):
 
     @torch.no_grad()
     def start_at_mean(self, mean: Tensor) -> None:
-        """Set b' so that no code at all gives the mean of each channel of the inputs.
+        """Set b' so that a zero code gives the mean of each channel of the inputs.
 
         Args:
-            mean: Of the inputs, (n_in,), in the range of the output unit.
+            mean: Mean of the inputs, (n_in,), in the range of the output unit.
         """
         of_channels = _images(mean[None], self.image).mean(dim=(0, 2, 3))
         self.decoder_bias.copy_(inverse_activation(self.output, of_channels))
 
     @torch.no_grad()
     def fit_start(self, x: Tensor, mean: Tensor) -> None:
-        """Fit the scale and the biases of the initial weights to what is to be learnt.
+        """Fit the scale and the biases of the initial weights to the inputs.
 
-        As in :class:`~sae.nets.dense.Dense`, with one bias for all places of a channel: W * x + b
-        gets a mean of 0 over the places for the mean of the inputs, W * (x - mean) a standard
-        deviation of ``Dense.start_spread`` over places and samples, and b' adds what is missing to
-        the mean of each channel of the inputs.
+        As in :class:`~sae.nets.dense.Dense`, but a channel has one bias for all its places. W is
+        scaled so that W * (x - mean) has a standard deviation of ``Dense.start_spread`` over places
+        and samples. For the mean input, b makes the mean of W * x + b over the places 0. b' makes
+        the mean reconstruction of each channel equal to the mean of its inputs.
 
         Args:
             x: Some of the inputs, (n, n_in).
-            mean: Of all inputs, (n_in,), in the range of the output unit.
+            mean: Mean of all inputs, (n_in,), in the range of the output unit.
         """
         nn.init.zeros_(self.bias)
         spread = self._convolved(x - mean).std(correction=0)
-        if spread > 0:  # else the inputs do not vary
+        if spread > 0:  # otherwise the inputs do not vary
             self.weight.mul_(Dense.start_spread / spread)
         self.bias.copy_(-self._convolved(mean[None]).mean(dim=(0, 2, 3)))
         self.start_at_mean(mean)
@@ -144,26 +145,26 @@ class Conv(Layer):
         self.decoder_bias.sub_(self._laid_down(code, None).mean(dim=(0, 2, 3)))
 
     def encode(self, x: Tensor) -> Tensor:
-        """f(W * x + b): (batch, n_in) -> (batch, n_code)."""
+        """Return f(W * x + b): (batch, n_in) -> (batch, n_code)."""
         return ACTIVATIONS[self.activation](_rows(self._convolved(x)))
 
     def decode_logits(self, h: Tensor) -> Tensor:
-        """W' *ᵀ h + b': (batch, n_code) -> (batch, n_in)."""
+        """Return W' *ᵀ h + b': (batch, n_code) -> (batch, n_in)."""
         return _rows(self._laid_down(h, self.decoder_bias))
 
     def _convolved(self, x: Tensor) -> Tensor:
-        """W * x + b: (batch, n_in) -> (batch, channels, height', width')."""
+        """Return W * x + b: (batch, n_in) -> (batch, channels, height', width')."""
         images = _images(x, self.image)
         return F.conv2d(images, self.weight, self.bias, self.stride, self.padding)
 
     def _laid_down(self, h: Tensor, bias: Tensor | None) -> Tensor:
-        """W' *ᵀ h and a bias: (batch, n_code) -> (batch, channels, height, width)."""
+        """Return W' *ᵀ h plus ``bias``: (batch, n_code) -> (batch, channels, height, width)."""
         weight = self.weight if self.decoder_weight is None else self.decoder_weight
         h = _images(h, self.code_shape)
         return F.conv_transpose2d(h, weight, bias, self.stride, self.padding, self.over)
 
     def first_weights(self) -> dict[str, Tensor] | None:
-        """The kernels of each channel, of grey or coloured images."""
+        """Return the kernels of each channel, if inputs are grey or colour images."""
         if self.image[2] not in (1, 3):
             return None
         encoder = self._kernels(self.weight)
@@ -173,32 +174,32 @@ class Conv(Layer):
 
     @staticmethod
     def _kernels(weight: Tensor) -> Tensor:
-        """(channels, kernel, kernel), and 3 for colours."""
+        """Return kernels as images: (channels, kernel, kernel), or (…, 3) in colour."""
         kernels = weight.detach().permute(0, 2, 3, 1)
         return kernels.squeeze(3) if kernels.shape[3] == 1 else kernels
 
     def units_to_show(self, most: int) -> Sequence[int]:
-        """Of each channel the unit in the middle of the image: all others do the same elsewhere."""
+        """Return the middle unit of each channel; the other units of a channel share its kernel."""
         height, width, channels = self.code_shape
         first = (height // 2 * width + width // 2) * channels
         return range(first, first + min(most, channels))
 
     def multiply_adds(self) -> int:
-        """Each weight is used at each place of the code, on the way there and on the way back."""
+        """Return the multiplications per sample: each weight is used at each place, twice."""
         height, width, _ = self.code_shape
         return 2 * height * width * self.weight.numel() + self.n_code + self.n_in
 
     def extra_repr(self) -> str:
-        """Shapes, kernel, units and loss, for ``print(layer)``."""
+        """Return shapes, kernel, activations and loss, for ``print(layer)``."""
         kernel = f", kernel {self.kernel}, stride {self.stride}"
         return super().extra_repr() + kernel + (", tied" if self.tied else "")
 
 
 def _images(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """Rows (batch, height · width · channels) as (batch, channels, height, width), not copied."""
+    """View rows (batch, height · width · channels) as (batch, channels, height, width)."""
     return x.reshape(-1, *shape).permute(0, 3, 1, 2)
 
 
 def _rows(images: Tensor) -> Tensor:
-    """The reverse of :func:`_images`."""
+    """Turn images into rows: the reverse of :func:`_images`."""
     return images.permute(0, 2, 3, 1).flatten(1)

@@ -1,4 +1,4 @@
-"""The autoencoder layer h = f(W x + b), x^ = g(W' h + b')."""
+"""The dense layer: h = f(W x + b), x^ = g(W' h + b')."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sae.errors import InputError, check_bool, check_choice, check_integer
 from sae.nets.activations import ACTIVATIONS, start_gain
 from sae.nets.layer import Layer
 
-# Multiples of what libraries multiply at once.
+# Libraries multiply matrices in blocks of this width.
 LEAST_UNITS = 16
 MOST_UNITS, MOST_WEIGHTS = 1_000_000, 10**9
 
@@ -24,13 +24,16 @@ class Dense(Layer):
     Args:
         in_shape: Shape of an input, or its number of features.
         units: Units of the code.
-        activation: f.
-        output: g.
+        activation: f, one of :data:`~sae.nets.activations.ACTIVATIONS`.
+        output: g, one of :data:`~sae.nets.activations.ACTIVATIONS`.
         loss: ``"mse"`` or ``"bce"``.
-        tied: W' = Wᵀ, one parameter for both.
+        tied: Whether W' = Wᵀ, one parameter for both.
+
+    Raises:
+        InputError: An option is of the wrong type or out of range, or there are too many weights.
     """
 
-    # Of W (x - mean) at the start of a stage: activations are close to straight lines there.
+    # Standard deviation of W (x - mean) at the start of a stage: activations are almost linear.
     start_spread: ClassVar[float] = 0.25
 
     def __init__(
@@ -54,11 +57,11 @@ class Dense(Layer):
         self.reset_parameters()
 
     def _make_parameters(self) -> None:
-        """Make what :meth:`reset_parameters` fills."""
+        """Create the parameters that :meth:`reset_parameters` fills."""
         units = self.n_code
         self.weight = nn.Parameter(torch.empty(units, self.n_in))  # W
         self.bias = nn.Parameter(torch.empty(units))  # b
-        # W', or None where tied: then there is no second tensor that could drift away.
+        # W', or None if tied: without a second tensor nothing can make the two differ.
         self.decoder_weight = None if self.tied else nn.Parameter(torch.empty(self.n_in, units))
         self.decoder_bias = nn.Parameter(torch.empty(self.n_in))  # b'
 
@@ -77,37 +80,37 @@ class Dense(Layer):
 
     @torch.no_grad()
     def start_at_mean(self, mean: Tensor) -> None:
-        """Set b' so that no code at all gives the mean of the inputs: g(b') = mean.
+        """Set b' so that a zero code gives the mean of the inputs: g(b') = mean.
 
-        What is left to learn is what differs from it: a pixel that is nearly always black does not
-        have to be driven there, and stuck there, by large weights; and a unit below that is on most
-        of the time is rebuilt so from the first step. For a sigmoid b' is the logit, as Hinton
-        (2010), "A Practical Guide to Training Restricted Boltzmann Machines", section 8, has it.
+        Then only the differences from the mean are left to learn. For example, a pixel that is
+        nearly always black needs no large weights to become black. For a sigmoid, b' is the logit
+        of the mean, as in Hinton (2010), "A Practical Guide to Training Restricted Boltzmann
+        Machines", section 8.
 
         Args:
-            mean: Of the inputs, (n_in,), in the range of the output unit.
+            mean: Mean of the inputs, (n_in,), in the range of the output unit.
         """
         self.decoder_bias.copy_(self.logits_of(mean))
 
     @torch.no_grad()
     def fit_start(self, x: Tensor, mean: Tensor) -> None:
-        """Fit the scale and the biases of the initial weights to what is to be learnt.
+        """Fit the scale and the biases of the initial weights to the inputs.
 
-        Weights are drawn for inputs of about the size of pixels. Codes are of any size: those of
-        SiLU lie around 3, and the units above them would start far out, where they are flat or
-        linear. Here W (x - mean) gets a standard deviation of ``start_spread`` over all units, near
-        the middle of any activation; b takes off the mean; and b' adds what is missing to the mean
-        of the inputs.
+        Weights are drawn for inputs of about the size of pixels, but codes can be larger: codes of
+        SiLU lie around 3, so that the units above would start where their activation is flat or
+        linear. This method scales W so that W (x - mean) has a standard deviation of
+        ``start_spread`` over all units, near the middle of any activation. It sets b to subtract
+        the mean, and b' so that the mean reconstruction is the mean of the inputs.
 
-        In the manner of Mishkin & Matas (2016), "All you need is a good init", and Krähenbühl et
-        al. (2016), "Data-dependent initializations of convolutional neural networks".
+        Similar to Mishkin & Matas (2016), "All you need is a good init", and Krähenbühl et al.
+        (2016), "Data-dependent initializations of convolutional neural networks".
 
         Args:
             x: Some of the inputs, (n, n_in).
-            mean: Of all inputs, (n_in,), in the range of the output unit.
+            mean: Mean of all inputs, (n_in,), in the range of the output unit.
         """
         spread = F.linear(x - mean, self.weight).std(correction=0)
-        if spread > 0:  # else the inputs do not vary
+        if spread > 0:  # otherwise the inputs do not vary
             self.weight.mul_(self.start_spread / spread)
         self.bias.copy_(-F.linear(mean, self.weight))
         self.start_at_mean(mean)
@@ -115,15 +118,18 @@ class Dense(Layer):
         self.decoder_bias.sub_(F.linear(code, self._decoder_weight()))
 
     def encode(self, x: Tensor) -> Tensor:
-        """f(W x + b): (batch, n_in) -> (batch, n_code)."""
+        """Return f(W x + b): (batch, n_in) -> (batch, n_code)."""
         return self.activate(self.pre_activations(x))
 
     def pre_activations(self, x: Tensor) -> Tensor:
-        """W x + b: (batch, n_in) -> (batch, n_code)."""
+        """Return W x + b: (batch, n_in) -> (batch, n_code)."""
         return F.linear(x, self.weight, self.bias)
 
     def activate(self, z: Tensor) -> Tensor:
-        """f: (batch, n_code) -> (batch, n_code); units that get 0 and give 0 may follow."""
+        """Return f(z): (batch, n_code) -> (batch, n_code).
+
+        :meth:`encode_tiles` may append columns of zeros; they must not change the other columns.
+        """
         return ACTIVATIONS[self.activation](z)
 
     @property
@@ -133,15 +139,18 @@ class Dense(Layer):
         return (own.encode, own.activate) == (Dense.encode, Dense.activate)
 
     def decode_logits(self, h: Tensor) -> Tensor:
-        """W' h + b': (batch, n_code) -> (batch, n_in)."""
+        """Return W' h + b': (batch, n_code) -> (batch, n_in)."""
         return F.linear(h, self._decoder_weight(), self.decoder_bias)
 
     def _decoder_weight(self) -> Tensor:
-        """W', (n_in, n_code)."""
+        """Return W', (n_in, n_code)."""
         return self.weight.t() if self.decoder_weight is None else self.decoder_weight
 
     def encode_tiles(self, x: Tensor) -> Tensor:
-        """See :class:`~sae.nets.layer.Layer`: there are always enough units."""
+        """Encode as in :class:`~sae.nets.layer.Layer`, with at least ``LEAST_UNITS`` units.
+
+        If there are fewer, units with zero weights are added and removed again.
+        """
         few = LEAST_UNITS - self.n_code
         if few <= 0 or type(self).encode is not Dense.encode:
             return self.encode(x)
@@ -149,7 +158,7 @@ class Dense(Layer):
         return self.activate(logits)[:, : self.n_code].contiguous()
 
     def first_weights(self) -> dict[str, Tensor]:
-        """W, and W' where it is another."""
+        """Return W, and W' unless tied, each (units, n_in)."""
         encoder = self.weight.detach()
         if self.decoder_weight is None:
             return {"weights, of encoder and decoder (tied)": encoder}
@@ -157,5 +166,5 @@ class Dense(Layer):
         return {"encoder weights": encoder, "decoder weights": decoder}
 
     def extra_repr(self) -> str:
-        """Sizes, units and loss, for ``print(layer)``."""
+        """Return sizes, activations and loss, for ``print(layer)``."""
         return super().extra_repr() + (", tied" if self.tied else "")

@@ -1,7 +1,7 @@
-"""What maps inputs to a code and back: a layer, or a stack of them.
+"""The base classes of every network that maps inputs to a code and back: a layer, or a stack.
 
-Inputs and codes are rows, (batch, features), whatever shape they have inside: a layer of images
-takes ``in_shape`` (height, width, channels) and reshapes by itself.
+Inputs and codes are always rows, (batch, features). A layer that works on images takes ``in_shape``
+(height, width, channels) and reshapes the rows itself.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Code:
-    """What a decoder is given in training, and what penalties look at.
+    """A code in training: the input of the decoder and of the penalties.
 
     Attributes:
         h: The code, (batch, units).
-        mean: Of its distribution, (batch, units); None where it has none.
-        logvar: Logarithm of its variance, (batch, units); None likewise.
-        parts: Of a stack, the code of each layer, the lowest first.
+        mean: Mean of the code's distribution, (batch, units); None if the code is not random.
+        logvar: Logarithm of its variance, (batch, units); None if the code is not random.
+        parts: For a stack, the code of each layer, the lowest layer first.
     """
 
     h: Tensor
@@ -43,18 +43,18 @@ class Code:
 
 
 class Autoencoder(nn.Module, ABC):
-    """What a layer and a stack have in common.
+    """The base class of a layer and of a stack.
 
     Attributes:
-        in_shape: Shape of an input; its rows are flat.
-        code_shape: Shape of a code; its rows are flat.
-        activation: Activation of the code, of :data:`~sae.nets.activations.ACTIVATIONS`; it says
-            between which values a unit lies and when it is dead.
+        in_shape: Shape of an input; the rows themselves are flat.
+        code_shape: Shape of a code; the rows themselves are flat.
+        activation: Activation of the code, one of :data:`~sae.nets.activations.ACTIVATIONS`. It
+            decides the range of a unit and when a unit counts as dead.
         output: Activation of the reconstruction (the output unit).
         loss: ``"mse"`` or ``"bce"``; bce needs a sigmoid output unit.
-        has_prior: Whether it is trained so that its codes are distributed as N(0, I): codes drawn
-            from that give new samples.
-        columns: What the features of its inputs are, where they differ: those of a table.
+        has_prior: Whether training pulls the codes towards N(0, I), so that decoding a draw from
+            N(0, I) gives a new sample.
+        columns: For a table, which features are numbers and which are categories; else None.
     """
 
     in_shape: tuple[int, ...]
@@ -67,57 +67,66 @@ class Autoencoder(nn.Module, ABC):
 
     @property
     def n_in(self) -> int:
-        """Features of the input."""
+        """Number of features of an input."""
         return math.prod(self.in_shape)
 
     @property
     def n_code(self) -> int:
-        """Units of the code."""
+        """Number of units of the code."""
         return math.prod(self.code_shape)
 
     @property
     def code_range(self) -> tuple[float, float]:
-        """Least and greatest value of a unit."""
+        """The smallest and the largest value that a unit can take."""
         return RANGES[self.activation]
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:
-        """The code of inputs: (batch, n_in) -> (batch, n_code).
+        """Return the code of inputs: (batch, n_in) -> (batch, n_code).
 
-        Clean and deterministic: never noisy; of a distribution the mean.
+        No noise is added, and the same input always gives the same code. If the code is a
+        distribution, this is its mean.
         """
 
     @abstractmethod
     def decode_logits(self, h: Tensor) -> Tensor:
-        """The reconstruction before its output unit: (batch, n_code) -> (batch, n_in)."""
+        """Return the reconstruction before the output unit: (batch, n_code) -> (batch, n_in)."""
 
     def decode(self, h: Tensor) -> Tensor:
-        """The reconstruction of a code: (batch, n_code) -> (batch, n_in)."""
+        """Return the reconstruction of a code: (batch, n_code) -> (batch, n_in)."""
         logits = self.decode_logits(h)
         if self.columns is not None:
             return self.columns.output(logits, self.output)
         return ACTIVATIONS[self.output](logits)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``decode(encode(x))``: (batch, n_in) -> (batch, n_in)."""
+        """Return ``decode(encode(x))``: (batch, n_in) -> (batch, n_in)."""
         return self.decode(self.encode(x))
 
     def code_for_training(self, x: Tensor, place: Place) -> Code:
-        """What the decoder is given in training; of a distribution a sample.
+        """Return the code that the decoder gets in training; a sample if it is a distribution.
 
         Args:
             x: Inputs, (batch, n_in), corrupted or not.
-            place: Where in the run: whatever is random is drawn from it.
+            place: The place of this step in the run; all random numbers are drawn from it.
         """
         return Code(self.encode(x))
 
     @property
     def is_deterministic(self) -> bool:
-        """Whether the code in training is that of :meth:`encode`."""
+        """Whether the code in training equals that of :meth:`encode`."""
         return type(self).code_for_training is Autoencoder.code_for_training
 
     def reconstruction_loss(self, h: Tensor, x: Tensor) -> Tensor:
-        """Loss of the reconstruction of ``h`` against the clean ``x``: per image, a scalar."""
+        """Return the loss of the reconstruction of ``h`` against the clean ``x``.
+
+        Args:
+            h: Code, (batch, n_code).
+            x: Clean inputs, (batch, n_in).
+
+        Returns:
+            A scalar, per image: the sum over the features, the mean over the batch.
+        """
         logits = self.decode_logits(h)
         if self.columns is not None:
             return self.columns.loss(logits, x, self.output, self.loss)
@@ -128,53 +137,56 @@ class Autoencoder(nn.Module, ABC):
         return squared_error(ACTIVATIONS[self.output](logits), x)
 
     def squared_error(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Sum of (x^ - x)² over the features, mean over the batch; without what is missing."""
+        """Return the sum of (x^ - x)² over the features, averaged over the batch, a scalar.
+
+        Missing features of a table do not count.
+        """
         if self.columns is not None:
             return self.columns.errors(x_hat, x).sum(dim=1).mean()
         return squared_error(x_hat, x)
 
     def errors(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """(x^ - x)², (batch, features): 0 for what is missing."""
+        """Return (x^ - x)², (batch, features); 0 for missing features of a table."""
         if self.columns is not None:
             return self.columns.errors(x_hat, x)
         return (x_hat - x).square()
 
     def logits_of(self, mean: Tensor) -> Tensor:
-        """What before the output unit gives these values: (n_in,)."""
+        """Return the logits, (n_in,), from which the output unit makes the values ``mean``."""
         if self.columns is not None:
             return self.columns.start(mean, self.output)
         return inverse_activation(self.output, mean)
 
     def multiply_adds(self) -> int:
-        """Products of a weight and an input, per sample, forward: how long a step takes."""
+        """Return the multiplications per sample of a forward pass: an estimate of a step's cost."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Those that the code in training depends on; the others are the decoder's alone."""
+        """Return the trainable parameters that the code in training depends on."""
         parameters = [p for p in self.parameters() if p.requires_grad]
         if not parameters:
             return []
         x = torch.zeros(2, self.n_in, device=parameters[0].device)
         with torch.enable_grad():
-            # Of a distribution the variance, too.
+            # Not encode(): a random code also depends on the parameters of its variance.
             h = self.code_for_training(x, Place(0, "", share=Share.equal(len(x)))).h.sum()
             found = torch.autograd.grad(h, parameters, allow_unused=True)
         return [p for p, grad in zip(parameters, found, strict=True) if grad is not None]
 
 
 class Layer(Autoencoder):
-    """One autoencoder, a stage of a stack: the base of every kind of layer.
+    """One autoencoder, a stage of a stack: the base class of every kind of layer.
 
-    A kind is one file: its class takes ``in_shape`` first, and ``output`` and ``loss`` by name (all
-    three come from the stack: shape and activation of the layer below); the rest are its options.
-    A subclass sets the attributes of :class:`Autoencoder` and defines :meth:`encode`,
-    :meth:`decode_logits` and :meth:`reset_parameters`.
+    A kind is one file. Its class takes ``in_shape`` first, and ``output`` and ``loss`` by name. The
+    stack gives these three: they are the shape and the activation of the layer below. All other
+    arguments are options of the kind. A subclass defines :meth:`encode`, :meth:`decode_logits` and
+    :meth:`reset_parameters`.
 
     Args:
         in_shape: Shape of an input, or its number of features.
         code_shape: Shape of a code, or its number of units.
-        activation: Of the code.
-        output: Of the reconstruction.
+        activation: Activation of the code.
+        output: Activation of the reconstruction.
         loss: ``"mse"`` or ``"bce"``.
 
     Attributes:
@@ -200,10 +212,12 @@ class Layer(Autoencoder):
         """Draw new weights from ``generator``."""
 
     def start_at_mean(self, mean: Tensor) -> None:
-        """Before training: let no code at all give the mean of the inputs, where the kind can.
+        """Before training: set the decoder's biases so that a zero code gives the mean input.
+
+        Does nothing unless the kind defines it.
 
         Args:
-            mean: Of the inputs, (n_in,), in the range of the output unit.
+            mean: Mean of the inputs, (n_in,), in the range of the output unit.
         """
 
     def fit_start(self, x: Tensor, mean: Tensor) -> None:
@@ -211,56 +225,59 @@ class Layer(Autoencoder):
 
         Args:
             x: Some of the inputs, (n, n_in).
-            mean: Of all inputs, (n_in,), in the range of the output unit.
+            mean: Mean of all inputs, (n_in,), in the range of the output unit.
         """
         self.start_at_mean(mean)
 
     def begin_epoch(self, epoch: int, some: Callable[[], Tensor]) -> None:
-        """Before each epoch of its own training: what changes by the epoch, such as revival.
+        """Before each epoch of this layer's own training: change what changes by the epoch.
+
+        An example is the revival of dead units.
 
         Args:
-            epoch: From 0.
-            some: Gives some of the training inputs, (n, n_in), always the same ones.
+            epoch: Number of the epoch, from 0.
+            some: Returns some of the training inputs, (n, n_in), the same ones at each call.
         """
 
     def own_terms(self) -> Sequence[Term]:
-        """What its kind adds to any loss that it is trained on, such as a divergence."""
+        """Return the penalties that this kind adds to every loss, such as a divergence."""
         return ()
 
     def encode_tiles(self, x: Tensor) -> Tensor:
-        """:meth:`encode` of whole tiles of rows, the same whichever tiles are encoded together.
+        """Encode whole tiles of rows, with the same bits however many tiles come together.
 
-        Libraries multiply few units in other ways, with other last bits; a kind can mend that.
+        Libraries use other algorithms for few units, which round differently. A kind can override
+        this to avoid that.
         """
         return self.encode(x)
 
     def first_weights(self) -> dict[str, Tensor] | None:
-        """Weights to be shown as images, by caption; None where it has none.
+        """Return the weights to draw as images, by caption; None if there are none.
 
-        Each is (units, n_in), or (units, height, width) and perhaps 3 for images of a shape of
-        their own; units are those of :meth:`units_to_show`.
+        Each is (units, n_in), or, for images of another shape than the input, (units, height,
+        width) or (units, height, width, 3). The units are those of :meth:`units_to_show`.
         """
         return None
 
     def units_to_show(self, most: int) -> Sequence[int]:
-        """Which units stand for all where there is room for so many: the first ones."""
+        """Return which units to draw if there is room for ``most`` of them: the first ones."""
         return range(min(most, self.n_code))
 
     def extra_repr(self) -> str:
-        """Shapes, units and loss, for ``print(layer)``."""
+        """Return shapes, activations and loss, for ``print(layer)``."""
         sizes = f"{'x'.join(map(str, self.in_shape))}→{'x'.join(map(str, self.code_shape))}"
         return f"{sizes}, {self.activation}/{self.output}, {self.loss}"
 
 
 def as_shape(shape: int | Sequence[int], key: str = "units") -> tuple[int, ...]:
-    """A shape, or a number of features, as a shape.
+    """Return a shape as a tuple; a number of features n becomes (n,).
 
     Args:
-        shape: The one or the other.
-        key: The option that it comes from, for messages.
+        shape: A shape, or a number of features; each 1 or more.
+        key: Name of the option, for messages.
 
     Raises:
-        InputError: It is neither.
+        InputError: ``shape`` is neither.
     """
     several = isinstance(shape, (list, tuple, torch.Size))
     sizes = tuple(shape) if several else (shape,)  # type: ignore[arg-type]  # that is tested here

@@ -1,7 +1,7 @@
-"""Reconstruction losses. One reduction for all: sum over the inputs, mean over the batch.
+"""Reconstruction losses. All are summed over the features and averaged over the batch.
 
-So a loss reads as *squared error per image* (SSE) or *nats per image*, and is comparable between
-batch sizes and with the published figures.
+So a loss is the *squared error per image* (SSE) or *nats per image*. It does not depend on the
+batch size and can be compared with published figures.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LOSSES = ("mse", "bce")
 
 
 def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
-    """Sum of (x^ - x)² over the features, mean over the batch.
+    """Return the sum of (x^ - x)² over the features, averaged over the batch.
 
     Args:
         x_hat: Reconstruction, (batch, features).
@@ -30,13 +30,13 @@ def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
 
 
 def sigmoid_squared_error(logits: Tensor, x: Tensor) -> Tensor:
-    """:func:`squared_error` of ``sigmoid(logits)``, with its gradient in one go.
+    """Return :func:`squared_error` of ``sigmoid(logits)``, with a faster gradient.
 
-    On a small network what is done pixel by pixel takes a quarter of the time: here the difference
-    is taken once, for the loss and for the gradient.
+    In a small network, operations on single pixels take a quarter of the time. Here the difference
+    is computed once, for the loss and for the gradient.
 
     Args:
-        logits: W' h + b' before the sigmoid, (batch, features); of mixed precision, in half.
+        logits: W' h + b' before the sigmoid, (batch, features); half precision is converted.
         x: Target, (batch, features).
 
     Returns:
@@ -54,7 +54,7 @@ class _SigmoidSquaredError(torch.autograd.Function):
         y = torch.sigmoid(logits)
         difference = y - x
         ctx.save_for_backward(y, difference)
-        # Row by row: a sum of millions in a single pass is wrong in its third decimal.
+        # Row by row: a single sum over millions of values is wrong in its third decimal.
         return torch.linalg.vector_norm(difference, dim=1).square().sum() / len(x)
 
     @staticmethod
@@ -66,7 +66,9 @@ class _SigmoidSquaredError(torch.autograd.Function):
 
 
 def cross_entropy(logits: Tensor, x: Tensor) -> Tensor:
-    """Cross-entropy of Bernoulli pixels, from logits: finite where a sigmoid saturates.
+    """Return the cross-entropy of Bernoulli pixels, summed over pixels, averaged over the batch.
+
+    Computed from logits, so that it stays finite where the sigmoid saturates.
 
     Args:
         logits: W' h + b' before the sigmoid, (batch, features).

@@ -1,7 +1,7 @@
-"""Layers as one: encoders in order, decoders in reverse.
+"""Several layers as one network: encoders in order, decoders in reverse.
 
-A stack holds the very layers that were trained, not copies: what a stage learnt is what the stack
-starts from, bit for bit, and tied weights stay tied.
+A stack holds the trained layers themselves, not copies. So it starts from exactly the weights that
+the stages learnt, and tied weights stay tied.
 
 Hinton & Salakhutdinov (2006), Science 313; Bengio et al. (2007), "Greedy Layer-Wise Training of
 Deep Networks".
@@ -22,14 +22,14 @@ from sae.place import Place
 
 
 class Stack(Autoencoder):
-    """Several layers as one: encoders in order, decoders in reverse.
+    """Several layers as one network: encoders in order, decoders in reverse.
 
     Args:
-        layers: The layers themselves; they are shared, not copied. None at all is the identity.
+        layers: The layers; they are shared, not copied. A stack without layers is the identity.
 
     Raises:
-        ValueError: Neighbours do not fit: sizes do not chain, or the decoder of a layer ends in
-            another unit than the encoder below it.
+        ValueError: Two neighbouring layers do not fit: the upper one does not take as many features
+            as the lower one has units, or its output unit is not the lower one's activation.
     """
 
     def __init__(self, layers: Iterable[Layer] = ()) -> None:
@@ -59,12 +59,12 @@ class Stack(Autoencoder):
 
     @property
     def code_range(self) -> tuple[float, float]:
-        """Least and greatest value of the code; that of pixels where there is no layer."""
+        """Smallest and largest value of the code; (0, 1), as for pixels, without layers."""
         return self[-1].code_range if len(self) else PIXELS
 
     @property
     def columns(self) -> Columns | None:  # type: ignore[override]  # it is its first layer's
-        """What the features of the inputs are, where they differ."""
+        """For a table, which features are numbers and which are categories; else None."""
         return self[0].columns if len(self) else None
 
     @property
@@ -73,17 +73,22 @@ class Stack(Autoencoder):
         return [self[0].n_in, *(layer.n_code for layer in self)]
 
     def below(self, index: int) -> Stack:
-        """The layers under layer ``index``, as a stack of their own (shared, not copied)."""
+        """Return the layers below layer ``index`` as a stack (shared, not copied)."""
         return Stack(self[k] for k in range(index))
 
     def encode(self, x: Tensor) -> Tensor:
-        """Through all encoders: (batch, features) -> (batch, code)."""
+        """Return the code after all encoders: (batch, features) -> (batch, code)."""
         for layer in self:
             x = layer.encode(x)
         return x
 
     def code_for_training(self, x: Tensor, place: Place) -> Code:
-        """Through all encoders as in training: what one samples the next one is given."""
+        """Return the code in training: what one layer samples is the input of the next one.
+
+        Args:
+            x: Inputs, (batch, features), corrupted or not.
+            place: The place of this step in the run; all random numbers are drawn from it.
+        """
         parts = []
         for k, layer in enumerate(self):
             code = layer.code_for_training(x, place.inside("layer", k))
@@ -94,11 +99,11 @@ class Stack(Autoencoder):
 
     @property
     def is_deterministic(self) -> bool:
-        """Whether all layers are."""
+        """Whether all layers are deterministic."""
         return all(layer.is_deterministic for layer in self)
 
     def decode_logits(self, h: Tensor) -> Tensor:
-        """Back through all decoders, without the last output unit."""
+        """Return the reconstruction before the output unit: (batch, code) -> (batch, features)."""
         if not len(self):
             return h
         for k in range(len(self) - 1, 0, -1):
@@ -106,5 +111,5 @@ class Stack(Autoencoder):
         return self[0].decode_logits(h)
 
     def multiply_adds(self) -> int:
-        """Of all layers."""
+        """Return the multiplications per sample of all layers together."""
         return sum(layer.multiply_adds() for layer in self)

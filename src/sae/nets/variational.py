@@ -1,4 +1,4 @@
-"""The variational layer: its code is a Gaussian, of which training sees samples."""
+"""The variational layer: its code is a Gaussian distribution, sampled in training."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from sae.nets.layer import Code
 from sae.place import Place
 from sae.terms.gaussian_kl import GaussianKL
 
-# The log variance lies within ± this: a standard deviation from 0.007 to 150, which no code that
-# is pulled to N(0, 1) leaves. A steep step cannot make exp overflow, nor its gradient so large that
-# Adam hardly moves for a thousand steps; and unlike a hard limit a tanh lets some gradient back.
+# The log variance lies between -10 and 10: a standard deviation between 0.007 and 150, enough for
+# codes that are pulled to N(0, 1). Without a limit one large step could make exp overflow, or make
+# its gradient so large that Adam hardly moves for a thousand steps. A tanh, unlike a hard limit,
+# always has a gradient.
 MOST_LOGVAR = 10.0
-# At the start the noise has a standard deviation of exp(-2/2) = 0.37 where the means of a fitted
-# stage have one of 1: what is decoded still depends on the input.
+# At the start the noise has a standard deviation of exp(-2/2) = 0.37, the means have 1. So the
+# sampled code still depends on the input.
 START_LOGVAR = -2.0
 
 
 class Variational(Dense):
     """q(z|x) = N(mean, diag(var)), mean = W x + b, log var = 10 tanh((V x + c) / 10); x^ = g(W' z).
 
-    The decoder is given z = mean + sqrt(var) · e with e ~ N(0, I) in training, and the mean where
-    nothing is to be random. The layer adds kl_weight · KL(q(z|x) || N(0, I)) to any loss that it is
-    trained on: new samples are drawn by decoding z ~ N(0, I).
+    In training the decoder gets z = mean + sqrt(var) · e with e ~ N(0, I); otherwise it gets the
+    mean. The layer adds kl_weight · KL(q(z|x) || N(0, I)) to every loss. After training, decoding
+    z ~ N(0, I) gives new samples.
 
-    What the loss means: under ``bce`` with kl_weight 1 the sum is the negative ELBO with Bernoulli
-    pixels, in nats. Under ``mse``, also where it is a stage on codes of another layer, it is that
-    with Gaussian inputs of variance kl_weight / 2, times kl_weight and but for a constant: SSE /
-    (2 · variance) + KL. So what varies by less than that variance is not worth its nats and is left
-    out of the code, as in probabilistic PCA (Tipping & Bishop 1999): on codes with little spread
-    choose a smaller kl_weight.
+    With ``bce`` and kl_weight 1 the loss is the negative ELBO of Bernoulli pixels, in nats. With
+    ``mse``, also in a stage that rebuilds codes, it is the negative ELBO of Gaussian inputs with
+    variance kl_weight / 2, SSE / (2 · variance) + KL, times kl_weight and up to a constant. So the
+    code leaves out directions in which the inputs vary by less than that variance, as in
+    probabilistic PCA (Tipping & Bishop 1999). For codes with little spread choose a smaller
+    kl_weight.
 
     Kingma & Welling (2014), "Auto-Encoding Variational Bayes", sections 2.4 and 3; Rezende, Mohamed
     & Wierstra (2014), "Stochastic Backpropagation".
@@ -45,10 +46,13 @@ class Variational(Dense):
         in_shape: Shape of an input, or its number of features.
         units: Units of the code.
         kl_weight: Weight of the divergence, 0 or more.
-        warm_up: Epochs of each training over which that weight grows from 0; see
+        warm_up: Number of first epochs of each training in which that weight grows from 0; see
             :class:`~sae.terms.gaussian_kl.GaussianKL`.
-        output: g.
+        output: g, one of :data:`~sae.nets.activations.ACTIVATIONS`.
         loss: ``"mse"`` or ``"bce"``.
+
+    Raises:
+        InputError: An option is out of range.
     """
 
     start_spread: ClassVar[float] = 1.0  # that of the prior
@@ -76,27 +80,32 @@ class Variational(Dense):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw new weights as a dense layer does; the variance starts the same for all inputs."""
+        """Draw new weights as a dense layer does; all inputs start with the same variance."""
         super().reset_parameters(generator)
         nn.init.zeros_(self.logvar_weight)
         nn.init.constant_(self.logvar_bias, START_LOGVAR)
 
     def distribution(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance of the code: (batch, n_in) -> twice (batch, units)."""
+        """Return mean and log variance of the code: (batch, n_in) -> two of (batch, units)."""
         logvar = F.linear(x, self.logvar_weight, self.logvar_bias).float()
         return self.encode(x), MOST_LOGVAR * torch.tanh(logvar / MOST_LOGVAR)
 
     def code_for_training(self, x: Tensor, place: Place) -> Code:
-        """A sample of the code, with the mean and the log variance it is drawn with."""
+        """Return a sample of the code, with its mean and log variance, each (batch, units).
+
+        Args:
+            x: Inputs, (batch, n_in), corrupted or not.
+            place: The place of this step in the run; the noise is drawn from it.
+        """
         mean, logvar = self.distribution(x)
         noise = place.normal("code", mean)
         return Code(mean + (logvar / 2).exp() * noise, mean, logvar)
 
     def own_terms(self) -> tuple[GaussianKL]:
-        """The divergence from the prior."""
+        """Return the divergence from the prior N(0, I)."""
         return (self._term,)
 
     def extra_repr(self) -> str:
-        """Sizes, units, loss and divergence, for ``print(layer)``."""
+        """Return sizes, activations, loss and divergence, for ``print(layer)``."""
         term = self._term
         return f"{super().extra_repr()}, kl_weight {term.weight:g}, warm_up {term.warm_up}"

@@ -1,1 +1,1 @@
-"""What a training minimises: to reconstruct, to classify."""
+"""Objectives: the loss that a training minimises, such as to reconstruct or to classify."""

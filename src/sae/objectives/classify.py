@@ -1,4 +1,4 @@
-"""To name the class of the input: a head on the code, trained with the encoders on labels.
+"""Predict the class of the input: a head on the code, trained with the encoders on labels.
 
 Pretraining for deep learning: Hinton, Osindero & Teh (2006), "A fast learning algorithm for deep
 belief nets"; Bengio et al. (2007), "Greedy Layer-Wise Training of Deep Networks"; with denoising
@@ -25,32 +25,32 @@ from sae.nets.stack import Stack
 from sae.objectives.objective import Objective
 from sae.place import Place
 
-# A head of more would be labels that are numbers of another kind, such as identities.
+# Labels with more values are likely not classes but, for example, identity numbers.
 MOST_CLASSES = 100_000
-# Of more there is no confusion matrix: it grows with their square.
+# Most classes with a confusion matrix, which grows with their square.
 MOST_CONFUSED = 1000
 
 
 class Classify(Objective):
     """Cross-entropy of a head on the code: softmax(W h + b), or with hidden ReLU layers before it.
 
-    The decoders take no part. Dropout is inverted: what is kept is divided by the probability of
-    keeping it, so that nothing changes outside of training (Srivastava et al., 2014, "Dropout",
-    JMLR 15, section 10). It is a function of the place of the step, like all that is random.
+    The decoders are not trained. Dropout divides the units that stay by the probability of staying,
+    so that nothing changes outside of training (Srivastava et al., 2014, "Dropout", JMLR 15,
+    section 10). Like all random numbers, it is drawn from the place of the step.
 
     Args:
-        hidden: Units of each hidden layer of the head; none is a linear head.
-        label_smoothing: Which part of a label is spread evenly over all classes, in [0, 1)
-            (Szegedy et al., 2016, "Rethinking the Inception Architecture", section 7). The
-            validation loss is that of smoothed labels, too; error and accuracy know nothing of it.
-        dropout: Which part of the units is set to zero at each step, of each layer, of the code,
-            and of the head's hidden layers; in [0, 1).
-        input_dropout: Which part of the inputs of the network, in [0, 1). The head alone, which
-            is given codes, has none.
+        hidden: Units of each hidden layer of the head; null for a linear head.
+        label_smoothing: Part of a label that is spread evenly over all classes, in [0, 1) (Szegedy
+            et al., 2016, "Rethinking the Inception Architecture", section 7). The validation loss
+            uses smoothed labels, too; error and accuracy do not.
+        dropout: Part of the units that is set to zero at each step, in each layer, in the code and
+            in the head's hidden layers; in [0, 1).
+        input_dropout: Part of the network's inputs that is set to zero, in [0, 1). Not used while
+            the head is trained alone.
         lr_factor: Learning rate of the head as a multiple of that of the layers, above 0.
 
     Raises:
-        InputError: A value lies outside its range.
+        InputError: A value is out of range.
     """
 
     part = "cross_entropy"
@@ -85,10 +85,14 @@ class Classify(Objective):
         self.head = nn.ModuleList()
 
     def attach(self, net: Autoencoder, n_classes: int) -> None:
-        """Make the head: from the units of the code to the classes.
+        """Create the head, from the units of the code to the classes.
+
+        Args:
+            net: The stack.
+            n_classes: Number of classes, 2 to ``MOST_CLASSES``.
 
         Raises:
-            InputError: There are fewer than two classes, or more than a head is made for.
+            InputError: ``n_classes`` is out of range.
         """
         if not 2 <= n_classes <= MOST_CLASSES:
             expected = f"labels of 2 to {MOST_CLASSES:,} classes to tell apart"
@@ -101,14 +105,14 @@ class Classify(Objective):
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw new weights, uniform as Glorot & Bengio (2010) have them; biases are zero."""
+        """Draw new weights, uniform as in Glorot & Bengio (2010); biases are zero."""
         for layer in self.head:
             assert isinstance(layer, nn.Linear)
             nn.init.xavier_uniform_(layer.weight, generator=generator)
             nn.init.zeros_(layer.bias)
 
     def code(self, net: Autoencoder, x: Tensor, place: Place) -> Code:
-        """As in training, with dropout after each layer; see :class:`Objective`."""
+        """Return the code of a training batch, with dropout after each layer, (batch, units)."""
         if not (self.dropout or self.input_dropout):
             return super().code(net, x, place)
         layers = list(net) if isinstance(net, Stack) else [net]
@@ -128,11 +132,11 @@ class Classify(Objective):
         return _dropped(h, self.dropout, place) if self.dropout else h
 
     def logits(self, h: Tensor, place: Place | None = None) -> Tensor:
-        """The logarithm of each class's probability, up to a constant of each sample.
+        """Return the logarithm of each class's probability, up to a constant for each sample.
 
         Args:
             h: Codes, (batch, units).
-            place: Where dropout of the hidden layers is drawn from; None for none.
+            place: The place from which dropout of the hidden layers is drawn; None for no dropout.
 
         Returns:
             (batch, classes).
@@ -145,12 +149,12 @@ class Classify(Objective):
         return last(h)
 
     def losses(self, net: Autoencoder, h: Tensor, batch: Batch, place: Place) -> dict[str, Tensor]:
-        """The cross-entropy per sample in nats; in training, ``error`` in percent beside it."""
+        """Return the cross-entropy per sample in nats; in training also ``error`` in percent."""
         assert batch.y is not None
         training = place.epoch is not None
         logits = self.logits(h, place if training else None)
         loss = F.cross_entropy(logits, batch.y.long(), label_smoothing=self.label_smoothing)
-        if not training:  # the error is measured, then
+        if not training:  # measure() returns the error then
             return {"loss": loss}
         return {"loss": loss, "error": _error(logits.detach(), batch.y)}
 
@@ -162,12 +166,12 @@ class Classify(Objective):
         place: Place,
         losses: dict[str, Tensor] | None,
     ) -> dict[str, Tensor]:
-        """Error and accuracy in percent, and the confusion matrix.
+        """Return error and accuracy in percent, and the confusion matrix.
 
         Returns:
-            ``error`` and ``accuracy``, which add up to 100; ``confusion``, (classes, classes):
-            which part of the samples, in [0, 1], is of the class of the row and taken for that of
-            the column. Nothing where the samples have no labels.
+            ``error`` and ``accuracy``, which add up to 100; ``confusion``, (classes, classes): the
+            part of all samples, in [0, 1], with the class of the row and the predicted class of the
+            column. Empty if the samples have no labels.
         """
         if batch.y is None:
             return {}
@@ -182,25 +186,25 @@ class Classify(Objective):
         return {**found, "confusion": counts / len(batch.y)}
 
     def figures(self) -> Figures:
-        """Error and accuracy."""
+        """Return how error and accuracy are shown."""
         return {
             "error": Figure("{part} error", "{:.2f} %"),
             "accuracy": Figure("{part} accuracy", "{:.2f} %", "higher"),
         }
 
     def unit(self, net: Autoencoder) -> str:
-        """What the loss is counted in."""
+        """Return the unit of the loss."""
         return "nats per sample"
 
     def predict(self, net: Autoencoder, batch: Batch) -> dict[str, Tensor]:
-        """``predicted``, the most probable class, and ``probability``, its own."""
+        """Return ``predicted``, the most probable class, and its ``probability``, (batch,) each."""
         probability, predicted = self.logits(net.encode(batch.x)).softmax(dim=1).max(dim=1)
         return {"predicted": predicted, "probability": probability}
 
     def tables(
         self, means: Mapping[str, Tensor], n: int, class_names: Sequence[str] = ()
     ) -> dict[str, list[list[Any]]]:
-        """``confusion``: a row a class, how many of its samples are taken for which class."""
+        """Return ``confusion``: a row per class, with the number of samples per predicted class."""
         if "confusion" not in means:
             return {}
         counts = (means["confusion"].double() * n).round().long().tolist()
@@ -210,16 +214,16 @@ class Classify(Objective):
         return {"confusion": [head, *rows]}
 
     def path(self, sizes: Sequence[int]) -> str:
-        """Up to the classes: ``784→128→10``."""
+        """Return the network in one line, ending in the classes: ``784→128→10``."""
         return "→".join(map(str, [*sizes, *self.hidden, self.n_classes or "classes"]))
 
 
 def _dropped(x: Tensor, probability: float, place: Place) -> Tensor:
-    """Inputs, each set to zero with this probability; the others are made larger for it."""
+    """Set each value to zero with this probability; divide the others by 1 - probability."""
     kept = place.uniform("dropout", x) >= probability
     return x * kept / (1 - probability)
 
 
 def _error(logits: Tensor, y: Tensor) -> Tensor:
-    """Percent of the samples whose most probable class is another than their label."""
+    """Return the percentage of samples whose most probable class is not their label."""
     return (logits.argmax(dim=1) != y).float().mean() * 100

@@ -23,28 +23,29 @@ from sae.seeding import derive_generator
 from sae.terms.gaussian_kl import gaussian_kl
 
 BINARISE = ("dynamic", "none")
-# Samples whose pixels are drawn with one seed.
+# Number of samples whose pixels are drawn with one seed.
 BLOCK = 64
 
 
 class Elbo(Reconstruct):
-    """Minimise -ELBO = -E_q(z|x)[log p(x|z)] + KL(q(z|x) || p(z)), one sample of z an image.
+    """Minimise -ELBO = -E_q(z|x)[log p(x|z)] + KL(q(z|x) || p(z)), with one z per image.
 
-    p(x|z) is Bernoulli, pixel by pixel: its negative logarithm is the cross-entropy that the
-    network reconstructs with. The variational layer at the top adds the divergence to the loss, by
-    its own weight; the figure ``elbo`` has it with a weight of 1, so it is the bound itself.
+    p(x|z) is a Bernoulli distribution for each pixel: its negative logarithm is the network's
+    cross-entropy. The variational layer at the top adds the divergence to the loss, times its
+    kl_weight. The figure ``elbo`` always uses the weight 1, so it is the bound itself.
 
     Kingma & Welling (2014), "Auto-Encoding Variational Bayes", equations 3 and 7.
 
     Args:
-        binarise: dynamic: pixels are 0 or 1, drawn with their grey value as probability: anew at
-            each training step, and once and for all for each validation and test image, whatever
-            the seed of the run (Salakhutdinov & Murray 2008, and the figures of Burda et al. 2016).
-            none: grey values as they are; then no number is a likelihood to compare with theirs.
-        samples: k of the log-likelihood in a test; 0 leaves it out. Burda et al. take 5000.
+        binarise: dynamic: pixels become 0 or 1, with their grey value as the probability of 1. Each
+            training step draws them again; each validation and test image is drawn once, the same
+            for every seed (Salakhutdinov & Murray 2008, and the figures of Burda et al. 2016).
+            none: pixels keep their grey values; then the log-likelihood cannot be compared with
+            published figures.
+        samples: k of the log-likelihood in a test; 0 leaves it out. Burda et al. use 5000.
 
     Raises:
-        InputError: A value lies outside its range.
+        InputError: A value is out of range.
     """
 
     part: ClassVar[str] = "reconstruction"
@@ -56,7 +57,7 @@ class Elbo(Reconstruct):
         self.binarise, self.samples = binarise, samples
 
     def attach(self, net: Autoencoder, n_classes: int) -> None:
-        """Raise :class:`InputError` unless the network is one that has an ELBO."""
+        """Raise :class:`InputError` unless the ELBO is defined for this network."""
         layers = list(net) if isinstance(net, Stack) else []
         random = [k for k, layer in enumerate(layers) if not layer.is_deterministic]
         if not layers or random != [len(layers) - 1] or not isinstance(layers[-1], Variational):
@@ -72,7 +73,7 @@ class Elbo(Reconstruct):
             raise InputError("objective", "a network with loss bce", repr(net.loss), remedy)
 
     def prepare(self, batch: Batch, place: Place) -> Batch:
-        """Draw the pixels, where they are to be; the grey ones are kept as ``images``."""
+        """Draw the pixels, if ``binarise`` says so; the grey ones are kept as ``images``."""
         if self.binarise == "none":
             return batch
         if place.epoch is None and batch.number is not None:
@@ -89,9 +90,9 @@ class Elbo(Reconstruct):
         place: Place,
         losses: dict[str, Tensor] | None,
     ) -> dict[str, Tensor]:
-        """``elbo``, one sample of the code an image; and ``sse``, of the grey images.
+        """Return ``elbo``, with one sample of the code per image, and ``sse`` of the grey images.
 
-        The latter is of the code's mean, so that it stands beside that of other autoencoders.
+        The SSE uses the mean of the code, so that it can be compared with other autoencoders.
         """
         code = net.code_for_training(batch.x, place)
         assert code.mean is not None
@@ -103,13 +104,13 @@ class Elbo(Reconstruct):
         return {"elbo": elbo, "sse": sse, "image_sse": sse}
 
     def tested(self, net: Autoencoder, batch: Batch, place: Place) -> dict[str, Tensor]:
-        """``log_likelihood``, unless it takes no samples."""
+        """Return ``log_likelihood`` in nats per image; nothing with ``samples`` 0."""
         if not self.samples:
             return {}
         return {"log_likelihood": log_likelihood(net, batch.x, place, self.samples).mean()}
 
     def figures(self) -> Figures:
-        """The bound and the likelihood, then squared errors."""
+        """Return how the bound, the likelihood and the squared errors are shown."""
         likelihood = f"{{part}} log-likelihood, nats per image, {self.samples:,} samples"
         return {
             "elbo": Figure("{part} ELBO, nats per image", better="higher"),
@@ -118,7 +119,7 @@ class Elbo(Reconstruct):
         }
 
     def restored(self, net: Autoencoder, x_tilde: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """As of any reconstruction: beside the grey images, of which the SSE is, too."""
+        """Return the SSE of corrupted and restored samples, compared with the grey images."""
         grey = batch.x if batch.images is None else batch.images
         return super().restored(net, x_tilde, batch._replace(x=grey))
 
@@ -126,15 +127,15 @@ class Elbo(Reconstruct):
 def log_likelihood(net: Autoencoder, x: Tensor, place: Place, samples: int) -> Tensor:
     """Estimate log p(x) of each image by importance sampling, in nats.
 
-    log 1/k Σ_i p(x|z_i) p(z_i) / q(z_i|x) with z_i ~ q(z|x), from Burda, Grosse & Salakhutdinov
-    (2016), "Importance Weighted Autoencoders", equation 8: no more than log p(x) in expectation,
-    and closer to it the more samples; with one it is the ELBO in expectation.
+    The estimate is log 1/k Σ_i p(x|z_i) p(z_i) / q(z_i|x) with z_i ~ q(z|x), from Burda, Grosse &
+    Salakhutdinov (2016), "Importance Weighted Autoencoders", equation 8. In expectation it is at
+    most log p(x), and closer to it with more samples; with one sample it is the ELBO.
 
     Args:
         net: A stack whose top layer is variational and the only random one.
         x: Images of 0 and 1, (batch, pixels).
-        place: Where the samples are drawn from.
-        samples: k. Memory is that of one sample an image, whatever k is.
+        place: The place that the samples are drawn from.
+        samples: k, 1 or more. The memory needed does not grow with k.
 
     Returns:
         Nats, (batch,).
@@ -142,7 +143,7 @@ def log_likelihood(net: Autoencoder, x: Tensor, place: Place, samples: int) -> T
     first = net.code_for_training(x, place)
     assert first.mean is not None
     assert first.logvar is not None
-    mean, logvar = first.mean.float(), first.logvar.float()  # mixed precision has them in half
+    mean, logvar = first.mean.float(), first.logvar.float()  # half precision otherwise, if mixed
     spread, total = (logvar / 2).exp(), None
     for k in range(samples):
         noise = place.inside("importance", k).normal("code", mean)
@@ -150,7 +151,7 @@ def log_likelihood(net: Autoencoder, x: Tensor, place: Place, samples: int) -> T
         # log p(z) - log q(z|x): the constants are the same in both.
         ratio = (noise.square() - z.square() + logvar).sum(dim=1) / 2
         logits = net.decode_logits(z).float()
-        # Of Bernoulli pixels: x · logit - log(1 + exp(logit)).
+        # log p of Bernoulli pixels: x · logit - log(1 + exp(logit)).
         weight = ratio + (x * logits).sum(dim=1) - F.softplus(logits).sum(dim=1)
         total = weight if total is None else torch.logaddexp(total, weight)
     assert total is not None
@@ -158,13 +159,13 @@ def log_likelihood(net: Autoencoder, x: Tensor, place: Place, samples: int) -> T
 
 
 def _always(number: Tensor, x: Tensor) -> Tensor:
-    """Uniform numbers in [0, 1), those of a sample a function of its number in its set alone.
+    """Return uniform numbers in [0, 1) that depend only on the number of the sample in its set.
 
-    They are drawn on the CPU: other devices draw others.
+    They are drawn on the CPU, because other devices draw other numbers.
 
     Args:
-        number: Of each sample, (batch,).
-        x: What has their shape, (batch, pixels), and lies on their device.
+        number: Number of each sample, (batch,).
+        x: A tensor with the shape of the result, (batch, pixels), and on its device.
     """
     numbers = number.cpu()
     blocks, row = torch.unique(numbers // BLOCK, return_inverse=True)

@@ -1,14 +1,14 @@
-"""To rebuild not the input but a sample near it, so that the code keeps what neighbours share.
+"""Rebuild a similar sample instead of the input, so that the code keeps what both share.
 
-An autoencoder that must rebuild each image to the last stroke keeps much in its code that says
-nothing of what the image shows. Here the target of a sample is another one: the end of a random
-walk on the graph that joins each sample to those with the nearest codes. What can be told of that
-end, given the start, is what all samples along such walks have in common.
+An autoencoder that must rebuild each image exactly keeps many details in its code that are not
+needed to tell what the image shows. Here the target of a sample is another sample: the end of a
+random walk on the graph that links each sample to those with the nearest codes. From the start of a
+walk, one can only predict what the samples on such walks have in common.
 
-Such walks say how alike samples are in diffusion maps (Coifman & Lafon 2006, "Diffusion maps", ACHA
-21) and in label propagation (Zhu & Ghahramani 2002). To rebuild a neighbour in place of the input
-is the relational loss of Wang et al. (2014), "Generalized Autoencoder: A Neural Network
-Framework for Dimensionality Reduction", CVPR workshops.
+Random walks measure the similarity of samples in diffusion maps (Coifman & Lafon 2006, "Diffusion
+maps", ACHA 21) and in label propagation (Zhu & Ghahramani 2002). The loss on a neighbour in place
+of the input is the relational loss of Wang et al. (2014), "Generalized Autoencoder: A Neural
+Network Framework for Dimensionality Reduction", CVPR workshops.
 """
 
 from __future__ import annotations
@@ -26,31 +26,33 @@ from sae.objectives.objective import TrainingSet
 from sae.objectives.reconstruct import Reconstruct
 from sae.place import Place
 
-# Each sample is compared with each: of 55,000 it takes seconds, of so many a quarter of an hour.
+# All pairs of samples are compared: 55,000 samples take seconds, 500,000 a quarter of an hour.
 MOST_SAMPLES = 500_000
 
 
 class Neighbours(Reconstruct):
-    """Rebuild the end of a random walk from the sample, over nearest neighbours in the code.
+    """Rebuild the end of a random walk that starts at the sample, on a graph of nearest codes.
 
-    The first epochs rebuild the sample itself. Then the code of all training samples is computed,
-    and each is joined to those with the nearest codes, by Euclidean distance. From then on every
-    sample gets a target for the epoch: it walks a number of hops, drawn from 0 to ``hops``, each to
-    one of the neighbours of where it is, all with the same probability.
+    The first epochs rebuild the sample itself. Then the codes of all training samples are computed,
+    and each sample is linked to those with the nearest codes, by Euclidean distance. From then on
+    each sample gets a new target in each epoch: the end of a walk of 0 to ``hops`` hops, where each
+    hop leads to a random neighbour.
 
-    Validation and test measure the plain reconstruction of a sample. That gets worse once targets
-    are others, as it should; so it does not say which epoch is the best, and the last one goes on.
+    Validation and test measure the reconstruction of the sample itself. It gets worse once the
+    targets are other samples, so it cannot choose the best epoch: the weights of the last epoch are
+    kept.
 
     Args:
-        k: Neighbours of each sample, 1 or more.
-        hops: The most hops of a walk, 1 or more: 1 rebuilds a neighbour or the sample itself; some
-            hundred lead all over a cluster.
-        warm_up: Epochs in which samples themselves are rebuilt, before the graph is made; 0 makes
-            it of the pretrained code.
-        refresh: Epochs after which the graph is made anew, of the code as it is then; null never.
+        k: Neighbours of each sample, 1 to 1000.
+        hops: Largest number of hops of a walk, 1 or more. With 1 the target is a neighbour or the
+            sample itself; some hundred hops reach any part of a cluster.
+        warm_up: Epochs that rebuild the sample itself, before the graph is made; with 0 the graph
+            is made from the pretrained code.
+        refresh: Epochs after which the graph is made again from the codes of that time; null for
+            never.
 
     Raises:
-        InputError: A value lies outside its range.
+        InputError: A value is out of range.
     """
 
     validation_chooses: ClassVar[bool] = False
@@ -72,7 +74,7 @@ class Neighbours(Reconstruct):
         self._epoch: int | None = None
 
     def check_training(self, n: int, epochs: int) -> None:
-        """Raise :class:`InputError` where no graph can be made, or none would be used."""
+        """Raise :class:`InputError` if no graph can be made, or none would be used."""
         if not self.k < n <= MOST_SAMPLES:
             found = f"{n:,}, of which each is compared with each"
             remedy = "give fewer neighbours" if n <= self.k else "train on fewer"
@@ -84,7 +86,7 @@ class Neighbours(Reconstruct):
             raise InputError("objective.warm_up", expected, str(self.warm_up), remedy)
 
     def begin_epoch(self, net: Autoencoder, epoch: int, samples: TrainingSet, place: Place) -> None:
-        """Make the graph where it is time for it, and let all samples walk."""
+        """Make the graph if it is due, and draw the targets of this epoch."""
         self._epoch, self._rows, self._ends = epoch, samples.rows, None
         if epoch < self.warm_up:
             return
@@ -95,19 +97,19 @@ class Neighbours(Reconstruct):
         self._ends = walk(self._graph, self.hops, place.generator("walk", torch.device("cpu")))
 
     def end_training(self) -> None:
-        """Let go of the samples, and of the graph, which is as large as some codes."""
+        """Free the samples and the graph, which can be as large as the codes."""
         self._graph = self._ends = self._rows = self._epoch = None
 
     def epoch_state(self) -> dict[str, Any]:
-        """The graph: the next epochs walk on it, though it is of the code of an earlier one."""
+        """Return the graph, which later epochs use again."""
         return {} if self._graph is None else {"graph": self._graph}
 
     def load_epoch_state(self, state: dict[str, Any]) -> None:
-        """Take it up."""
+        """Restore the graph from a checkpoint."""
         self._graph = state["graph"]
 
     def losses(self, net: Autoencoder, h: Tensor, batch: Batch, place: Place) -> dict[str, Tensor]:
-        """In training how well the end of the walk is rebuilt, in validation the sample itself."""
+        """Return the loss: against the end of the walk in training, the sample in validation."""
         if place.epoch is None:
             return super().losses(net, h, batch, place)
         return {"loss": net.reconstruction_loss(h, self._targets(batch, place.epoch))}
@@ -123,15 +125,15 @@ class Neighbours(Reconstruct):
 
 
 def nearest(codes: Tensor, k: int) -> Tensor:
-    """The numbers of the ``k`` nearest other samples of each.
+    """Return the numbers of the ``k`` nearest other samples of each sample.
 
     Args:
-        codes: (n, units), finite, with n > k.
+        codes: Codes, (n, units), finite, with n > k.
         k: How many.
 
     Returns:
-        int32, (n, k), the nearest first. Of samples with equal codes each is a neighbour of the
-        others, but none of itself.
+        int32, (n, k), the nearest first. No sample is its own neighbour, even if several samples
+        have equal codes.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -140,19 +142,19 @@ def nearest(codes: Tensor, k: int) -> Tensor:
 
 
 def walk(graph: Tensor, hops: int, generator: torch.Generator) -> Tensor:
-    """Where a random walk from each sample ends.
+    """Return the end of a random walk from each sample.
 
     Args:
         graph: Neighbours of each sample, (n, k).
-        hops: Each walks 0 to so many, all with the same probability.
-        generator: What hops and ways are drawn by, on the CPU.
+        hops: Largest number of hops; 0 to ``hops`` have the same probability.
+        generator: Generator for lengths and directions, on the CPU.
 
     Returns:
         Numbers of samples, int64, (n,).
     """
     n, k = graph.shape
     lengths = torch.randint(0, hops + 1, (n,), generator=generator)
-    # Those with the longest way come first: who still walks is then always at the front.
+    # Sorted by length, longest first, so that those that still walk are always at the front.
     lengths, order = lengths.sort(descending=True, stable=True)
     walking = n - torch.searchsorted(lengths.flip(0), torch.arange(hops), right=True)
     here = order.clone()

@@ -1,4 +1,4 @@
-"""What a training minimises: the base of every kind of objective."""
+"""The base class of every objective: the loss that a training minimises."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from sae.text import chain
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """All samples of a training, whichever process takes steps on them.
+    """All samples of a training, of all processes together.
 
     Attributes:
-        n: How many.
-        codes: Computes the clean codes of all, as the network gives them now: (n, units), in single
-            precision, on the CPU. All processes must ask for them at once, and get the same.
-        rows: Gives the clean samples of some numbers (rows,), which are those of
-            :attr:`~sae.batch.Batch.number`: (rows, features), where the weights lie.
+        n: Number of samples.
+        codes: Computes the clean codes of all samples with the current weights: (n, units), in
+            single precision, on the CPU. All processes must call it together; all get the same.
+        rows: Returns the clean samples with given numbers, (rows,), as in
+            :attr:`~sae.batch.Batch.number`: (rows, features), on the device of the weights.
     """
 
     n: int
@@ -35,22 +35,22 @@ class TrainingSet:
 
 
 class Objective(nn.Module, ABC):
-    """What the stack is fine-tuned for. A kind is one file; its arguments are its options.
+    """The goal of the fine-tuning. A kind is one file; its arguments are its options.
 
-    It may own parameters, such as a head: they are trained, saved, verified and resumed with the
-    network's. All that is random in it is drawn from the place of the step, so a step is a function
-    of its batch and its place.
+    An objective may have parameters, such as a head: they are trained, saved, checked and resumed
+    with those of the network. Random numbers must be drawn from the place of the step, so that a
+    step depends only on its batch and its place.
 
     Attributes:
-        part: What its loss is called where penalties are added to it.
+        part: Name of its loss in logs, if penalties are added to it.
         lr_factor: Learning rate of its own parameters, as a multiple of that of the network.
-        needs_labels: Whether it trains on labelled samples alone.
-        monitor: Which figure of a validation says which epoch is the best, and when to stop early:
-            the lowest is. ``val/loss``, or one of :meth:`figures`.
-        reconstructs: Whether it trains the decoders. Where it does not, nothing is said or drawn of
+        needs_labels: Whether it trains only on samples with labels.
+        monitor: The validation figure that chooses the best epoch and stops early, lower is better:
+            ``val/loss``, or one of :meth:`figures`.
+        reconstructs: Whether it trains the decoders. If not, there are no figures or pictures of
             reconstructions.
-        validation_chooses: Whether ``monitor`` is the lower the better trained. Where it is not,
-            the last epoch goes on.
+        validation_chooses: Whether a lower ``monitor`` means better trained. If not, the weights of
+            the last epoch are kept.
     """
 
     part: ClassVar[str] = "objective"
@@ -61,81 +61,81 @@ class Objective(nn.Module, ABC):
     validation_chooses: ClassVar[bool] = True
 
     def attach(self, net: Autoencoder, n_classes: int) -> None:
-        """Make the parameters that fit a network; called before the weights are drawn or read.
+        """Create the parameters for a network; called before weights are drawn or loaded.
 
         Args:
             net: The stack.
-            n_classes: Classes among the labels of the data; 0 where there are none.
+            n_classes: Number of classes in the data; 0 without labels.
 
         Raises:
-            InputError: The data or the network do not suit it.
+            InputError: The objective does not work with these data or this network.
         """
 
     def check_training(self, n: int, epochs: int) -> None:
-        """Raise :class:`InputError` for a training that does not suit it, before any has begun.
+        """Raise :class:`InputError`, before any training, if this objective cannot be trained so.
 
         Args:
-            n: Training samples.
-            epochs: How long it is to train on them; 1 or more.
+            n: Number of training samples.
+            epochs: Number of epochs, 1 or more.
         """
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw new weights from ``generator``."""
 
     def trained(self, net: Autoencoder) -> list[nn.Parameter]:
-        """The parameters of ``net`` that its loss depends on; the others are left alone."""
+        """Return the parameters of ``net`` that the loss depends on; the others are not trained."""
         return list(net.parameters()) if self.reconstructs else net.encoder_parameters()
 
     def begin_epoch(self, net: Autoencoder, epoch: int, samples: TrainingSet, place: Place) -> None:
-        """Before each epoch of its training: choose what holds for all of its steps.
+        """Before each epoch of training: choose what all steps of the epoch share.
 
         Args:
-            net: What is trained, with the weights that the epoch begins with.
-            epoch: Which, from 0.
-            samples: Those that it is trained on.
-            place: Where in the run; the same on all processes.
+            net: The network, with the weights at the start of the epoch.
+            epoch: Number of the epoch, from 0.
+            samples: The training samples.
+            place: The place of this epoch in the run; the same on all processes.
         """
 
     def end_training(self) -> None:
-        """After its training: let go of what was kept of the samples."""
+        """After training: free what was kept of the samples."""
 
     def epoch_state(self) -> dict[str, Any]:
-        """What was chosen in earlier epochs and still holds, beside its parameters.
+        """Return what was chosen in earlier epochs and is still used, without the parameters.
 
-        It goes into checkpoints, so that a training that was broken off goes on with it: tensors
-        and plain values.
+        It is saved in checkpoints, so that a resumed training continues with it. Only tensors and
+        plain values are allowed.
         """
         return {}
 
     def load_epoch_state(self, state: dict[str, Any]) -> None:
-        """Take up what :meth:`epoch_state` gave; it gave something."""
+        """Restore what :meth:`epoch_state` returned; only called if that was not empty."""
 
     def prepare(self, batch: Batch, place: Place) -> Batch:
-        """The batch as the network is to see it, in training, validation and test."""
+        """Return the batch as the network gets it, in training, validation and test."""
         return batch
 
     def code(self, net: Autoencoder, x: Tensor, place: Place) -> Code:
-        """The code of a training batch, for whoever drops some of the units on the way.
+        """Return the code of a training batch; override it for dropout between layers.
 
         Args:
-            net: What encodes.
+            net: The network.
             x: Inputs, (batch, n_in), corrupted or not.
-            place: Where in the run.
+            place: The place of this step in the run.
         """
         return net.code_for_training(x, place)
 
     @abstractmethod
     def losses(self, net: Autoencoder, h: Tensor, batch: Batch, place: Place) -> dict[str, Tensor]:
-        """What is minimised, in training and in validation.
+        """Return the loss, in training and in validation.
 
         Args:
-            net: What encodes and decodes.
+            net: The network.
             h: The code of the batch as in training, (batch, units).
             batch: The clean samples.
-            place: Where in the run.
+            place: The place of this step in the run.
 
         Returns:
-            ``loss``, a scalar, the mean over the batch; whatever else is to be logged beside it.
+            ``loss``, a scalar, the mean over the batch; and other scalars to log, by name.
         """
 
     @abstractmethod
@@ -147,60 +147,61 @@ class Objective(nn.Module, ABC):
         place: Place,
         losses: dict[str, Tensor] | None,
     ) -> dict[str, Tensor]:
-        """Figures of clean samples, in validation and test: means over the batch.
+        """Return figures of clean samples, in validation and test: means over the batch.
 
         Args:
-            net: What encodes and decodes, in eval mode.
+            net: The network, in eval mode.
             h: The code of the clean batch, (batch, units).
             batch: The samples.
-            place: Where in the run.
-            losses: Those of :meth:`losses` on this very code, where they are known.
+            place: The place of this step in the run.
+            losses: Result of :meth:`losses` for the same code, if known.
 
         Returns:
-            Means of any shape. Single numbers are logged, larger ones kept for pictures.
+            Means of any shape, by name. Single numbers are logged, larger ones kept for pictures.
         """
 
     def restored(self, net: Autoencoder, x_tilde: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """In a test, figures of corrupted samples ``x_tilde``: means over the batch."""
+        """Return figures of corrupted samples ``x_tilde`` in a test: means over the batch."""
         return {}
 
     def tested(self, net: Autoencoder, batch: Batch, place: Place) -> dict[str, Tensor]:
-        """In a test, figures that take too long for a validation: means over the batch."""
+        """Return figures of a test that take too long for a validation: means over the batch."""
         return {}
 
     def finish(self, net: Autoencoder, means: dict[str, Tensor]) -> dict[str, Tensor]:
-        """In a test, figures that follow from the means over all samples, with those that stay."""
+        """Return the figures of a test: ``means`` over all samples, and figures made from them."""
         return means
 
     def figures(self) -> Figures:
-        """How those that are single numbers are called, in the order in which they are shown."""
+        """Return name, unit and format of each single number, in the order of display."""
         return {}
 
     def unit(self, net: Autoencoder) -> str:
-        """What the loss is counted in."""
+        """Return the unit of the loss."""
         return "loss per sample"
 
     def predict(self, net: Autoencoder, batch: Batch) -> dict[str, Tensor]:
-        """What ``predict`` writes of each sample beside its code, (batch,) each.
+        """Return what ``predict`` writes for each sample in addition to its code, (batch,) each.
 
-        Whole numbers are classes: they are written by their names, where these have some.
+        Whole numbers are classes; they are written as class names, if there are any.
         """
         return {}
 
     def tables(
         self, means: Mapping[str, Tensor], n: int, class_names: Sequence[str] = ()
     ) -> dict[str, list[list[Any]]]:
-        """What a test leaves as a table of its own, ``test_NAME.csv``: rows, the first one heads.
+        """Return the tables that a test writes as ``test_NAME.csv``: rows, the header first.
 
         Args:
-            means: What of :meth:`measure` is no single number, over all test samples.
-            n: How many these are.
-            class_names: What the labels 0, 1, … are called; empty where they are called so.
+            means: The results of :meth:`measure` that are larger than a single number, averaged
+                over all test samples.
+            n: Number of test samples.
+            class_names: Names of the labels 0, 1, …; empty if they have none.
         """
         return {}
 
     def path(self, sizes: Sequence[int]) -> str:
-        """The network in a line, such as ``784→128→784``.
+        """Return the network in one line, such as ``784→128→784``.
 
         Args:
             sizes: Units from the input to the code.

@@ -1,4 +1,4 @@
-"""To rebuild the input: what an autoencoder is trained for, a stage as well as the stack."""
+"""Rebuild the input: the usual objective of an autoencoder, of a stage and of the stack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sae.place import Place
 
 
 class Reconstruct(Objective):
-    """Bring x^ = decode(h) close to the clean x, by the loss of the network: SSE or nats."""
+    """Bring x^ = decode(h) close to the clean x, by the network's loss: SSE or nats per image."""
 
     part = "reconstruction"
 
@@ -24,12 +24,12 @@ class Reconstruct(Objective):
 
     @classmethod
     def of_stage(cls, below: Stack, pixels: bool = False) -> Reconstruct:
-        """That of a stage.
+        """Return the objective of a stage.
 
         Args:
             below: Frozen layers between the pixels and the layer that is trained.
-            pixels: Whether the images are to be rebuilt, through their frozen decoders, and not
-                the codes that the layer is given.
+            pixels: Whether to rebuild the images, through the frozen decoders of ``below``, instead
+                of the codes that are the layer's input.
         """
         objective = cls()
         objective._below, objective.pixels = (below,), pixels and len(below) > 0
@@ -37,11 +37,11 @@ class Reconstruct(Objective):
 
     @property
     def below(self) -> Stack:
-        """The frozen layers below."""
+        """The frozen layers below the trained one."""
         return self._below[0]
 
     def losses(self, net: Autoencoder, h: Tensor, batch: Batch, place: Place) -> dict[str, Tensor]:
-        """The reconstruction loss per image, or per code."""
+        """Return the reconstruction loss per image, or per code."""
         return {"loss": self._loss(net, h, batch)}
 
     def _loss(self, net: Autoencoder, h: Tensor, batch: Batch) -> Tensor:
@@ -58,9 +58,9 @@ class Reconstruct(Objective):
         place: Place,
         losses: dict[str, Tensor] | None,
     ) -> dict[str, Tensor]:
-        """``sse`` of the clean inputs, and ``image_sse``, that in pixels, through all layers.
+        """Return ``sse`` of the clean inputs, and ``image_sse`` in pixels, through all layers.
 
-        With ``bce``, the cross-entropy, where the network is trained on that.
+        If the network is trained with cross-entropy, ``bce`` is returned, too, in nats.
         """
         if losses is not None and net.loss == "mse" and not self.pixels and not net.columns:
             sse = losses["loss"]
@@ -76,18 +76,18 @@ class Reconstruct(Objective):
         return found
 
     def restored(self, net: Autoencoder, x_tilde: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """SSE of the corrupted samples themselves, and of what is made of them."""
+        """Return the SSE of the corrupted samples, and of their reconstructions."""
         return {
             "corrupted_sse": net.squared_error(x_tilde, batch.x),
             "denoised_sse": net.squared_error(net(x_tilde), batch.x),
         }
 
     def finish(self, net: Autoencoder, means: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Add ``mse``, per pixel."""
+        """Return ``means`` with ``mse``, the SSE divided by the number of pixels."""
         return {**means, "mse": means["sse"] / net.n_in}
 
     def figures(self) -> Figures:
-        """SSE and MSE; cross-entropy where it is the loss."""
+        """Return how SSE, MSE and cross-entropy are shown."""
         return {
             "sse": Figure("{part} SSE per image"),
             "mse": Figure("{part} MSE per pixel", "{:.5f}"),
@@ -97,12 +97,12 @@ class Reconstruct(Objective):
         }
 
     def unit(self, net: Autoencoder) -> str:
-        """SSE or nats."""
+        """Return the unit of the loss: SSE or nats per image."""
         loss = self.below.loss if self.pixels else net.loss
         if net.columns is not None and net.columns.groups and loss == "mse":
             return "SSE and nats per image"
         return f"{'nats' if loss == 'bce' else 'SSE'} per image"
 
     def predict(self, net: Autoencoder, batch: Batch) -> dict[str, Tensor]:
-        """``sse``, the squared error of each sample."""
+        """Return ``sse``, the squared error of each sample, (batch,)."""
         return {"sse": net.errors(net(batch.x), batch.x).sum(dim=1)}

@@ -25,7 +25,7 @@ def numbers(scene: Scene) -> Numbers:
     rho = recipe.sparsity.rho if recipe.sparsity is not None else float("nan")
     return {
         "title": np.array(f"Activity · {scene.title}"),
-        "subtitle": np.array(f"{scene.subtitle}, all {scene.probe.n_validation:,}"),
+        "subtitle": np.array(scene.dated(scene.probe.source_of_all)),
         "activity": (units.activity if units.activity is not None else units.mean).numpy(),
         "is_activity": np.array(known),
         "dead": units.dead.numpy(),

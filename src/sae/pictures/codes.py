@@ -34,7 +34,7 @@ Labels = NDArray[np.int64]
 MOST_LEGEND = 20
 LEAST_VOTED = 50  # of fewer images a vote among the nearest says nothing
 MOST_EXACT = 500
-# All points span so many times what nine tenths of them do (of a normal distribution twice).
+# All points span so many times what most of them do (of a normal distribution twice).
 FAR = 4
 SIDE, GAP = 3.7, 0.85
 
@@ -69,11 +69,10 @@ def numbers(scene: Scene) -> Numbers:
     now = of_codes(name, scene.codes(), labels)
     planes.append(_turned(now, planes[-1]))
     units = scene.path[-1].n_code
-    through = f" · codes of {units} units through PCA" if units > 2 else ""
-    same = f"the same {len(probe.images):,} in each plane"
+    through = f" · codes of {units} units by PCA" if units > 2 else ""
     return {
         "title": np.array(f"Codes · {scene.title}"),
-        "subtitle": np.array(f"{scene.subtitle}, {same}{through}"),
+        "subtitle": np.array(f"{scene.subtitle}, the same in each plane{through}"),
         "planes": texts(plane.name for plane in planes),
         "axes": np.array([plane.axes for plane in planes], dtype=np.str_),
         "points": np.stack([plane.points for plane in planes]).astype(np.float32),
@@ -90,24 +89,28 @@ def of_pixels(probe: Probe) -> Plane:
 
 
 def of_codes(name: str, codes: Array, labels: Labels | None) -> Plane:
-    """The images by their codes, (n, units).
+    """The images by their codes, (n, units), as :func:`in_plane` has them."""
+    points, axes = in_plane(codes, labels)
+    # A label is no place to be voted on.
+    return Plane(name, points, axes, _vote(codes if codes.shape[1] == 1 else points, labels))
 
-    Two-dimensional codes lie as they are, one-dimensional ones over their label (without labels
-    over their number), larger ones through PCA.
+
+def in_plane(codes: Array, labels: Labels | None) -> tuple[Array, tuple[str, str]]:
+    """Where codes (n, units) lie in a plane, (n, 2), and the names of its axes.
+
+    Codes of two units lie as they are, those of one unit over their label (without labels over
+    their number), wider ones by their first two principal components.
     """
     axes = ("h[0]", "h[1]")
     if codes.shape[1] == 1:
         over, what = (np.arange(len(codes)), "number") if labels is None else (labels, "label")
-        points = np.column_stack([codes[:, 0], over])
-        return Plane(name, points, ("h[0]", what), _vote(codes, labels))
+        return np.column_stack([codes[:, 0], over]), ("h[0]", what)
     if codes.shape[1] == 2 or len(codes) < 2:
-        points = codes[:, :2]
-    elif codes.shape[1] <= MOST_EXACT:
+        return codes[:, :2], axes
+    if codes.shape[1] <= MOST_EXACT:
         pca = fit_pca(codes, 2)
-        points, axes = _principal(pca.transform(codes, 2), pca.variance_share)
-    else:
-        points, axes = _principal(*_nearly(codes))
-    return Plane(name, points, axes, _vote(points, labels))
+        return _principal(pca.transform(codes, 2), pca.variance_share)
+    return _principal(*_nearly(codes))
 
 
 def _nearly(codes: Array) -> tuple[Array, Array]:
@@ -131,11 +134,18 @@ def _principal(points: Array, shares: Array) -> tuple[Array, tuple[str, str]]:
     return points, (f"PC1 ({first:.0f} % of variance)", f"PC2 ({second:.0f} %)")
 
 
-def _zoom(axis: Axes, points: Array) -> int:
-    """Show what most of the points span, where a few lie far out; how many are left out."""
-    low, high = np.percentile(points, [5, 95], axis=0)
+def zoom(axis: Axes, points: Array, tail: float = 5, far: float = FAR) -> int:
+    """Show what most of the points span, where a few lie far out; how many are left out.
+
+    Args:
+        axis: Where the points are drawn.
+        points: (n, 2).
+        tail: Percent of the points, at either end of each axis, that may be far out.
+        far: All are shown where they span at most so many times what the others do.
+    """
+    low, high = np.percentile(points, [tail, 100 - tail], axis=0)
     span = high - low
-    if (np.ptp(points, axis=0) <= FAR * span).all():
+    if (np.ptp(points, axis=0) <= far * span).all():
         return 0
     low, high = low - 0.25 * span, high + 0.25 * span
     if span[0] > 0:
@@ -172,7 +182,7 @@ def accuracy(points: Array, labels: Labels) -> float:
 
 
 def draw(numbers: Numbers, side: float = SIDE) -> Figure:
-    """The planes side by side, ``side`` inches each way; of labels a colour bar and a legend."""
+    """The planes side by side, ``side`` inches each way; of labels a colour bar."""
     labels, planes = numbers["labels"], numbers["points"]
     classes = np.unique(labels)
     colours = class_colours(len(classes))
@@ -180,7 +190,7 @@ def draw(numbers: Numbers, side: float = SIDE) -> Figure:
     known = labels.dtype.kind != "U" or bool((labels != "").any())
     right = n * (side + GAP) + 0.12
     figure = sheet(
-        right + (1.45 if known else 0.1),
+        right + (0.9 if known else 0.1),
         top + side + 0.55,
         str(numbers["title"]),
         str(numbers["subtitle"]),
@@ -191,8 +201,8 @@ def draw(numbers: Numbers, side: float = SIDE) -> Figure:
         axis = panel(figure, box)
         for place, name in enumerate(classes):
             x, y = points[labels == name].T
-            axis.plot(x, y, "o", ms=size, mew=0, color=colours(place), label=short(name))
-        out = _zoom(axis, points)
+            axis.plot(x, y, "o", ms=size, mew=0, color=colours(place), label=str(name))
+        out = zoom(axis, points)
         axis.locator_params(nbins=4)
         percent = numbers["accuracy"][k]
         voted = "" if np.isnan(percent) else f": 5-NN in this plane {percent:.0f} %"
@@ -201,24 +211,13 @@ def draw(numbers: Numbers, side: float = SIDE) -> Figure:
         name_axes(figure, box, axis, f"{axes[0]}{beyond}", str(axes[1]))
     if not known:
         return figure
+    label(figure, right, top - 0.12, "class", fontsize=SMALL)
     bar = np.arange(len(classes))[::-1, None]
     show(figure, Box(right, top, 0.14, side), bar, cmap=colours, high=len(classes) - 1)
     few = np.unique(np.linspace(0, len(classes) - 1, MOST_LEGEND).astype(int))
     for place in few:
         middle = top + side * (1 - (place + 0.5) / len(classes))
         label(figure, right + 0.2, middle, short(classes[place]), fontsize=SMALL)
-    if len(classes) <= MOST_LEGEND:
-        figure.legend(
-            *axis.get_legend_handles_labels(),
-            title="class",
-            loc="upper right",
-            bbox_to_anchor=(1, 1 - (top - 0.1) / figure.get_figheight()),
-            frameon=False,
-            fontsize=SMALL,
-            title_fontsize=SMALL,
-            handletextpad=0,
-            markerscale=6 / size,
-        )
     return figure
 
 

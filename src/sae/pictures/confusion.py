@@ -49,9 +49,7 @@ def numbers(scene: Scene) -> Numbers | None:
     pairs = np.array([mistake[1:3] for mistake in found], dtype=np.int64).reshape(-1, 2)
     return {
         "title": np.array(f"Confusion · {scene.title}"),
-        "subtitle": np.array(
-            f"{scene.probe.source} · {counts.sum():,} samples, error {error:.2f} %"
-        ),
+        "subtitle": np.array(f"{scene.probe.source_of_all} · error {error:.2f} %"),
         "counts": counts,
         "classes": named(np.arange(objective.n_classes)),
         "mistakes": scene.probe.as_images(images),

@@ -67,8 +67,8 @@ def numbers(scene: Scene) -> Numbers | None:
     return {
         "title": np.array(f"Denoising · {scene.title}"),
         "subtitle": np.array(
-            f"{scene.subtitle}{probe.some} · PSNR over {len(clean):,} images "
-            f"· trained with {corruption.kind} at {corruption.level:g}"
+            f"{scene.subtitle}{probe.some} · trained with {corruption.kind} at "
+            f"{corruption.level:g} · dB: PSNR, how close to the clean image; higher is better"
         ),
         "unit": np.array(UNITS[corruption.kind]),
         "clean": probe.as_images(probe.images[probe.rows]),
@@ -126,7 +126,10 @@ def _label(figure: Figure, top: float, words: str) -> None:
 class Denoising(Picture):
     """See :func:`numbers` and :func:`draw`."""
 
-    caption = "Images under more and more noise, and restored; the gain in PSNR in brackets."
+    caption = (
+        "Images under more and more noise, and restored. PSNR, in dB, says how close an image is "
+        "to the clean one: higher is better. In brackets: the gain."
+    )
     rank = 20
     needs_decoder = True
 

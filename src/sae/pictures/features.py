@@ -83,7 +83,7 @@ def numbers(scene: Scene, layer: int | None = None) -> Numbers:
     return {
         "title": np.array(f"What layer {layer + 1} has learnt · {scene.title}"),
         "subtitle": np.array(
-            f"{scene.subtitle} · {which} units, each on its own scale "
+            f"{scene.dated(scene.probe.source_of_all)} · {which} units "
             f"· dead: {n_dead} of {n}{few(scene.probe.n_validation)}"
         ),
         "panels": texts(panels),
@@ -150,6 +150,7 @@ def draw(numbers: Numbers) -> Figure:
             frame(figure, box, (rows, columns), width / (width + line), int(unit))
         label(figure, left, top - 0.12, str(numbers["panels"][k]))
     key = "grey: 0 · brighter: above" if colours else "red: above 0 · blue: below 0"
+    key += " · each on its own scale"
     key += " · framed: dead" * bool(dead[:n].any())
     label(figure, MARGIN, top + tall + 0.2, key, color=FAINT)
     return figure
@@ -171,7 +172,7 @@ def _draw_lines(numbers: Numbers) -> Figure:
     tall, beside = line * n, 0.35
     under = top + tall + 0.1 + LETTER * longest
     figure = sheet(
-        max(NARROW, MARGIN + n_panels * (PANEL + beside)),
+        max(NARROW, 2 * MARGIN + n_panels * (PANEL + beside)),
         under + 0.4,
         str(numbers["title"]),
         str(numbers["subtitle"]),
@@ -193,7 +194,9 @@ def _draw_lines(numbers: Numbers) -> Figure:
             words = name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
             place = top + tall + 0.05
             label(figure, middle, place, words, rotation=90, ha="center", va="top", fontsize=SMALL)
-    key = "red: above 0 · blue: below 0" + " · orange: dead" * bool(dead[:n].any())
+    key = "red: above 0 · blue: below 0 · each on its own scale" + " · orange: dead" * bool(
+        dead[:n].any()
+    )
     label(figure, MARGIN, under + 0.2, key, color=FAINT)
     return figure
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sae import kinds
 from sae.errors import InputError, show
-from sae.pictures import losses
+from sae.pictures import losses, scatter
 from sae.pictures.picture import ROOM, Picture
 
 
@@ -39,4 +39,5 @@ def with_own(settings: Any) -> tuple[Picture, ...]:
 
 def captions() -> dict[str, str]:
     """What each of ours shows, by name."""
-    return {"losses": losses.CAPTION, **{picture.name: picture.caption for picture in ours()}}
+    of_runs = {"losses": losses.CAPTION, scatter.NAME: scatter.CAPTION}
+    return {**of_runs, **{picture.name: picture.caption for picture in ours()}}

@@ -31,19 +31,18 @@ TILE, LEFT, HEADING = 0.62, 0.75, 2.9  # inches
 def numbers(scene: Scene) -> Numbers | None:
     """For each probe its nearest images by code and by pixels, (2, rows, nearest, height, width).
 
-    Nearness is Euclidean. None where there are too few images, or fewer than two classes.
+    Nearness is Euclidean. None where there are too few images or fewer than two classes, and of a
+    table: its rows have no shape to be seen.
     """
     probe = scene.probe
-    if len(probe.images) <= NEAREST or len(np.unique(probe.labels)) < 2:
+    if probe.table is not None or len(probe.images) <= NEAREST or len(np.unique(probe.labels)) < 2:
         return None
     pixels = probe.images.numpy()
     found = np.stack([_nearest(space, probe.rows) for space in (scene.codes(), pixels)])
     same = probe.labels[found] == probe.labels[probe.rows][None, :, None]
     return {
         "title": np.array(f"Nearest neighbours · {scene.title}"),
-        "subtitle": np.array(
-            f"{scene.subtitle}{probe.some} · nearest first, among {len(pixels):,} images"
-        ),
+        "subtitle": np.array(f"{scene.subtitle}{probe.some} · nearest first"),
         "probes": probe.as_images(pixels[probe.rows]),
         "nearest": probe.as_images(pixels[found]),
         "same": same,
@@ -95,7 +94,7 @@ def draw(numbers: Numbers) -> Figure:
 class Neighbours(Picture):
     """See :func:`numbers` and :func:`draw`."""
 
-    caption = "What lies nearest by code, and nearest by pixels."
+    caption = "An image of each class, and the images nearest to it by code and by pixels."
     rank = 90
     of_phases = False
 

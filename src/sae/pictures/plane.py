@@ -60,7 +60,7 @@ def numbers(scene: Scene) -> Numbers | None:
     apart = np.flatnonzero(inside)[np.sort(first)]
     return {
         "title": np.array(f"The plane of codes · {scene.title}"),
-        "subtitle": np.array(scene.subtitle),
+        "subtitle": np.array(f"{scene.subtitle}, {len(apart):,} of them shown"),
         "axes": texts(f"Φ(h[{k}])" if prior else f"h[{k}]" for k in range(2)),
         "low": low,
         "high": high,

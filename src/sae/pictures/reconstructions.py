@@ -60,8 +60,7 @@ def numbers(scene: Scene) -> Numbers:
     return {
         "title": np.array(f"Reconstructions · {scene.title}"),
         "subtitle": np.array(
-            f"{scene.subtitle}{probe.some} · SSE: squared error per image, "
-            f"mean over {len(probe.images):,}"
+            f"{scene.subtitle}{probe.some} · SSE: squared error per image, on average"
         ),
         "columns": texts(column.name for column in columns),
         "sse": np.array([column.sse for column in columns]),
@@ -91,11 +90,11 @@ def of_table(scene: Scene, table: TablePreparation) -> Numbers:
     spread = _spread(table, probe.images)
     off = ((raws[0] - raws[1]).abs() > spread) & ~absent
     names = [table.table[k].name for k in used]
-    some = f"{len(used)} of {len(table.used)} columns · " if len(used) < len(table.used) else ""
+    some = f" · {len(used)} of {len(table.used)} columns" if len(used) < len(table.used) else ""
     networks = [*scene.earlier, scene.now(), scene.by_pca]
     return {
         "title": np.array(f"Reconstructions · {scene.title}"),
-        "subtitle": np.array(f"{scene.subtitle} · {some}each value as it is, and as rebuilt"),
+        "subtitle": np.array(f"{scene.subtitle}{some}"),
         "names": texts(names),
         "values": np.array(values, np.str_)[:, :, used].transpose(1, 0, 2),
         "off": off[:, used].numpy(),
@@ -177,7 +176,7 @@ def _draw_table(numbers: Numbers) -> Figure:
         name = str(numbers["classes"][sample])
         name = f"class {_cut(name, MOST_NAME)}" if name else f"sample {sample + 1}"
         label(figure, left + CELL, top - 0.4, name, ha="center")
-        for side, head in enumerate(("as it is", "rebuilt")):
+        for side, head in enumerate(("original", "rebuilt")):
             right = left + (side + 1) * CELL
             label(figure, right, top - 0.15, head, ha="right", fontsize=SMALL, color=FAINT)
             for k, words in enumerate(values[sample, side]):

@@ -45,7 +45,9 @@ class Probe:
         black: What pictures show as black: 0, or the least value of data that go below.
         white: What they show as white: 1, or the greatest value of data that go beyond.
         some: Where not every class has a row, that this is so, for the end of a subtitle.
-        source: The data in words.
+        source: The data in words, with how many images these are.
+        source_of_all: The same of all validation images.
+        n_validation: How many these are.
     """
 
     def __init__(self, data: SampleDataModule, n_components: int) -> None:
@@ -58,13 +60,14 @@ class Probe:
         # Without labels all are of one class, and the first ones get the rows.
         self.rows = np.arange(n)[:MOST_ROWS] if y is None else every[:MOST_ROWS]
         self.some = "" if len(every) <= MOST_ROWS else f" · {MOST_ROWS} of {len(every)} classes"
-        self.image_shape, self.source = data.image_shape, f"{data.name}, validation images"
+        self.image_shape, self.n_validation = data.image_shape, len(data.val)
+        self.source = f"{data.name}, {n:,} validation images"
+        self.source_of_all = f"{data.name}, all {self.n_validation:,} validation images"
         self.black = min(0.0, self.images.min().item())
         self.white = max(1.0, self.images.max().item())
         self.class_names = data.class_names
         prepared = data.preparation
         self.table = prepared if isinstance(prepared, TablePreparation) else None
-        self.n_validation = len(data.val)
         self._data, self._n_components = data, n_components
 
     def validation(self) -> Iterator[Tensor]:
@@ -162,7 +165,11 @@ class Scene:
     @property
     def subtitle(self) -> str:
         """When, and what is shown, for below a title."""
-        return f"{self.when} · {self.probe.source}" if self.when else self.probe.source
+        return self.dated(self.probe.source)
+
+    def dated(self, source: str) -> str:
+        """When, and samples in words."""
+        return f"{self.when} · {source}" if self.when else source
 
     @torch.no_grad()
     def remember(self) -> None:

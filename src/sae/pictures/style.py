@@ -174,21 +174,24 @@ def label(figure: Figure, left: float, top: float, words: str, **style: Any) -> 
     figure.text(left / width, 1 - top / height, words, **style)
 
 
-def name_axes(figure: Figure, box: Box, axis: Axes, x: str, y: str) -> None:
-    """Names of a panel's axes, once its limits are known (matplotlib would draw it twice)."""
+def name_axes(figure: Figure, box: Box, axis: Axes, x: str, y: str, letter: float = 0.066) -> None:
+    """Names of a panel's axes, once its limits are known (matplotlib would draw it twice).
+
+    ``letter`` is how many inches a letter of the numbers at the vertical axis takes.
+    """
     middle, below = box.left + box.width / 2, box.top + box.height + 0.38
     label(figure, middle, below, x, ha="center", fontsize=SMALL)
     low, high = axis.get_ylim()
     ticks = [tick for tick in axis.get_yticks() if low <= tick <= high]
     longest = max((len(axis.yaxis.get_major_formatter()(tick, 0)) for tick in ticks), default=0)
-    beside, middle = box.left - 0.19 - 0.066 * longest, box.top + box.height / 2
+    beside, middle = box.left - 0.19 - letter * longest, box.top + box.height / 2
     label(figure, beside, middle, y, ha="center", rotation=90, fontsize=SMALL)
 
 
-def short(name: Any) -> str:
-    """A class as it is called, cut to what fits beside a picture."""
+def short(name: Any, letters: int = 6) -> str:
+    """A class as it is called, cut to so many letters, which fit beside a picture."""
     words = str(name)
-    return words if len(words) <= 6 else f"{words[:5]}…"
+    return words if len(words) <= letters else f"{words[: letters - 1]}…"
 
 
 def tile(height: int, width: int, side: float) -> tuple[float, float]:

@@ -1,1 +1,1 @@
-"""The folder of a run: what lies in it, who is at work on it, and how it goes on."""
+"""The folder of a run: its files, the process that works on it, and how to resume it."""

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run as a whole, beside the curves and pictures of its phases."""
+"""What TensorBoard shows about the whole run, in addition to the phases' curves and pictures."""
 
 from __future__ import annotations
 
@@ -18,35 +18,34 @@ from torch import Tensor
 from sae.callbacks.whole_path import TAG
 from sae.objectives.objective import Objective
 
-PROJECTOR = "projector_config.pbtxt"  # TensorBoard's own name for it
-SPRITE = 8192  # pixels a side; more does not fit into what a browser draws
+PROJECTOR = "projector_config.pbtxt"  # a name that TensorBoard requires
+SPRITE = 8192  # largest side of an image, in pixels, that browsers can draw here
 CHUNK = 256
 
 
 class RunLogger(TensorBoardLogger):
-    """A TensorBoardLogger in a given folder, which writes no hparams.yaml: config.yaml says all.
+    """A TensorBoardLogger in a given folder. It writes no hparams.yaml; there is config.yaml.
 
     Args:
-        folder: Where the event file goes.
+        folder: Folder of the event file.
     """
 
     def __init__(self, folder: Path) -> None:
-        # Name and version given, or each Trainer would take the next version_N for itself.
+        # With name and version given, no Trainer creates a new version_N.
         super().__init__(folder.parent, name="", version=folder.name, default_hp_metric=False)
 
     def save(self) -> None:
-        """Write out what there is, into the event file alone."""
+        """Write all pending data to the event file."""
         self.experiment.flush()
 
 
 class RunBoard:
-    """The run as a whole: config and summary as text, hyperparameters with test figures, layout.
+    """The whole run: config and summary as text, hyperparameters with test figures, chart layout.
 
-    Its event file is written anew by each process that works on the run, so that one which goes on
-    leaves nothing twice.
+    A process that resumes the run deletes the old event file first, so that nothing appears twice.
 
     Args:
-        folder: Of the run.
+        folder: Folder of the run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,13 +60,13 @@ class RunBoard:
         objective: Objective | None = None,
         words: Callable[[str], str] = str,
     ) -> None:
-        """Show the config, and an order for the curves.
+        """Show the config, and the order of the charts.
 
         Args:
             config: The resolved config.
             phases: Name and title of each phase, in order.
-            objective: What the last ones train for; to rebuild the input where left out.
-            words: What words on images become, for samples that are none.
+            objective: Objective of head and fine-tuning; to rebuild the input if left out.
+            words: Changes texts about images into texts about rows, if samples are not images.
         """
         for path in (*self.folder.glob("events.out.tfevents.*"), self.folder / PROJECTOR):
             path.unlink(missing_ok=True)
@@ -81,11 +80,11 @@ class RunBoard:
 
     @rank_zero_only
     def end(self, settings: Mapping[str, Any], figures: Mapping[str, float], summary: str) -> None:
-        """Show what came of it.
+        """Show the results.
 
         Args:
             settings: Dotted options and their values.
-            figures: Tag and value: of the test, and the validation error.
+            figures: Figures of test and validation, by tag.
             summary: The table that is printed.
         """
         self.logger.experiment.add_text("summary", _verbatim(summary))
@@ -99,10 +98,10 @@ class RunBoard:
 
         Args:
             codes: (n, units).
-            labels: (n,); empty texts where there are none.
+            labels: (n,); empty texts for samples without labels.
             images: (n, height, width), or (n, height, width, 3) in colour, in [0, 1].
         """
-        # With a single column the projector takes the header for data, and with none it shows none.
+        # The projector treats the header of a single column as data, so there are two columns.
         rows = [[str(label) or "none", str(k)] for k, label in enumerate(labels)]
         self.logger.experiment.add_embedding(
             codes, rows, _thumbnails(images), tag="codes", metadata_header=["class", "image"]
@@ -110,10 +109,10 @@ class RunBoard:
 
 
 def _thumbnails(images: Tensor) -> Tensor:
-    """Images as the projector wants them: (n, 3, side, side), padded to squares.
+    """Return images as the projector needs them: (n, 3, side, side), padded to squares.
 
-    It shows all of them from one large image, of 8,192 pixels a side at most: larger ones are made
-    smaller, each pixel the mean of those that it stands for.
+    The projector puts all of them into one image of at most 8,192 x 8,192 pixels. If they are too
+    large for that, they are made smaller by averaging pixels.
     """
     if images.dim() == 3:
         images = images[..., None].expand(-1, -1, -1, 3)
@@ -123,7 +122,7 @@ def _thumbnails(images: Tensor) -> Tensor:
         height, width = (max(1, length * most // side) for length in (height, width))
         side = most
     square = torch.ones(len(images), 3, side, side)
-    for first in range(0, len(images), CHUNK):  # as many large ones at once as memory bears
+    for first in range(0, len(images), CHUNK):  # in parts, to save memory
         some = images[first : first + CHUNK].permute(0, 3, 1, 2).clamp(0, 1)
         small = F.interpolate(some, (height, width), mode="area")
         square[first : first + CHUNK, :, :height, :width] = small
@@ -131,8 +130,8 @@ def _thumbnails(images: Tensor) -> Tensor:
 
 
 def _layout(phases: Sequence[tuple[str, str]], objective: Objective | None) -> dict[str, Any]:
-    """Charts in the order of the run: TensorBoard sorts tags by name, the fine-tuning first."""
-    own: dict[str, str] = {}  # figures, where they are others than those of reconstructions
+    """Return charts in the order of the run; TensorBoard itself sorts tags by name."""
+    own: dict[str, str] = {}  # figures of an objective that does not reconstruct
     if objective is not None and not objective.reconstructs:
         for name, figure in objective.figures().items():
             own[name] = f"{figure.label.format(part='').strip()} {figure.unit}".strip()
@@ -150,10 +149,10 @@ def _layout(phases: Sequence[tuple[str, str]], objective: Objective | None) -> d
 
 
 def _plain(value: Any) -> Any:
-    """A value that the HParams tab can show."""
+    """Return a value that the HParams tab can show."""
     return value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
 
 
 def _verbatim(text: str) -> str:
-    """Text as Markdown that is shown as it stands."""
+    """Return text as Markdown that is shown unchanged."""
     return "\n".join(f"    {line}" for line in text.splitlines())

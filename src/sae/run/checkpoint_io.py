@@ -1,4 +1,4 @@
-"""Weights on disk: written whole or not at all, and read without running any code."""
+"""Weights on disk: written completely or not at all, and read without running any code."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from sae.files import write_atomically
 
 
 class WholeFileIO(TorchCheckpointIO):
-    """Lightning's checkpoints, written by :func:`write_atomically`.
+    """Writes Lightning's checkpoints by :func:`write_atomically`.
 
-    Lightning's own way goes through the system's folder for temporary files, and from another disk
-    a file arrives piece by piece. The first one is read back: what holds more than tensors and
-    plain values could be written, but would be refused when it is needed.
+    Lightning itself uses the system's folder for temporary files; moving a file from there to
+    another disk is not atomic. The first checkpoint is read back, because one that holds more than
+    tensors and plain values can be written, but would be refused when it is loaded.
     """
 
     _first = True
@@ -38,7 +38,7 @@ class WholeFileIO(TorchCheckpointIO):
         """Write ``checkpoint`` to ``path``.
 
         Raises:
-            InputError: A callback's state is more than tensors and plain values.
+            InputError: A callback's state holds more than tensors and plain values.
         """
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         buffer = io.BytesIO()
@@ -50,22 +50,22 @@ class WholeFileIO(TorchCheckpointIO):
                 read_checkpoint(Path(path))
             except UnreadableError as error:
                 expected = "callbacks whose state is tensors and plain values"
-                remedy = "mend the callback's state_dict, or leave it out"
+                remedy = "change the callback's state_dict, or leave the callback out"
                 raise InputError("trainer.callbacks", expected, str(error), remedy) from None
 
 
 class UnreadableError(Exception):
-    """A file of weights that is none, or is damaged, or would run code. The message says which."""
+    """A file of weights is missing, damaged, something else, or would run code."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A Lightning checkpoint: tensors and plain values alone.
+    """Read a Lightning checkpoint; only tensors and plain values are allowed.
 
     Raises:
         UnreadableError: The file is damaged, is something else, or would run code when read.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # what is wrong is said below
+        with warnings.catch_warnings(action="ignore"):  # the error below says what is wrong
             content = torch.load(path, map_location="cpu", weights_only=True)
         with zipfile.ZipFile(path) as archive:  # torch writes checksums, but does not read them
             whole = archive.testzip() is None
@@ -90,10 +90,10 @@ def _what_is_wrong(path: Path) -> str:
 
 
 def write_weights(path: Path, net: nn.Module, about: Mapping[str, str]) -> None:
-    """Write the tensors of ``net`` as safetensors: equal weights give equal files, to the byte.
+    """Write the tensors of ``net`` as safetensors; equal weights give identical files.
 
-    ``about`` goes as JSON below a single key of the metadata: safetensors writes several keys in
-    an order that changes from one file to the next.
+    ``about`` is stored as JSON under a single key of the metadata, because safetensors writes
+    several keys in an order that changes from file to file.
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in net.state_dict().items()}
     metadata = {"about": json.dumps(about, sort_keys=True)}
@@ -101,7 +101,7 @@ def write_weights(path: Path, net: nn.Module, about: Mapping[str, str]) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+    """Return the tensors of a safetensors file.
 
     Raises:
         UnreadableError: The file is damaged or not there.
@@ -115,7 +115,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def fingerprint(module: nn.Module) -> str:
-    """SHA-256 of all tensors of a module, with their names."""
+    """Return the SHA-256 of all tensors of a module, with their names."""
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         digest.update(name.encode())
@@ -127,21 +127,21 @@ _NAME_ONE = "name finetune/checkpoints/best.ckpt of a run, with that run's confi
 
 
 def check_is_file(path: str | None) -> str:
-    """Raise :class:`InputError` where no checkpoint is named, or no file; else give it back."""
+    """Return ``path``; raise :class:`InputError` if it is None or not a file."""
     if path is None:
         raise InputError("ckpt_path", "the checkpoint of a finished run", "none", _NAME_ONE)
-    if not os.path.isfile(path):  # False for a path too long, too
+    if not os.path.isfile(path):  # also False for a path that is too long
         raise InputError("ckpt_path", "a file", f"none at {show(path)}", _NAME_ONE)
     return path
 
 
 def load_checkpoint(path: str | None, model: nn.Module) -> str:
-    """Make sure that ``path`` is a checkpoint whose weights fit ``model``, and give it back.
+    """Check that ``path`` is a checkpoint whose weights fit ``model``, and return ``path``.
 
-    Nothing but tensors and plain values is read from it: a file that would run code is refused.
+    Only tensors and plain values are read: a file that would run code is refused.
 
     Raises:
-        InputError: No path, no such file, no checkpoint, or one of another network.
+        InputError: ``path`` is None, is not a checkpoint, or is a checkpoint of another network.
     """
     path, remedy = check_is_file(path), _NAME_ONE
     expected = "a checkpoint of a stack"
@@ -160,10 +160,14 @@ def load_checkpoint(path: str | None, model: nn.Module) -> str:
 
 
 def check_same_data(checkpoint: str, data_name: str) -> None:
-    """Refuse figures on other data than those of the run that wrote the checkpoint.
+    """Check that the data are those of the run that wrote the checkpoint.
+
+    Args:
+        checkpoint: The file.
+        data_name: Name of the data.
 
     Raises:
-        InputError: The manifest beside the checkpoint names other data.
+        InputError: The manifest of the checkpoint's run names other data.
     """
     manifest = Path(checkpoint).resolve().parent / "../../manifest.json"
     try:
@@ -171,5 +175,5 @@ def check_same_data(checkpoint: str, data_name: str) -> None:
     except (OSError, ValueError, LookupError, TypeError):  # a checkpoint moved elsewhere
         return
     if trained_on != data_name:
-        remedy = "name the run's own data: its config.yaml says where they lay"
+        remedy = "use the run's own data: its config.yaml says where they are"
         raise InputError("data", f"{trained_on}, which the run trained on", data_name, remedy)

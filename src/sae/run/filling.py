@@ -1,4 +1,4 @@
-"""What is missing in a table, filled in by a run: what is known stays as it stands in the file."""
+"""Fill in the missing values of a table with a run; all other values stay as in the file."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 class Filling:
-    """Fills in the samples of a file, chunk by chunk.
+    """Fills in the missing values of a file, chunk by chunk.
 
-    A value that is missing takes that of the reconstruction: of categories the most likely one. In
-    a column of whole numbers it is rounded. All other values, and columns that are no inputs of the
-    run, stay as they are, in their order and of their type.
+    A missing value is replaced by the reconstruction; for categories this is the most probable one.
+    In a column of whole numbers it is rounded. All other values, and columns that are not inputs of
+    the run, keep their values, order and type.
 
     Args:
-        run: What fills in: trained on a table with ``missing`` as ``mask`` or ``mean``.
+        run: A run that was trained on a table with ``missing`` as ``mask`` or ``mean``.
         samples: The file.
 
     Attributes:
-        layout: What is going to be written.
+        layout: Layout of the file that will be written.
 
     Raises:
-        InputError: The run knows of no missing values.
+        InputError: The run was not trained with missing values.
     """
 
     def __init__(self, run: TrainedRun, samples: SampleFile) -> None:
@@ -52,15 +52,15 @@ class Filling:
             self.layout = layout_of(run, "reconstruct", samples, samples.dtype)
             return
         self._whole, names = _whole_columns(samples, self._names)
-        # The file has its own column of ids, if any; there is no other.
+        # If the file has a column of ids, it stays; no other ids are added.
         self.layout = Layout(names, samples.n, "", dtype="")
 
     def parts(self, chunk: NDArray[Any], first: int) -> list[Any]:
-        """The rows of a chunk, filled in: one array, or a column each as pyarrow has it.
+        """Return the rows of a chunk, filled in: one array, or a list of pyarrow columns.
 
         Args:
             chunk: Samples, (rows, columns of the run).
-            first: Number of the first one.
+            first: Number of the first row.
         """
         made = self._run.apply("reconstruct", chunk, first)
         if self._frames is None:
@@ -76,12 +76,12 @@ class Filling:
         ]
 
     def _filled(self, column: pa.ChunkedArray, name: str, made: NDArray[Any]) -> pa.ChunkedArray:
-        """A column of the file with values in place of those that are missing.
+        """Return a column of the file with its missing values filled in.
 
         Args:
-            column: (rows,).
-            name: What it is called.
-            made: What the network makes of it, (rows,).
+            column: The column, (rows,).
+            name: Its name.
+            made: Its reconstruction, (rows,).
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -114,7 +114,7 @@ class Filling:
             self._counts[name] += n
 
     def line(self) -> str:
-        """How many values were filled in, for people."""
+        """Return a line that says how many values were filled in."""
         found = {name: n for name, n in self._counts.items() if n}
         if not found:
             return "filled in: none, no value is missing"
@@ -124,7 +124,7 @@ class Filling:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column without a dictionary, which a CSV could not hold."""
+    """Return a column without dictionary encoding, which a CSV cannot hold."""
     import pyarrow as pa
 
     kind = column.type
@@ -132,16 +132,16 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _gaps(column: pa.ChunkedArray) -> NDArray[np.bool_]:
-    """Which values of a column are missing, (rows,)."""
+    """Return which values of a column are missing, (rows,)."""
     if kind_of(column.type) == NUMBER:
         return np.isnan(numbers_of(column))
     return np.array([value is None for value in values_of(column)], bool)
 
 
 def _whole_columns(samples: SampleFile, names: Sequence[str]) -> tuple[set[str], list[str]]:
-    """Columns of numbers that hold whole ones alone, and the names of all columns of the file.
+    """Return the columns that hold only whole numbers, and the names of all columns of the file.
 
-    What holds whole numbers may be stored as floats: pandas has it so where some are missing.
+    Whole numbers may be stored as floats, as pandas does if some are missing.
     """
     whole, there = set(names), list[str]()
     for frame in samples.frames():
@@ -156,7 +156,7 @@ def _whole_columns(samples: SampleFile, names: Sequence[str]) -> tuple[set[str],
 
 
 def _range_of(kind: pa.DataType) -> tuple[float, float]:
-    """The least and the largest whole number of a type that a float has, too."""
+    """Return the smallest and the largest whole number of a type that a float can hold."""
     about = np.iinfo(kind.to_pandas_dtype())
     high = float(about.max)
     return float(about.min), high if high <= about.max else float(np.nextafter(high, 0))

@@ -1,4 +1,4 @@
-"""A run's folder: where it lies, who is at work on it, and its manifest.
+"""A run's folder: where it is, which process works on it, and its manifest.
 
 lightning_logs/<name>/version_N/
   config.yaml  manifest.json  metrics.csv  summary.json
@@ -33,7 +33,7 @@ _FOLDER_VARIABLE = "SAE_RUN_FOLDER"
 
 
 class Run:
-    """The folder of one run. Writing is left to the process of rank zero.
+    """The folder of one run. Only the process of rank zero writes to it.
 
     Args:
         folder: The folder.
@@ -47,18 +47,19 @@ class Run:
 
     @classmethod
     def claim(cls, trainer: Trainer, make: Callable[[], Run]) -> Run:
-        """The run that the main process makes or opens, the same one for all its processes.
+        """Return the run that the main process creates or opens; the same for all its processes.
 
-        The main process calls ``make``. Processes that Lightning launches run the same script and
-        find the folder in their environment; those that torchrun or a cluster launched are told.
+        The main process calls ``make``. Processes that Lightning starts run the same script and
+        find the folder in their environment; to those started by torchrun or a cluster, the main
+        process sends it.
 
         Args:
             trainer: A Trainer of the run.
-            make: Makes a new run, or opens one to go on with.
+            make: Creates a new run, or opens one to resume.
 
         Raises:
-            InputError: Other processes were started than the Trainer is set up for, or some do not
-                see the folder.
+            InputError: The number of processes is not the one that the Trainer is set up for, or
+                some processes do not see the folder.
         """
         check_started(trainer)
         environment: Any = getattr(trainer.strategy, "cluster_environment", None)
@@ -67,7 +68,7 @@ class Run:
             run = make()
             os.environ[_FOLDER_VARIABLE] = f"{os.getpid()} {run.folder}"
             return run
-        # Believed from our own parent alone: a leftover of another run would lead into its folder.
+        # Only accepted from our own parent: an old value would lead to the folder of another run.
         parent, _, told = os.environ.get(_FOLDER_VARIABLE, "").partition(" ")
         if parent == str(os.getppid()):
             return cls(Path(told)).read()
@@ -76,12 +77,12 @@ class Run:
 
     @classmethod
     def _told(cls, trainer: Trainer, make: Callable[[], Run]) -> Run:
-        """The run, made by the main process and told to the others."""
+        """Return the run, created by the main process and sent to the others."""
         made: Run | None = None
         try:
             made = make() if trainer.is_global_zero else None
         except Exception:
-            trainer.strategy.broadcast("")  # they wait to be told
+            trainer.strategy.broadcast("")  # the other processes wait for it
             raise
         told = trainer.strategy.broadcast("" if made is None else str(made.folder))
         if not told:
@@ -96,12 +97,12 @@ class Run:
 
     @classmethod
     def create(cls, root: Path, name: str) -> Run:
-        """A new folder ``root/lightning_logs/name/version_N``, with N above all others, held.
+        """Create and lock a new folder ``root/lightning_logs/name/version_N``, with the highest N.
 
-        A folder that exists is never taken over: two runs started at once get two folders.
+        An existing folder is never used: two runs that start at the same time get two folders.
 
         Raises:
-            InputError: The folder cannot be made.
+            InputError: The folder cannot be created.
         """
         run = cls(new_version(runs_folder(root, name)))
         run._is_new = True
@@ -109,10 +110,10 @@ class Run:
         return run
 
     def read(self) -> Run:
-        """Read the manifest, where there is one.
+        """Read the manifest, if there is one, and return the run.
 
         Raises:
-            InputError: It is damaged.
+            InputError: The manifest is damaged.
         """
         path = self.folder / "manifest.json"
         if path.exists():
@@ -124,25 +125,25 @@ class Run:
         return self
 
     def hold(self) -> None:
-        """Keep other processes off this folder until :meth:`release`, or the end of this one.
+        """Lock this folder against other processes, until :meth:`release` or the process ends.
 
         Raises:
-            InputError: Another process holds it.
+            InputError: Another process has locked it.
         """
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
             who = self.read().manifest.get("process", {})
-            found = f"process {who.get('pid', '?')} on {who.get('host', '?')} at work on it"
+            found = f"process {who.get('pid', '?')} on {who.get('host', '?')}, which works on it"
             remedy = "wait for it, or stop it first"
-            raise InputError(str(self.folder), "a run at rest", found, remedy) from None
+            raise InputError(str(self.folder), "a run that is not active", found, remedy) from None
 
     def release(self) -> None:
-        """Let others have the folder."""
+        """Unlock the folder."""
         self._lock.release()
 
     def discard(self) -> None:
-        """Delete the folder, where this process has just made it."""
+        """Delete the folder, if this process created it."""
         if self._is_new:
             self.release()
             shutil.rmtree(self.folder)
@@ -151,7 +152,7 @@ class Run:
                     parent.rmdir()
 
     def discard_if_untouched(self) -> None:
-        """Delete the folder, where this process has just made it and no phase has begun."""
+        """Delete the folder, if this process created it and no phase has begun."""
         if self._is_new and not any(path.is_dir() for path in self.folder.iterdir()):
             self.discard()
 
@@ -161,16 +162,16 @@ class Run:
         return self.folder.parent.name
 
     def phase_folder(self, phase: str) -> Path:
-        """Where a phase keeps its event files, checkpoints and pictures."""
+        """Return the folder of a phase's event files, checkpoints and pictures."""
         return self.folder / phase
 
     @rank_zero_only
     def write_text(self, name: str, text: str) -> None:
-        """Write a file as a whole."""
+        """Write a text file, completely or not at all."""
         write_atomically(self.folder / name, text)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write a JSON file as a whole."""
+        """Write a JSON file, completely or not at all."""
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
         self.write_text(name, text + "\n")
 
@@ -181,15 +182,15 @@ class Run:
 
 
 def runs_folder(root: Path, name: str) -> Path:
-    """Where all runs of a name lie, as a real path, which is what ModelCheckpoint makes of it."""
+    """Return the folder of all runs of a name, as a real path, as ModelCheckpoint uses it."""
     return (root / "lightning_logs" / name).resolve()
 
 
 def new_version(parent: Path) -> Path:
-    """Make and return the next free folder ``version_N``; never one that exists.
+    """Create and return the next free folder ``version_N``; never an existing one.
 
     Raises:
-        InputError: It cannot be made.
+        InputError: The folder cannot be created.
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -214,12 +215,12 @@ def _next_version(parent: Path) -> Path:
 
 
 def this_process() -> dict[str, str | int]:
-    """Who is at work on a run."""
+    """Return process id and host, to say who works on a run."""
     return {"pid": os.getpid(), "host": platform.node()}
 
 
 def surroundings(trainer: Trainer) -> dict[str, str | int]:
-    """What the numbers depend on beside config and data: versions, device, threads, processes."""
+    """Return what else changes the numbers: versions, device, threads, processes."""
     packages = ("sae", "torch", "torchvision", "lightning", "torchmetrics", "scikit-learn")
     device = trainer.strategy.root_device
     found = {package: importlib.metadata.version(package) for package in packages}

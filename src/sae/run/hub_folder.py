@@ -1,9 +1,9 @@
-"""A run as a folder for a hub of models: what it holds, and how it is read again.
+"""A run exported as a folder for a model hub: how it is written and read.
 
 README.md  config.json  model.safetensors  preparation.safetensors
 
-``config.json`` has what a run's folder has in ``manifest.json``, ``config.yaml`` and
-``summary.json``, as far as it is about the model: no paths, and nothing of the machine.
+``config.json`` holds what ``manifest.json``, ``config.yaml`` and ``summary.json`` of a run say
+about the model. It has no paths and nothing about the machine.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from sae.errors import InputError, show
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 LIBRARY = "sae"
-# Of the manifest and the summary, what is about the model.
+# Entries of the manifest and the summary that are about the model.
 _MANIFEST = ("status", "name")
 _OF_DATA = (
     *("name", "description", "image_shape", "class_names", "columns", "labels"),
     *("train", "val", "test"),
 )
-# Of the options of the data, those that say how other samples are read.
+# Options of the data that say how to read new samples.
 _READING = ("id", "bits", "crop")
 _SUMMARY = ("network", "sizes", "seed", "code_size", "val", "test", "table", "data_description")
 
 
 def is_hub(folder: Path) -> bool:
-    """Whether a folder is one for a hub, and no run's."""
+    """Return whether a folder was exported for a hub, and is not a run's own folder."""
     return (folder / CONFIG).is_file() and not (folder / "manifest.json").exists()
 
 
 def weights_path(folder: Path) -> Path:
-    """Where the weights of a run lie, in its own folder or in one for a hub."""
+    """Return the file of a run's weights, in its own folder or in one for a hub."""
     return folder / WEIGHTS if is_hub(folder) else folder / "finetune" / "weights.safetensors"
 
 
@@ -44,13 +44,13 @@ def config_json(
     summary: Mapping[str, Any],
     versions: Mapping[str, str],
 ) -> str:
-    """The text of ``config.json``.
+    """Return the text of ``config.json``.
 
     Args:
         manifest: ``manifest.json`` of the run.
         config: ``config.yaml``.
         summary: ``summary.json``.
-        versions: Of the packages that wrote the folder.
+        versions: Versions of the packages that write the folder.
     """
     data = {key: manifest["data"][key] for key in _OF_DATA if key in manifest["data"]}
     options = (config.get("data") or {}).get("init_args") or {}
@@ -67,14 +67,14 @@ def config_json(
 
 
 def mapping(folder: Path, name: str) -> dict[str, Any]:
-    """What a run's folder has in the file of that name.
+    """Return what a run's own folder has in the file ``name``.
 
     Args:
-        folder: One for a hub.
+        folder: A folder for a hub.
         name: ``manifest.json``, ``config.yaml`` or ``summary.json``.
 
     Raises:
-        InputError: ``config.json`` is damaged, or of another library.
+        InputError: ``config.json`` is damaged, or was written by another library.
     """
     try:
         content = json.loads((folder / CONFIG).read_text(encoding="utf-8"))

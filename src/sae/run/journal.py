@@ -1,8 +1,8 @@
-"""What a run has done, phase by phase, and what of it still holds when it goes on.
+"""The finished phases of a run, and which of them are still valid when the run is resumed.
 
-A phase holds if it started from the very weights that are there now, and if its own weights are
-those that the manifest names. From the first phase on that does not, all are trained: a phase that
-was broken off from its last checkpoint, the others from the start.
+A phase is valid if it started from exactly the weights that are loaded now, and if its own weights
+are those named in the manifest. From the first phase that is not valid, all phases are trained
+again: an interrupted phase from its last checkpoint, the others from the beginning.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sae.training.plan import Journal, Phase, PhaseResult, Start
 
 METRICS = "metrics.csv"
 REPLACED = ".replaced_"
-# What the manifest holds of each finished phase, and :meth:`RunJournal.recall` reads.
+# Keys of each finished phase in the manifest, which :meth:`RunJournal.recall` reads.
 ENTRIES = {"name", "epochs", "seconds", "loss", "checkpoint", "weights", "files", "health"}
 ENTRIES |= {"warnings", "upstream_sha256", "weights_sha256"}
 
@@ -35,9 +35,9 @@ class RunJournal(Journal):
 
     Args:
         run: The run.
-        keeps_weights: Whether phases leave weights behind; a run without cannot go on.
-        tell: Told in a line what became of a phase.
-        after: Told the result of each phase, when all of it is written down.
+        keeps_weights: Whether phases save their weights; without them a run cannot be resumed.
+        tell: Called with a line about each phase.
+        after: Called with the result of each phase, after it is saved.
     """
 
     def __init__(
@@ -52,18 +52,18 @@ class RunJournal(Journal):
         self._holding: list[dict[str, Any]] = []
         self._upstream = ""
 
-    # What the pretrainer asks and tells
+    # Called by the pretrainer
 
     def recall(self, phase: Phase, module: TrainingModule, model: nn.Module) -> PhaseResult | None:
-        """Load the weights of a finished phase, if it still holds."""
+        """Load the weights of a finished phase and return its result; None if it is not valid."""
         self._upstream = fingerprint(model)
         entry = self._noted.get(phase.name)
         if entry is None:
             return None
         reason = self._load(entry, module, model)
         if reason:
-            self.tell(f"{phase.title}: trained anew, for {reason}")
-            self._set_the_rest_aside()  # what comes after it started from its weights
+            self.tell(f"{phase.title}: trained again, because {reason}")
+            self._set_the_rest_aside()  # later phases started from its weights
             self._noted = {}
             return None
         self._cut_back(entry["files"], self._event_files(phase.name))
@@ -87,11 +87,11 @@ class RunJournal(Journal):
 
     @property
     def steps(self) -> int:
-        """Steps of the optimiser in all phases that are done."""
+        """Steps of the optimiser in all finished phases."""
         return sum(entry.get("steps", 0) for entry in self._holding)
 
     def begin(self, phase: Phase) -> Start:
-        """Where a phase that is to be trained goes on from; its files are cut back to there."""
+        """Return where the training of a phase starts; shorten its files to that point."""
         self._write_phases()
         path = self._last_checkpoint(phase.name)
         noted = self._read_last(phase, path)
@@ -100,11 +100,11 @@ class RunJournal(Journal):
             self._cut_back(before, self._growing_files(phase.name))
             return Start(None, 0.0)
         self._cut_back(noted["files"], self._growing_files(phase.name))
-        self.tell(f"{phase.title}: goes on after epoch {noted['epochs']}")
+        self.tell(f"{phase.title}: continues after epoch {noted['epochs']}")
         return Start(str(path), noted["seconds"])
 
     def note(self, result: PhaseResult, module: TrainingModule, model: nn.Module) -> None:
-        """Write down a finished phase: its weights first, then that they are there."""
+        """Save a finished phase: first its weights, then its entry in the manifest."""
         name = result.phase.name
         weights = self.write_weights(name, module) if self.keeps_weights else None
         checkpoint = result.checkpoint
@@ -138,10 +138,10 @@ class RunJournal(Journal):
         if self.after is not None:
             self.after(result)
 
-    # What a checkpoint holds beside the Trainer's own
+    # Our own entry in a checkpoint
 
     def snapshot(self, phase: str, epochs: int, seconds: float) -> dict[str, Any]:
-        """What to keep in a checkpoint, to go on from there without gaps or doubles."""
+        """Return our entry in a checkpoint, needed to resume without gaps or repeated rows."""
         return {
             "phase": phase,
             "upstream_sha256": self._upstream,
@@ -151,24 +151,24 @@ class RunJournal(Journal):
         }
 
     def files(self, phase: str) -> dict[str, int]:
-        """The files that grow while a phase goes on, and how long they are now."""
+        """Return the files that grow during a phase, with their current lengths in bytes."""
         return {
             str(path.relative_to(self.run.folder)): path.stat().st_size
             for path in self._growing_files(phase)
         }
 
     def write_weights(self, phase: str, module: TrainingModule) -> str:
-        """Write ``weights.safetensors`` of what a phase trained; its place in the run's folder."""
+        """Write ``weights.safetensors`` of a phase; return its path within the run's folder."""
         path = self.run.phase_folder(phase) / "weights.safetensors"
         self._write_weights(path, module)
         return str(path.relative_to(self.run.folder))
 
-    # Does it hold?
+    # Is it valid?
 
     def _load(self, entry: dict[str, Any], module: TrainingModule, model: nn.Module) -> str:
-        """Load a phase's weights; or leave the old ones and say why not."""
+        """Load a phase's weights and return ""; or keep the old ones and return the reason."""
         if entry["weights"] is None:
-            return "it left no weights"
+            return "it saved no weights"
         if entry["upstream_sha256"] != self._upstream:
             return "the weights below it are not those that it was trained on"
         trained = _trained(module)
@@ -181,11 +181,11 @@ class RunJournal(Journal):
             return f"its weights are {what}"
         if fingerprint(model) != entry["weights_sha256"]:
             trained.load_state_dict(before)
-            return "its weights are not those that it left"
+            return "its weights are not those that it saved"
         return ""
 
     def _read_last(self, phase: Phase, path: Path) -> dict[str, Any] | None:
-        """What a phase's last checkpoint says of itself; None where it cannot be used."""
+        """Return our entry in a phase's last checkpoint; None if it cannot be used."""
         if not path.exists():
             return None
         try:
@@ -193,10 +193,10 @@ class RunJournal(Journal):
             if isinstance(noted, dict) and noted["best"]:
                 read_checkpoint(path.with_name("best.ckpt"))
         except UnreadableError as error:
-            self.tell(f"{phase.title}: starts over, for a checkpoint of it is {error}")
+            self.tell(f"{phase.title}: starts over, because a checkpoint of it is {error}")
             return None
         if not isinstance(noted, dict) or noted["upstream_sha256"] != self._upstream:
-            self.tell(f"{phase.title}: starts over, for the weights below it have changed")
+            self.tell(f"{phase.title}: starts over, because the weights below it have changed")
             return None
         return noted
 
@@ -223,13 +223,13 @@ class RunJournal(Journal):
 
     @rank_zero_only
     def _forget_last(self, phase: str) -> None:
-        """A finished phase needs no optimiser any more."""
+        """Delete the last checkpoint of a finished phase, which is no longer needed."""
         self._last_checkpoint(phase).unlink(missing_ok=True)
 
     @rank_zero_only
     def _set_the_rest_aside(self) -> None:
-        """Keep what phases left that do not hold, before they are trained anew."""
-        # Codes may be in use; and they are no phase's: whoever has written them deletes them.
+        """Rename the folders of phases that are not valid, before they are trained again."""
+        # The folder of codes stays: it may be in use, and belongs to no phase.
         stay = {entry["name"] for entry in self._holding} | {CODES_FOLDER}
         for folder in self.run.folder.iterdir():
             if not folder.is_dir() or folder.name in stay or REPLACED in folder.name:
@@ -241,13 +241,13 @@ class RunJournal(Journal):
 
     @rank_zero_only
     def _cut_back(self, files: dict[str, int], paths: list[Path]) -> None:
-        """Bring files that grow back to the length they had; delete those that were not there."""
+        """Shorten files to the length they had; delete those that did not exist then."""
         for name, length in files.items():
             path = self.run.folder / name
             if path in paths or name == METRICS:
                 found = path.stat().st_size if path.exists() else 0
                 if found < length:
-                    self.tell(f"{name}: cut short since it was written, so its end is missing")
+                    self.tell(f"{name}: shorter than when it was written, so its end is missing")
         for path in paths:
             length = files.get(str(path.relative_to(self.run.folder)), 0)
             if length == 0:
@@ -257,7 +257,7 @@ class RunJournal(Journal):
 
 
 def _trained(module: TrainingModule) -> nn.Module:
-    """What a phase trains: its network; with the objective, where that has parameters too."""
+    """Return what a phase trains: its network, and the objective if it has parameters."""
     if not module.objective.state_dict():
         return module.net
     return nn.ModuleDict({"net": module.net, "objective": module.objective})

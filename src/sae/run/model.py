@@ -1,4 +1,4 @@
-"""A finished run at work on new samples: from the run's folder alone, without its data."""
+"""Use a finished run on new samples. Only the run's folder is needed, not its data."""
 
 from __future__ import annotations
 
@@ -33,40 +33,40 @@ from sae.training.recipe import Recipe
 from sae.training.stacked import StackedAutoencoder
 
 OF_OBJECTIVE, OF_NET = "objective.", "net."
-# Samples as an array, a tensor or a data frame; what comes back is of the same kind.
+# Samples as an array, a tensor or a data frame; results have the same type.
 Data = Any
-# A column of a table that names its samples.
+# Default name of the table column that names the samples.
 ID = "id"
-# Data of ours whose images are uint8.
+# Our data sets whose images are uint8.
 _OF_BYTES = {"mnist", "digits"}
 
 
 class TrainedRun:
-    """A finished run: its network, and what lies between samples and the network's inputs.
+    """A finished run: its network, and the preparation of samples for it.
 
     All methods take samples in the units of the run's own data, as arrays, tensors or data frames,
-    a row a sample: of images (n, pixels) or (n, height, width, …). Of a data frame the columns are
-    taken by their names, in any order. They work batch by batch, so that no more is held than
-    samples and results; nothing is random, and a sample's code is the same in any company.
-    Categories that no training row has count as missing; a warning says how many there are.
+    one row per sample; images are (n, pixels) or (n, height, width, …). Columns of a data frame are
+    found by their names, in any order. The methods work batch by batch, so memory is only needed
+    for samples and results. Nothing is random, and the code of a sample does not depend on other
+    samples. Categories that no training row has count as missing; a warning gives their number.
 
-    What comes back is single precision and of the kind of what was given: an array, a tensor on the
-    same device, or a pandas data frame with the same index.
+    Results are in single precision and have the type of the samples: an array, a tensor on the same
+    device, or a pandas data frame with the same index.
 
     Attributes:
-        folder: The run's.
-        stack: With its weights, in eval mode.
-        preparation: Makes inputs of the network from samples, (n, columns) -> (n, features), and
-            samples from reconstructions with ``inverse``.
-        objective: What the stack was fine-tuned for, with its weights.
-        image_shape: Height and width of its images, and 3 where they have colours.
-        class_names: What the classes 0, 1, … are called; empty where they are called so.
-        columns: Names of the columns of a table, in order; None of other data.
-        n_columns: Values of a sample as the user has it.
+        folder: Folder of the run.
+        stack: The stack with its weights, in eval mode.
+        preparation: Turns samples into inputs of the network, (n, columns) -> (n, features), and
+            reconstructions back into samples with ``inverse``.
+        objective: The objective of the fine-tuning, with its weights.
+        image_shape: Height and width of the images, and 3 if they have colours.
+        class_names: Names of the classes 0, 1, …; empty if they have none.
+        columns: Names of the columns of a table, in order; None for other data.
+        n_columns: Number of values of a sample, before the preparation.
         denoises: Whether it was fine-tuned to restore corrupted samples.
-        id_name: What the column of a table is called that names its samples.
-        image_options: How files of images are read as those were that it was trained on; empty
-            where it was trained on none.
+        id_name: Name of the table column that names the samples.
+        image_options: How to read image files so that they match the training images; empty if the
+            run was not trained on images.
     """
 
     def __init__(
@@ -93,24 +93,28 @@ class TrainedRun:
         for module in (stack, objective):
             module.eval().requires_grad_(False).to(self.device)
 
-    # What it does
+    # Methods for users
 
     def encode(self, X: Data) -> Data:
-        """The codes of samples: (n, columns) -> (n, units), clean and deterministic."""
+        """Return the codes of samples: (n, columns) -> (n, units), without noise.
+
+        Raises:
+            InputError: The samples do not fit the run.
+        """
         return self._given("encode", X)
 
     def decode(self, Z: Data) -> Data:
-        """Samples from codes: (n, units) -> (n, columns), in the units of the run's data.
+        """Return samples from codes: (n, units) -> (n, columns), in the units of the run's data.
 
         Raises:
-            InputError: The run has no trained decoder, or the codes are of another size.
+            InputError: The run has no trained decoder, or the codes have another size.
         """
         return self._given("decode", Z)
 
     def reconstruct(self, X: Data) -> Data:
-        """What the network makes of samples, in their units and of their shape.
+        """Return the reconstructions of samples, in their units and of their shape.
 
-        Of a run that denoises these are the restorations of ``X``.
+        If the run denoises, these are the restored samples.
 
         Raises:
             InputError: The run has no trained decoder, or the samples do not fit it.
@@ -118,25 +122,24 @@ class TrainedRun:
         return self._given("reconstruct", X)
 
     def denoise(self, X: Data) -> Data:
-        """Restorations of corrupted samples, as :meth:`reconstruct`.
+        """Return restored samples; the same as :meth:`reconstruct`.
 
         Raises:
-            InputError: The run was not trained to restore, or as in :meth:`reconstruct`.
+            InputError: The run was not trained to denoise, or as in :meth:`reconstruct`.
         """
         return self._given("denoise", X)
 
     def score(self, X: Data, per_feature: bool = False) -> Data:
-        """How far samples are from their reconstructions: larger is odder.
+        """Return the reconstruction error of samples: larger means more unusual.
 
         Args:
             X: Samples.
-            per_feature: Give the squared error of each feature, not their sum.
+            per_feature: Whether to return the squared error of each feature instead of their sum.
 
         Returns:
-            Squared errors in the units that the network is given: (n,), or (n, features). What is
-            missing has no error: not a number among those of features, and left out of the sum,
-            which is scaled up to all features (:func:`~sae.look.scores.totals`). The score of a
-            row without any value is not a number.
+            Squared errors in the units of the network's inputs: (n,), or (n, features). The error
+            of a missing value is NaN; the sum counts it as the average of the other features
+            (:func:`~sae.look.scores.totals`). The score of a row without any value is NaN.
 
         Raises:
             InputError: The run has no trained decoder, or the samples do not fit it.
@@ -144,7 +147,9 @@ class TrainedRun:
         return self._given("errors" if per_feature else "score", X)
 
     def missing(self, X: Data) -> Data:
-        """How many values of each sample are missing, or categories that no training row has: (n,).
+        """Return the number of missing values and unknown categories of each sample, (n,).
+
+        A category is unknown if no training row has it.
 
         Raises:
             InputError: The samples do not fit the run.
@@ -153,41 +158,41 @@ class TrainedRun:
 
     @property
     def may_miss(self) -> bool:
-        """Whether values of a sample may be missing, or categories that no training row has."""
+        """Whether samples may have missing values, or categories that no training row has."""
         of_table = getattr(self.preparation, "missing", "error") != "error"
         return of_table or bool(getattr(self.preparation.outputs, "groups", ()))
 
     def threshold(self, quantile: float = 0.99) -> float:
-        """The score that such a part of the run's validation samples does not go beyond.
+        """Return a quantile of the scores of the run's validation samples.
 
         Args:
-            quantile: In (0, 1].
+            quantile: Part of the validation samples with a score up to the result, in (0, 1].
 
         Raises:
-            InputError: The run has kept no errors of its validation samples.
+            InputError: The run did not save the errors of its validation samples.
         """
         return threshold(self.folder, quantile)
 
     @property
     def n_validation(self) -> int:
-        """Validation samples that a threshold is taken of.
+        """Number of validation samples that a threshold is computed from.
 
         Raises:
-            InputError: The run has kept no errors of them.
+            InputError: The run did not save their errors.
         """
         return len(validation_errors(self.folder))
 
     def predict(self, X: Data) -> NDArray[Any]:
-        """The most probable class of each sample, by its name where classes have some: (n,).
+        """Return the most probable class of each sample, (n,): its name or, without names, number.
 
         Raises:
-            InputError: The run is no classifier, or the samples do not fit it.
+            InputError: The run is not a classifier, or the samples do not fit it.
         """
         most = np.argmax(self._given("classes", self._array(X)), axis=1)
         return np.asarray(np.array(self.class_names)[most] if self.class_names else most)
 
     def predict_proba(self, X: Data) -> Data:
-        """The probability of each class: (n, classes).
+        """Return the probability of each class: (n, classes).
 
         Raises:
             InputError: As in :meth:`predict`.
@@ -197,18 +202,18 @@ class TrainedRun:
     def apply(
         self, what: str, values: NDArray[Any], first_row: int = 0, unseen: Unseen | None = None
     ) -> NDArray[Any]:
-        """Any of these by name, of an array: for whoever brings samples chunk by chunk.
+        """Return the result of one of these methods, by name, for an array or a part of one.
 
         Args:
             what: ``encode``, ``decode``, ``reconstruct``, ``denoise``, ``score``, ``errors`` (of
                 each feature), ``missing`` or ``classes`` (their probabilities).
             values: Samples, or codes to decode: (n, …).
-            first_row: Number of the first of them, for messages.
-            unseen: Counts the categories that no training row has; without one a warning tells.
+            first_row: Number of the first row, for messages.
+            unseen: Counts categories that no training row has; if left out, a warning is issued.
 
         Returns:
-            Single precision, (n,) or (n, …); of a table that has texts, objects; of ``missing``
-            whole numbers.
+            Single precision, (n,) or (n, …); objects for a table that has texts; whole numbers for
+            ``missing``.
 
         Raises:
             InputError: The run cannot do that, or the samples do not fit it.
@@ -235,15 +240,15 @@ class TrainedRun:
                     continue
                 x = self._inputs(part, raw, first_row + first)
                 made = self._made(what, x.to(self.device))
-                if what == "score" and absent.shape[1]:  # also of means instead of all values
+                if what == "score" and absent.shape[1]:  # also if all are replaced by means
                     made[absent.all(dim=1).numpy()] = np.nan
                 done.append(made)
         if unseen is None and (line := str(seen)):
-            warnings.warn(f"samples: {line}", stacklevel=4)  # of whoever called a method
+            warnings.warn(f"samples: {line}", stacklevel=4)  # the line that called the method
         return done[0] if len(done) == 1 else np.concatenate(done)
 
     def _made(self, what: str, x: Tensor) -> NDArray[Any]:
-        """What is made of a batch of inputs of the network, or of codes."""
+        """Return the result for a batch of network inputs, or of codes."""
         if what in ("score", "errors"):
             errors = squared_errors(self.stack, x)
             return _numpy(errors if what == "errors" else totals(errors))
@@ -259,11 +264,11 @@ class TrainedRun:
 
     @property
     def n_classes(self) -> int:
-        """Classes that it tells apart; 0 of a run that is no classifier."""
+        """Number of classes; 0 if the run is not a classifier."""
         return int(getattr(self.objective, "n_classes", 0))
 
     def names_of(self, what: str) -> list[str]:
-        """What the columns of a result are called.
+        """Return the names of the columns of a result.
 
         Args:
             what: As in :meth:`apply`.
@@ -278,30 +283,30 @@ class TrainedRun:
 
     @property
     def code_names(self) -> list[str]:
-        """``h0``, ``h1``, … of the units of the code."""
+        """Names of the units of the code: ``h0``, ``h1``, …."""
         return [f"h{k}" for k in range(self.stack.n_code)]
 
     @property
     def column_names(self) -> list[str]:
-        """The names of the columns of a sample; ``x0``, ``x1``, … where they have none."""
+        """Names of the columns of a sample; ``x0``, ``x1``, … if they have none."""
         return list(self.columns or (f"x{k}" for k in range(self.n_columns)))
 
     @property
     def text_columns(self) -> list[str]:
-        """The names of the columns whose values are texts."""
+        """Names of the columns whose values are texts."""
         table = getattr(self.preparation, "table", ())
         return [column.name for column in table if column.is_text]
 
     @property
     def feature_names(self) -> list[str]:
-        """The names of the inputs of the network; ``x0``, ``x1``, … where they have none."""
+        """Names of the inputs of the network; ``x0``, ``x1``, … if they have none."""
         names: list[str] | None = getattr(self.preparation, "feature_names", None)
         return names or [f"x{k}" for k in range(self.stack.n_in)]
 
-    # What may be asked of it
+    # Checks
 
     def check_can(self, what: str) -> None:
-        """Raise :class:`InputError` where the run is of a kind that cannot do it.
+        """Raise :class:`InputError` if this kind of run cannot do it.
 
         Args:
             what: As in :meth:`apply`.
@@ -311,7 +316,7 @@ class TrainedRun:
         if what == "classes":
             if not (hasattr(self.objective, "logits") and self.n_classes):
                 remedy = "train one such as configs/classify.yaml"
-                raise InputError("run", "a classifier", "one that names no classes", remedy)
+                raise InputError("run", "a classifier", "one without classes", remedy)
             return
         if not self.objective.reconstructs:
             remedy = "encode samples with it, or train one without model.objective"
@@ -322,11 +327,11 @@ class TrainedRun:
             found = "one without finetune.corruption"
             raise InputError("run", "a run that was trained to denoise", found, remedy)
 
-    # From and to what the user has
+    # Conversion of samples and results
 
     def _raw(self, part: NDArray[Any], first_row: int) -> Tensor:
-        """Samples as numbers: see :class:`~sae.data.prepare.Preparation`."""
-        # Of its own memory: torch warns of what it must not write to.
+        """Return samples as numbers: see :class:`~sae.data.prepare.Preparation`."""
+        # torch warns if an array is read-only.
         part = np.require(part, requirements="W")
         try:
             return self.preparation.to_raw(part, self.columns)
@@ -335,12 +340,12 @@ class TrainedRun:
             raise InputError("samples", error.expected, found, error.remedy) from None
 
     def _absent(self, raw: Tensor) -> Tensor:
-        """Which inputs of samples are missing: (n, columns); (n, 0) where none can be."""
+        """Return which values are missing, bool, (n, columns); (n, 0) if none can be missing."""
         absent = getattr(self.preparation, "absent", None)
         return absent(raw) if absent else torch.zeros(len(raw), 0, dtype=torch.bool)
 
     def _inputs(self, part: NDArray[Any], raw: Tensor, first_row: int) -> Tensor:
-        """Inputs of the network."""
+        """Return the inputs of the network."""
         x: Tensor = self.preparation(raw)
         if part.dtype.kind in "iub":
             return x
@@ -355,14 +360,14 @@ class TrainedRun:
         return torch.from_numpy(np.array(part, dtype=np.float32))
 
     def places(self, names: Sequence[str], of: str) -> list[int]:
-        """Where the run's columns lie among those of a table, which may name its samples, too.
+        """Return the positions of the run's columns among the columns of a table.
 
         Args:
-            names: Of the columns of the table.
-            of: What they are of, for messages: a file, or ``samples``.
+            names: Names of the columns of the table, which may include a column of ids.
+            of: Name of the table in messages: a file, or ``samples``.
 
         Raises:
-            InputError: Some are missing, or there are others.
+            InputError: A column is missing or unknown.
         """
         order = getattr(self.preparation, "order_of", None)
         if order is None or self.columns is None:
@@ -372,14 +377,14 @@ class TrainedRun:
         return found
 
     def _array(self, X: Data) -> NDArray[Any]:
-        """Samples as an array, the columns of a data frame in the run's order."""
+        """Return samples as an array, with the columns of a data frame in the run's order."""
         if not _is_frame(X) or self.columns is None:
             return _plain(X)
         places = self.places([str(name) for name in X.columns], "samples")
         return np.asarray(X[[X.columns[k] for k in places]].to_numpy())
 
     def _rows(self, values: NDArray[Any], width: int, what: str) -> NDArray[Any]:
-        """Rows, (n, width)."""
+        """Return values as rows, (n, width)."""
         texts = what == "samples" and self.columns is not None
         if values.dtype.kind not in ("fiubOUT" if texts else "fiub"):
             raise InputError(what, "numbers", str(values.dtype), "turn all of them into numbers")
@@ -396,26 +401,26 @@ class TrainedRun:
         raise InputError(what, expected, f"one of {values.shape}", remedy)
 
     def check_colours(self, shape: Sequence[int], of: str = "samples") -> None:
-        """Refuse images with their colours first where those of the run have them last.
+        """Raise :class:`InputError` for images with colours first; here they come last.
 
         Args:
-            shape: Of one sample.
-            of: What they are, for messages.
+            shape: Shape of one sample.
+            of: Name of the samples in messages.
         """
         last = tuple(self.image_shape)
         first = (*last[2:], *last[:2])
         if len(last) == 3 and tuple(shape) == first != last:
-            remedy = "bring them to the end: x.transpose(0, 2, 3, 1), of tensors x.permute"
+            remedy = "move them to the end: x.transpose(0, 2, 3, 1), for tensors x.permute"
             expected = f"colours last, (n, {', '.join(map(str, last))})"
             raise InputError(of, expected, f"(n, {', '.join(map(str, first))})", remedy)
 
     @property
     def is_of_images(self) -> bool:
-        """Whether its samples are images, and no mere rows of values."""
+        """Whether the samples are images, not rows of values."""
         return self.columns is None and min(self.image_shape[:2]) > 1
 
     def _image_options(self, reading: Mapping[str, Any]) -> dict[str, Any]:
-        """Options of :class:`~sae.data.sources.images.ImageSource`; those of the data know more."""
+        """Return options of :class:`~sae.data.sources.images.ImageSource` as in the training."""
         if not self.is_of_images:
             return {}
         deep = getattr(self.preparation, "divisor", 1) == DIVISORS["uint16"]
@@ -427,7 +432,7 @@ class TrainedRun:
         }
 
     def _given(self, what: str, X: Data) -> Data:
-        """Results as the user gave the samples: array, tensor or pandas data frame."""
+        """Return results in the type of the samples: array, tensor or pandas data frame."""
         frame = _is_frame(X)
         values = self.apply(what, _plain(X) if what == "decode" else self._array(X))
         if what in ("reconstruct", "denoise") and not frame:
@@ -446,17 +451,17 @@ class TrainedRun:
 
 
 def check_units(rows: NDArray[Any], divisor: float | None, of: str = "samples") -> None:
-    """Refuse samples that are plainly in other units than those of the run.
+    """Check that samples are not obviously in other units than the run's data.
 
     Args:
-        rows: (n, columns).
-        divisor: What the run divides by: 255 where its data were uint8, 65,535 where they were
-            uint16, 1 where they were floats; None where that says nothing.
-        of: What they are, for messages.
+        rows: Samples, (n, columns).
+        divisor: The number that the run divides by: 255 for uint8 data, 65,535 for uint16, 1 for
+            floats; None if any units are possible.
+        of: Name of the samples in messages.
 
     Raises:
-        InputError: They lie in [0, 1] where the run's went up to the divisor, or are whole numbers
-            of a type where the run's were not.
+        InputError: The samples lie in [0, 1] but the run's data went up to ``divisor``; or the
+            samples have an integer type that the run's data did not have.
     """
     if divisor is None:
         return
@@ -466,9 +471,8 @@ def check_units(rows: NDArray[Any], divisor: float | None, of: str = "samples") 
             remedy = f"divide pixels by {DIVISORS.get(name, 255)}, and give other numbers as floats"
             raise InputError(of, "floats, as the run's data", name, remedy)
         return
-    if (
-        DIVISORS.get(name) == divisor
-    ):  # they say it by their type: such as are all dark are no others
+    # The same integer type as the run's data: values up to 1 are then just dark images.
+    if DIVISORS.get(name) == divisor:
         return
     high = float(rows.max())
     if 0 < high <= 1 and float(rows.min()) >= 0:
@@ -483,17 +487,17 @@ def check_units(rows: NDArray[Any], divisor: float | None, of: str = "samples") 
 
 
 def _is_frame(X: Data) -> bool:
-    """Whether it is a data frame, of pandas or polars."""
+    """Return whether samples are a data frame of pandas or polars."""
     return hasattr(X, "columns") and hasattr(X, "to_numpy")
 
 
 def _shifted(words: str, rows: int) -> str:
-    """What is said of some rows, with their numbers among all."""
+    """Return a message with ``rows`` added to its row numbers."""
     return re.sub(r"\brow (\d+)", lambda match: f"row {int(match[1]) + rows}", words)
 
 
 def _plain(X: Data) -> NDArray[Any]:
-    """An array, a tensor, a list of rows or a data frame, as an array."""
+    """Return an array, a tensor, a list of rows or a data frame as an array."""
     if isinstance(X, Tensor):
         return _numpy(X)
     return np.asarray(X.to_numpy() if _is_frame(X) else X)
@@ -505,15 +509,18 @@ def _numpy(x: Tensor) -> NDArray[Any]:
 
 
 def load_run(folder: str | Path, device: torch.device | str = "cpu") -> TrainedRun:
-    """A finished run, to be used on new samples.
+    """Load a finished run, to use it on new samples.
 
     Args:
-        folder: ``lightning_logs/NAME/version_N``, or one that was exported for a hub.
-        device: Where to compute.
+        folder: ``lightning_logs/NAME/version_N``, or a folder that was exported for a hub.
+        device: Device to compute on.
+
+    Returns:
+        The run; see :class:`TrainedRun`.
 
     Raises:
-        InputError: It is no run's folder, the run is not finished or kept no weights, what lies in
-            it is damaged, or there is no such device.
+        InputError: The folder is not a run's, the run is not finished or has no weights, a file in
+            it is damaged, or the device does not exist.
     """
     try:
         torch.zeros(1, device=device)
@@ -524,10 +531,10 @@ def load_run(folder: str | Path, device: torch.device | str = "cpu") -> TrainedR
 
 
 def read_run(folder: Path, device: torch.device | str = "cpu") -> TrainedRun:
-    """The same for a path."""
+    """Load a finished run, as :func:`load_run`, without checking the device."""
     manifest = read_mapping(folder, "manifest.json")
     if manifest.get("status") != "finished":
-        remedy = f"go on with it: {program()} fit --resume {folder}"
+        remedy = f"resume it: {program()} fit --resume {folder}"
         raise InputError("run", "a finished run", f"one that is {manifest.get('status')}", remedy)
     config = read_mapping(folder, "config.yaml")
     options: Any = config.get("model")
@@ -537,7 +544,7 @@ def read_run(folder: Path, device: torch.device | str = "cpu") -> TrainedRun:
     except UnreadableError as error:
         remedy = "run it again, with checkpoints"
         raise InputError("run", f"weights at {path}", f"some that are {error}", remedy) from None
-    # Those of an objective with parameters lie beside those of the network.
+    # If the objective has parameters, the file holds two groups of weights.
     own: dict[str, Tensor] = {}
     if any(name.startswith(OF_OBJECTIVE) for name in weights):
         own = {k.removeprefix(OF_OBJECTIVE): v for k, v in weights.items() if OF_OBJECTIVE in k}
@@ -551,7 +558,7 @@ def read_run(folder: Path, device: torch.device | str = "cpu") -> TrainedRun:
         model.suit(preparation)
         model.stack.load_state_dict(weights)
         if own:
-            # As many classes as the last layer of a head has biases.
+            # The last layer of a head has one bias for each class.
             model.objective.attach(model.stack, len(list(own.values())[-1]))
             model.objective.load_state_dict(own)
         names = about.get("class_names") or ()
@@ -578,7 +585,7 @@ def read_run(folder: Path, device: torch.device | str = "cpu") -> TrainedRun:
 
 
 def _recipe(settings: Mapping[str, Any]) -> Recipe:
-    """How the stack was fine-tuned, as far as it tells what the run is for."""
+    """Return epochs and corruption of the fine-tuning: they decide whether the run denoises."""
     with error_prefix("finetune"):
         noise = settings.get("corruption")
         corruption = Corruption(**noise) if noise else None
@@ -586,7 +593,7 @@ def _recipe(settings: Mapping[str, Any]) -> Recipe:
 
 
 def _preparation(folder: Path, about: Mapping[str, Any]) -> Preparation:
-    """What the run has kept; what was done without it, of a run that has none."""
+    """Return the run's preparation; for older runs without one, that of pixels."""
     path = folder / FILE
     if path.exists():
         return read_preparation(path)
@@ -594,7 +601,7 @@ def _preparation(folder: Path, about: Mapping[str, Any]) -> Preparation:
 
 
 def read_mapping(folder: Path, name: str) -> dict[str, Any]:
-    """A file of the run that is a mapping."""
+    """Return the content of a file of the run, which must be a mapping."""
     if hub_folder.is_hub(folder):
         return hub_folder.mapping(folder, name)
     path, found = folder / name, "none"

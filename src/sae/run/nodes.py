@@ -1,4 +1,4 @@
-"""Several processes on several machines: are they those that were asked for, and share a disk?"""
+"""Checks of several processes on several machines: their number, and a shared disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lightning.fabric.plugins.environments import SLURMEnvironment
 
 from sae.errors import InputError
 
-# Who starts processes -> where it says how many there are, and on how many nodes.
+# Starter of processes -> environment variables with the number of processes and of nodes.
 _STARTERS = {
     "torchrun": ("WORLD_SIZE", "GROUP_WORLD_SIZE"),
     "srun": ("SLURM_STEP_NUM_TASKS", "SLURM_STEP_NUM_NODES"),
@@ -21,11 +21,11 @@ _STARTERS = {
 
 
 def check_started(trainer: Trainer) -> None:
-    """Refuse other processes than the Trainer is set up for: they would wait for each other.
+    """Check that the processes are those that the Trainer is set up for; else all would wait.
 
     Raises:
-        InputError: There are more or fewer of them, or on more or fewer nodes; or several nodes,
-            and nobody who brings their processes together.
+        InputError: The number of processes or nodes is wrong; or there are several nodes, but no
+            torchrun or srun to connect them.
     """
     # Not the Trainer's world_size: that is what SLURM says.
     strategy: Any = trainer.strategy
@@ -40,20 +40,20 @@ def check_started(trainer: Trainer) -> None:
     who, processes, on = started
     each = processes // on
     if (devices, nodes) != (each, on):
-        expected = f"{each} and {on}, for {who} started {each} on each of {on}"
+        expected = f"{each} and {on}, because {who} started {each} on each of {on}"
         remedy = f"write --trainer.devices {each} --trainer.num_nodes {on}"
         found = f"{devices} and {nodes}"
         raise InputError("trainer.devices, trainer.num_nodes", expected, found, remedy)
 
 
 def _started() -> tuple[str, int, int] | None:
-    """Who started this process and its like, how many, and on how many nodes."""
+    """Return what started the processes, their number, and the number of nodes; else None."""
     for who, names in _STARTERS.items():
         told = [os.environ.get(name, "") for name in names]
         if not all(number.isdecimal() for number in told):
             continue
-        # With one task of srun Lightning starts as many processes as it is asked for itself. In a
-        # shell that SLURM has opened it ignores what SLURM says.
+        # With a single srun task, Lightning starts the processes itself. In an interactive SLURM
+        # shell it ignores SLURM's variables.
         if who == "srun" and (told[0] == "1" or not SLURMEnvironment.detect()):
             continue
         return who, int(told[0]), int(told[1])
@@ -61,22 +61,22 @@ def _started() -> tuple[str, int, int] | None:
 
 
 def leave() -> None:
-    """Leave the group of processes, before this one ends.
+    """Leave the group of processes, before this process ends.
 
-    One that ends while the threads of gloo still run is now and then aborted in the middle of it,
-    and its exit code is lost.
+    If a process ends while threads of gloo still run, it is sometimes aborted, and its exit code is
+    lost.
     """
     if dist.is_available() and dist.is_initialized() and dist.get_backend() == "gloo":
         dist.destroy_process_group()
 
 
 def check_shared(folder: Path) -> None:
-    """Have each process look for a file that the main one makes: all read what it writes.
+    """Check that each process sees a file that the main process creates.
 
-    A folder of the same name may lie on a disk of each node's own.
+    A path can exist on all nodes without being on a shared disk.
 
     Raises:
-        InputError: Some do not see it; raised in all processes.
+        InputError: Some processes do not see it; raised in all processes.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return

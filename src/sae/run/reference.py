@@ -1,7 +1,7 @@
-"""What a run keeps beside its weights, to judge new samples by without its data.
+"""Files that a run keeps in addition to its weights, to compare new samples with.
 
-``validation_errors.npy`` has the squared error of each validation sample; ``pca.safetensors``, of a
-run that restores images, the principal components that its restorations are compared with.
+``validation_errors.npy`` holds the squared error of each validation sample. ``pca.safetensors``,
+only for a run that restores images, holds the principal components to compare restorations with.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ def write_errors(folder: Path, errors: NDArray[np.float32]) -> None:
 
 
 def threshold(folder: Path, quantile: float) -> float:
-    """The error that such a part of the validation samples does not go beyond.
+    """Return a quantile of the errors of the validation samples.
 
     Args:
-        folder: The run's.
-        quantile: In (0, 1]; between two samples the error is interpolated.
+        folder: Folder of the run.
+        quantile: Part of the validation samples with an error up to the result, in (0, 1]; between
+            two samples the error is interpolated.
 
     Raises:
-        InputError: The quantile lies outside its range, or the run has kept no errors.
+        InputError: The quantile is out of range, or the run has saved no errors.
     """
     remedy = "give a fraction such as 0.99"
     check_number("quantile", quantile, 0.0, 1.0, remedy, low_open=True)
@@ -45,13 +46,13 @@ def threshold(folder: Path, quantile: float) -> float:
 
 
 def validation_errors(folder: Path) -> NDArray[np.float32]:
-    """The error of each validation sample, (n,).
+    """Return the error of each validation sample, (n,).
 
     Args:
-        folder: The run's.
+        folder: Folder of the run.
 
     Raises:
-        InputError: The run has kept none.
+        InputError: The run has saved none, or the file is damaged.
     """
     path, found = folder / ERRORS, "none"
     try:
@@ -79,7 +80,7 @@ def write_pca(folder: Path, pca: PCA, n_components: int) -> None:
 
 
 def read_pca(folder: Path) -> PCA | None:
-    """The components; None of a run that has kept none."""
+    """Return the principal components; None if the run has saved none."""
     try:
         tensors = read_weights(folder / COMPONENTS)
         names = ("mean", "components", "variance_share")

@@ -1,4 +1,4 @@
-"""Which run to go on with, and whether it is still the same experiment."""
+"""Find the run to resume, and check that it is still the same experiment."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from sae.training.handover import CODES_FOLDER
 
 AUTO = "auto"
 
-# Trainer options that change the weights. All others may differ when a run goes on: where it runs,
-# what it logs, what it shows.
+# Trainer options that change the weights. All others may change in a resume: device, logging,
+# display.
 _TRAINER = (
     "accumulate_grad_batches",
     "callbacks",
@@ -31,7 +31,7 @@ _TRAINER = (
     "plugins",
     "precision",
 )
-# The images themselves are compared, not where they lie; nor where codes are kept.
+# Paths are not compared, because the images themselves are; nor is the place of the codes.
 _PLACES = (
     *(f"data.init_args.{key}" for key in ("root", "fallback", "train", "test")),
     *(f"data.init_args.{key}" for key in ("train_labels", "test_labels")),
@@ -41,7 +41,7 @@ _MOST_KEYS = 5
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a config changes the weights: dotted keys to plain values.
+    """Return the options of a config that change the weights: dotted keys to plain values.
 
     Args:
         config: A resolved config, as plain values.
@@ -51,7 +51,7 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
         _flatten(group, config[group], flat)
     for key in _TRAINER:
         flat[f"trainer.{key}"] = config["trainer"].get(key)
-    # With checkpoints the best weights of a phase go on, without them the last.
+    # With checkpoints the best weights of a phase are kept, without them the last.
     flat["trainer.enable_checkpointing"] = (
         config["trainer"].get("enable_checkpointing") is not False
     )
@@ -59,7 +59,7 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as it comes back from JSON, which knows no infinity."""
+    """Return a value as JSON can store it, which has no infinity."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -79,22 +79,22 @@ def _flatten(key: str, value: Any, into: dict[str, Any]) -> None:
 def open_run(
     resume: str, root: Path, name: str, wanted: Mapping[str, Any], data: Mapping[str, Any]
 ) -> Run | None:
-    """The run to go on with, held and checked.
+    """Return the run to resume, locked and checked.
 
     Args:
-        resume: A run's folder, or ``auto``: the newest unfinished run of that name, of this very
-            config if there is one.
-        root: Where ``lightning_logs`` lies.
+        resume: A run's folder, or ``auto``: the newest unfinished run of that name, preferably one
+            of exactly this config.
+        root: Folder that contains ``lightning_logs``.
         name: Name of the run.
-        wanted: The settings of the config; see :func:`settings`.
-        data: The manifest's words on the data.
+        wanted: Settings of the config; see :func:`settings`.
+        data: Entry of the manifest about the data.
 
     Returns:
-        The run; None where ``auto`` finds no unfinished one.
+        The run; None if ``auto`` finds no unfinished one.
 
     Raises:
-        InputError: There is no such run, it is finished, another process is at work on it, or the
-            config or the data differ where it matters.
+        InputError: There is no such run, it is finished, another process works on it, or a setting
+            or the data would change the weights.
     """
     if resume != AUTO:
         run = _read(Path(resume))
@@ -105,7 +105,7 @@ def open_run(
         run = newest
     run.hold()
     try:
-        run = run.read()  # as whoever had it last has left it
+        run = run.read()  # again: another process may have changed it before the lock
         _check_unfinished(run)
         _check_settings(run, wanted)
         _check_data(run, data)
@@ -117,18 +117,21 @@ def open_run(
 
 
 def _delete_left_overs(folder: Path) -> None:
-    """What a killed process was writing, and codes on disk: whoever needs them computes them."""
+    """Delete unfinished files of a killed process, and codes, which are computed again."""
     for left_over in folder.rglob(f".*{ASIDE}"):
         left_over.unlink()
     shutil.rmtree(folder / CODES_FOLDER, ignore_errors=True)
 
 
 def changed_surroundings(run: Run, now: Mapping[str, Any]) -> str:
-    """What is not as it was when a run began, and may change the last bits of its weights.
+    """Return what has changed since a run began and may change the last bits of its weights.
 
     Args:
         run: The run.
-        now: What :func:`sae.run.folder.surroundings` says now.
+        now: Current result of :func:`sae.run.folder.surroundings`.
+
+    Returns:
+        Such as ``torch 2.11 → 2.12, threads 1 → 2``; empty if nothing has changed.
     """
     then = run.manifest.get("surroundings", {})
     return ", ".join(
@@ -150,7 +153,7 @@ def _read(folder: Path) -> Run:
 
 
 def _is_complete(manifest: Any) -> bool:
-    """Whether a manifest has all that is read of it: it may be an older one, or written over."""
+    """Return whether a manifest has all needed entries; an older or edited one may not."""
     if not isinstance(manifest, dict) or not isinstance(manifest.get("status"), str):
         return False
     kinds = {"settings": dict, "data": dict, "surroundings": dict, "phases": list}
@@ -161,14 +164,14 @@ def _is_complete(manifest: Any) -> bool:
 
 
 def _newest_unfinished(parent: Path, wanted: Mapping[str, Any]) -> Run | None:
-    """The newest with these very settings, or else with others, to be told which."""
+    """Return the newest unfinished run with these settings, else the newest with others."""
     folders = [path for path in parent.glob("version_*") if path.name[8:].isdigit()]
     folders.sort(key=lambda path: int(path.name[8:]), reverse=True)
     runs = []
     for folder in folders:
-        with suppress(InputError):  # an older one, or a damaged one, is no run to go on with
+        with suppress(InputError):  # an old or damaged run cannot be resumed
             runs.append(_read(folder))
-    # A run that diverged would do so again.
+    # A run that diverged would diverge again.
     open_runs = [run for run in runs if run.manifest["status"] not in ("finished", "diverged")]
     same = [run for run in open_runs if not _differing(run.manifest["settings"], wanted)]
     return next(iter([*same, *open_runs]), None)
@@ -181,7 +184,7 @@ def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
 def _check_unfinished(run: Run) -> None:
     if run.manifest["status"] == "finished":
         remedy = "leave out --resume to run it again"
-        raise InputError("resume", "an unfinished run", f"{run.folder}, which is done", remedy)
+        raise InputError("resume", "an unfinished run", f"{run.folder}, which is finished", remedy)
 
 
 def _check_settings(run: Run, wanted: Mapping[str, Any]) -> None:
@@ -202,6 +205,6 @@ def _check_settings(run: Run, wanted: Mapping[str, Any]) -> None:
 def _check_data(run: Run, data: Mapping[str, Any]) -> None:
     begun = run.manifest["data"]
     if begun["sha256"] != data["sha256"]:
-        remedy = "name the run's own data, or leave out --resume to start a new run"
+        remedy = "use the run's own data, or leave out --resume to start a new run"
         expected = f"the images that the run began with ({begun['description']})"
         raise InputError("data", expected, f"other images ({data['description']})", remedy)

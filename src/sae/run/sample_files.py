@@ -1,4 +1,4 @@
-"""A finished run at work on files: samples in, results out, batch by batch and in order."""
+"""Use a finished run on files: read samples and write results, batch by batch and in order."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Chunk = tuple[NDArray[Any], NDArray[Any]]
-# What is made of samples: parts of the same rows.
+# A function from samples to results: arrays with the same rows.
 Work = Callable[[NDArray[Any], int], Sequence[NDArray[Any]]]
 
 
 class SampleFile:
-    """The samples of a file as a run takes them.
+    """The samples of a file, in the form that a run needs.
 
-    Of a table the run's columns are taken by their names, in any order, and one of ids names
+    In a table, the run's columns are found by their names, in any order; a column of ids may name
     the samples.
 
     Args:
         path: The file, or a folder.
-        run: What is to work on them.
-        of_codes: Whether they are codes, not samples.
-        key: Which array of an ``.npz`` file; None where it holds one.
+        run: The run that will use the samples.
+        of_codes: Whether the file holds codes instead of samples.
+        key: Name of the array in an ``.npz`` file; None if it holds only one.
 
     Attributes:
-        n: Samples.
-        id_name: What the column of ids is called; ``row`` where they are numbers.
-        sample_shape: Of a sample that is no row of columns; else empty.
-        remarks: What is to be said of how they are read.
+        n: Number of samples.
+        id_name: Name of the column of ids; ``row`` if samples are numbered.
+        sample_shape: Shape of a sample in a file of arrays or images; else empty.
+        remarks: Lines to print about how the file is read.
 
     Raises:
         InputError: The file is missing, damaged, or does not fit the run.
@@ -73,7 +73,7 @@ class SampleFile:
         self._places: list[int] | None = None
         self._id_place: int | None = None
         if there is not None:
-            # Codes are numbered as they are written.
+            # Files of codes that we write have a column of row numbers.
             names = [run.id_name, ROW] if of_codes else [run.id_name]
             if of_codes:
                 self._places = [k for k, name in enumerate(there) if name not in names]
@@ -95,7 +95,7 @@ class SampleFile:
             raise InputError(str(path), what, f"some of {found}", remedy)
 
     def chunks(self) -> Iterator[Chunk]:
-        """Ids and samples, (rows,) and (rows, width), as they are stored."""
+        """Yield ids and samples, (rows,) and (rows, width), as they are stored."""
         first, named = 0, self._source.ids
         for chunk in self._source.chunks(self._step):
             last = first + len(chunk)
@@ -110,16 +110,16 @@ class SampleFile:
 
     @property
     def is_table(self) -> bool:
-        """Whether it is a table whose columns have names and types of their own."""
+        """Whether the file is a table, whose columns have names and types."""
         return isinstance(self._source, TableSource)
 
     @property
     def dtype(self) -> str:
-        """Of the values of an array, such as ``float64``."""
+        """Type of the values of an array, such as ``float64``."""
         return str(self._source.dtype)
 
     def frames(self) -> Iterator[pa.Table]:
-        """All columns of a table, as pyarrow has them, in the parts of :meth:`chunks`."""
+        """Yield all columns of a table in pyarrow's form, in the same parts as :meth:`chunks`."""
         assert isinstance(self._source, TableSource)
         return self._source.frames(self._step)
 
@@ -128,7 +128,7 @@ class SampleFile:
         return max(TILE_ROWS, chunk_rows(self._width))
 
     def _numbers(self, rows: NDArray[Any], first: int) -> NDArray[Any]:
-        """Rows that lay beside texts, such as ids, as numbers."""
+        """Return rows as numbers; a column of texts, such as ids, makes them objects."""
         if rows.dtype != object:
             return rows
         try:
@@ -140,10 +140,10 @@ class SampleFile:
 
 
 def as_ids(column: NDArray[Any]) -> NDArray[Any]:
-    """A column of ids: whole numbers where they are, else as they stand.
+    """Return a column of ids: as whole numbers if all are whole, else unchanged.
 
     Args:
-        column: (rows,), of numbers or objects.
+        column: Numbers or objects, (rows,).
     """
     if column.dtype == object:
         column = np.array(column.tolist())
@@ -160,15 +160,15 @@ def write_result(
     overwrite: bool = False,
     quiet: bool | None = None,
 ) -> None:
-    """Write what is made of samples, row by row in their order; all of it or nothing.
+    """Write the results for all samples, in their order; all of them or no file.
 
     Args:
-        samples: They.
-        work: Makes the parts of the rows of a chunk, from the samples and the number of the first.
-        path: Where it goes; see :func:`~sae.data.sinks.sink.check_output`.
-        layout: What is going to be written.
-        overwrite: Whether it may take the place of what is there.
-        quiet: Show no progress; None shows it on a terminal alone.
+        samples: The samples.
+        work: Computes the results of a chunk, from its samples and the number of the first one.
+        path: File to write; see :func:`~sae.data.sinks.sink.check_output`.
+        layout: Layout of the file.
+        overwrite: Whether to replace an existing file.
+        quiet: Whether to hide the progress; None shows it only on a terminal.
 
     Raises:
         InputError: The samples do not fit, or the file cannot be written.
@@ -192,13 +192,13 @@ def write_result(
 
 
 def layout_of(run: TrainedRun, what: str, samples: SampleFile, dtype: str = "float32") -> Layout:
-    """What is written of samples.
+    """Return the layout of a file of results.
 
     Args:
-        run: What works on them.
+        run: The run.
         what: As in :meth:`~sae.run.model.TrainedRun.apply`.
-        samples: What it works on.
-        dtype: Of an array that is written.
+        samples: The samples.
+        dtype: Type of the values, if the file is an array.
     """
     shape: tuple[int, ...] = ()
     if what == "decode" and run.is_of_images:

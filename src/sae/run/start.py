@@ -1,4 +1,4 @@
-"""The weights of a finished run, for another one to begin with: pretrain once, fine-tune often."""
+"""Start a run from the weights of a finished one: pretrain once, fine-tune often."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ KEY = "start_from"
 
 @dataclass(frozen=True)
 class StartingWeights:
-    """Weights to begin with.
+    """Initial weights from a finished run.
 
     Attributes:
-        folder: Of the run that left them, as a full path.
-        sha256: Of their file.
-        weights: They, by their names in the stack.
-        preparation: That of the samples that they have learnt from.
+        folder: Folder of that run, as a full path.
+        sha256: SHA-256 of the file of weights.
+        weights: The weights, by their names in the stack.
+        preparation: Preparation of the samples that they were trained on.
     """
 
     folder: Path
@@ -37,27 +37,27 @@ class StartingWeights:
     preparation: Preparation
 
     def summary(self) -> dict[str, str]:
-        """The same for the manifest of the run that begins with them."""
+        """Return an entry for the manifest of the new run."""
         path = hub_folder.weights_path(self.folder).relative_to(self.folder)
         return {"run": str(self.folder), "weights": str(path), "sha256": self.sha256}
 
     def lines(self, preparation: Preparation) -> list[str]:
-        """The same for people; and whether the weights will be given other inputs than before.
+        """Return lines to print, with a warning if the samples are prepared differently now.
 
         Args:
-            preparation: That of the samples of the run that begins with them.
+            preparation: Preparation of the samples of the new run.
         """
         found = [f"start: the weights of {shown_path(self.folder)}; no stage is trained"]
         if _differ(self.preparation, preparation):
             found.append(
-                "warning: the samples are prepared otherwise than in the run whose weights this "
-                "one starts from: the first layer is given other values than it has learnt from"
+                "warning: the samples are prepared differently from those of the run whose weights "
+                "this one starts from: the first layer gets other values than in its training"
             )
         return found
 
 
 def _differ(one: Preparation, other: Preparation) -> bool:
-    """Whether two prepare samples differently; pixels are in [0, 1], however they are stored."""
+    """Return whether two preparations differ; pixels always become [0, 1], so they do not."""
     if isinstance(one, Pixels) and isinstance(other, Pixels):
         return False
     if type(one) is not type(other) or one.settings != other.settings:
@@ -67,16 +67,16 @@ def _differ(one: Preparation, other: Preparation) -> bool:
 
 
 def read_start(folder: Path, stack: Stack) -> StartingWeights:
-    """Read the weights of a run, and make sure that they are of this very network.
+    """Read the weights of a run, and check that they fit the stack.
 
-    What a run has learnt beside them, such as the head of a classifier, is left behind.
+    Only weights of the stack are read, not those of the head of a classifier.
 
     Args:
-        folder: ``lightning_logs/NAME/version_N``, or one that was exported for a hub.
-        stack: What is to begin with them; it is not changed.
+        folder: ``lightning_logs/NAME/version_N``, or a folder that was exported for a hub.
+        stack: The new stack; it is not changed.
 
     Raises:
-        InputError: It is no finished run, or its network is another.
+        InputError: The folder is not that of a finished run, or its network is another.
     """
     try:
         begun = read_run(folder)
@@ -87,7 +87,7 @@ def read_start(folder: Path, stack: Stack) -> StartingWeights:
     if theirs != ours:
         pairs = [(b, a) for a, b in zip(theirs, ours, strict=False) if a != b]
         expected, there = pairs[0] if pairs else (f"{len(ours)} layers", f"{len(theirs)}")
-        remedy = "give this run the model options of that one, but for its objective"
+        remedy = "give this run the model options of that one, except the objective"
         raise InputError(KEY, f"a run of the same network ({expected})", there, remedy)
     digest = hashlib.sha256(hub_folder.weights_path(folder).read_bytes()).hexdigest()
     weights = begun.stack.state_dict()

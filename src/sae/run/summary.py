@@ -1,4 +1,4 @@
-"""What a run says of itself at its end: ``summary.json`` and a short table."""
+"""The results at the end of a run: ``summary.json`` and a short table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sae.text import program, shown_path, typed_path
 
 
 def heading(data: str, network: str, seed: int) -> str:
-    """On what, which network, which seed."""
+    """Return the heading of the table: data, network and seed."""
     return f"{data} · {network} · seed {seed}"
 
 
@@ -20,7 +20,7 @@ def rows(
     seconds: Mapping[str, float] | None = None,
     words: Callable[[str], str] = str,
 ) -> list[tuple[str, str]]:
-    """What a figure is, and the figure as it reads; arguments as in :func:`table`."""
+    """Return label and value of each figure, as texts; arguments as in :func:`table`."""
     lines = [measured.line() for measured in figures.values()]
     found = [(words(label), value) for label, value in lines]
     if seconds is not None:
@@ -35,13 +35,13 @@ def table(
     seconds: Mapping[str, float] | None = None,
     words: Callable[[str], str] = str,
 ) -> str:
-    """The figures, a line each.
+    """Return a table with one line for each figure.
 
     Args:
-        heading: The line above them.
-        figures: Any, by name, in the order in which they are shown.
+        heading: The line above the figures.
+        figures: Figures by name, in the order of display.
         seconds: Wall time of each phase and ``total``; None leaves the line out.
-        words: What words on images become, for samples that are none.
+        words: Changes texts about images into texts about rows, if samples are not images.
     """
     found = rows(figures, seconds, words)
     width = max((len(label) for label, _ in found), default=0)
@@ -53,26 +53,41 @@ def table(
 def beside_pca(
     figures: Mapping[str, Measured], size: int, words: Callable[[str], str] = str
 ) -> list[str]:
-    """A line where PCA rebuilds the test samples better from as many numbers; else none.
+<<<<<<< HEAD
+    """A line that says so where PCA does the run's own job better with as many numbers.
+=======
+    """Return a line if PCA with as many components rebuilds the test samples better; else none.
+>>>>>>> words2
+
+    A run that restores corrupted images is compared by its restorations: it was not trained for
+    the smallest error on clean images.
 
     Args:
-        figures: Those of the test, ``sse`` and ``pca_sse`` among them where there are such.
+        figures: Figures of the test. Without ``sse`` and ``pca_sse`` there is no line.
         size: Units of the code.
         words: As in :func:`table`.
     """
+    restored, pca_restored = figures.get("restored_psnr"), figures.get("pca_psnr")
     own, others = figures.get("sse"), figures.get("pca_sse")
-    if own is None or others is None or own.value <= others.value:
+    if restored is not None and pca_restored is not None:
+        better = pca_restored.value > restored.value
+        does = f"restores the test images better ({pca_restored.value:.4g} instead of "
+        does += f"{restored.value:.4g} dB)"
+    elif restored is not None or own is None or others is None:
         return []
-    line = (
-        f"PCA-{size} rebuilds the test images better ({others.value:.4g} instead of "
-        f"{own.value:.4g} SSE per image); train longer (--finetune.epochs), try a lower "
-        "--finetune.lr or wider layers below the code, or use PCA"
+    else:
+        better = others.value < own.value
+        does = f"rebuilds the test images better ({others.value:.4g} instead of "
+        does += f"{own.value:.4g} SSE per image)"
+    advice = (
+        "train longer (--finetune.epochs), try a lower --finetune.lr or wider layers below the "
+        "code, or use PCA"
     )
-    return [words(line)]
+    return [words(f"PCA-{size} {does}; {advice}")] if better else []
 
 
 def closing_lines(folder: Path, checkpoint: Path) -> str:
-    """Where things are and what to type next; the last line is ``run: <folder>``."""
+    """Return lines with the next commands; the last line is ``run: <folder>``."""
     config = typed_path(folder / "config.yaml")
     lines = [f"see it:     tensorboard --logdir {typed_path(folder.parents[1])} --host localhost"]
     if checkpoint.exists():
@@ -83,5 +98,5 @@ def closing_lines(folder: Path, checkpoint: Path) -> str:
 
 
 def rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Figures as they are written down: six significant digits."""
+    """Return figures with six significant digits."""
     return {k: None if v is None else float(f"{v:.6g}") for k, v in figures.items()}

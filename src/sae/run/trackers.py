@@ -1,8 +1,8 @@
-"""Trackers (MLflow, Weights & Biases, …): all phases of a run are one run of theirs.
+"""Trackers (MLflow, Weights & Biases, …): all phases of a run appear as one run of the tracker.
 
-A tracker is any Logger that the user names below ``trainer.logger``. Each phase has a Trainer of
-its own, which counts its steps from zero and says at its end that all is over. So a tracker's steps
-begin with those of the phases before, and the end is told once.
+A tracker is any Logger that the user sets as ``trainer.logger``. Each phase has its own Trainer,
+which counts steps from zero and closes its loggers at the end. Here the steps of earlier phases are
+added, and a tracker is closed only at the end of the run.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sae.errors import InputError
 
-# Options by which a logger takes up a run of its own again: the first one that it has.
+# Options to continue a run of a logger: the first one that the logger has is used.
 _AGAIN = ("run_id", "experiment_key", "version")
 _KEY = "trainer.logger"
 
 
 class Tracker:
-    """A logger through all phases of a run.
+    """A logger for all phases of a run.
 
-    The logger stays the user's own object, so that a callback that asks for a WandbLogger finds
-    one; what it is told goes through here. A logger that fails while the run is under way is told
-    nothing more: no training is lost for the sake of its figures, which are in ``metrics.csv``.
+    The logger stays the user's own object, so that a callback that needs a WandbLogger finds one;
+    calls to it go through this class. If a logger fails during the run, it is not used any more,
+    and the training goes on: all figures are also in ``metrics.csv``.
 
     Args:
         logger: The logger.
-        tell: Told in a line what is wrong.
+        tell: Called with a line if something is wrong.
     """
 
     def __init__(self, logger: Logger, tell: Callable[[str], None]) -> None:
@@ -40,52 +40,52 @@ class Tracker:
         self.steps_before, self.works = 0, True
         self._last = 0
         self._told: set[str] = set()  # options of the model
-        # As attributes of the object they hide the methods of its class.
+        # Attributes of the object hide the methods of its class.
         for name in ("log_metrics", "log_hyperparams", "save", "finalize"):
             setattr(logger, name, getattr(self, f"_{name}"))
 
     @property
     def name(self) -> str:
-        """What the logger is called."""
+        """Name of the logger's class."""
         return type(self.logger).__name__
 
     @rank_zero_only
     def begin(self, settings: Mapping[str, Any], config: Path) -> dict[str, Any]:
-        """Begin its run, or take it up again, and tell it the options.
+        """Start or continue the logger's run, and log the options.
 
         Args:
             settings: Dotted options and their values.
             config: ``config.yaml`` of the run.
 
         Returns:
-            What it takes to take it up again.
+            What is needed to continue the logger's run later.
 
         Raises:
-            InputError: It fails.
+            InputError: The logger fails.
         """
         try:
-            experiment: Any = getattr(self.logger, "experiment", None)  # which begins it
+            experiment: Any = getattr(self.logger, "experiment", None)  # this starts it
             if isinstance(self.logger, MLFlowLogger):
-                experiment.update_run(self.logger.run_id, "RUNNING")  # it may have been broken off
+                experiment.update_run(self.logger.run_id, "RUNNING")  # after an interruption
             given = {key: value for key, value in settings.items() if value is not None}
             self._real("log_hyperparams")(given)
             self._told = {key.split(".")[1] for key in settings if key.startswith("model.")}
             self._send(config, config.parent)
             version = self.logger.version
         except Exception as error:  # whatever its package raises
-            remedy = "mend its options, see to its server, or leave it out"
+            remedy = "correct its options, check its server, or leave it out"
             found = f"{self.name}, which fails ({_in_a_line(error)})"
             raise InputError(_KEY, "trackers that work", found, remedy) from None
         return {"class_path": _path(self.logger), "version": version}
 
     @rank_zero_only
     def end(self, status: str, figures: Mapping[str, float], folder: Path) -> None:
-        """Tell it what came of the run, and that it is over.
+        """Log the results and close the logger.
 
         Args:
             status: ``success`` or ``failed``.
-            figures: By name, such as ``test/sse``.
-            folder: Of the run; its pictures and figures are sent where the logger takes files.
+            figures: Figures by name, such as ``test/sse``.
+            folder: Folder of the run; its pictures and figures are sent, if the logger takes files.
         """
 
         def tell_all() -> None:
@@ -103,7 +103,7 @@ class Tracker:
             experiment = self.logger.experiment
             self._guarded(lambda: experiment.finish(0 if status == "success" else 1))
 
-    # What a Trainer and its callbacks say
+    # Called by a Trainer and its callbacks
 
     def _log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         overall = None if step is None else self.steps_before + step
@@ -111,7 +111,7 @@ class Tracker:
         self._guarded(lambda: self._real("log_metrics")(metrics, overall))
 
     def _log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """What a callback wants logged. The Trainer tells of the model, which is told already."""
+        """Log the options of a callback; the Trainer's options of the model are logged already."""
         new = {
             key: value
             for key, value in dict(params).items()
@@ -124,13 +124,13 @@ class Tracker:
         self._guarded(self._real("save"))
 
     def _finalize(self, status: str = "success") -> None:
-        """The end of a phase is not that of the run."""
+        """Only save: the end of a phase is not the end of the run."""
         self._guarded(self._real("save"))
 
-    # What goes on to the logger
+    # Calls to the logger itself
 
     def _real(self, name: str) -> Callable[..., Any]:
-        """A method of the logger's own."""
+        """Return a method of the logger's class."""
         method: Callable[..., Any] = getattr(type(self.logger), name).__get__(self.logger)
         return method
 
@@ -142,12 +142,12 @@ class Tracker:
         except Exception as error:  # whatever its package raises
             self.works = False
             self.tell(
-                f"warning: {self.name} fails and is told nothing more ({_in_a_line(error)}); "
+                f"warning: {self.name} fails and is not used any more ({_in_a_line(error)}); "
                 "all figures are in metrics.csv"
             )
 
     def _send(self, path: Path, folder: Path) -> None:
-        """Send a file of the run, where the logger takes files."""
+        """Send a file of the run, if the logger takes files."""
         inside = path.relative_to(folder)
         if isinstance(self.logger, MLFlowLogger):
             where = None if len(inside.parts) == 1 else str(inside.parent)
@@ -156,7 +156,7 @@ class Tracker:
             self.logger.experiment.save(str(path), base_path=str(folder), policy="now")
 
     def _show(self, path: Path, folder: Path) -> None:
-        """Show a picture of the run, where the logger can."""
+        """Log a picture of the run as an image, if the logger can; else send the file."""
         log_image = getattr(self.logger, "log_image", None)
         if log_image is None:
             self._send(path, folder)
@@ -168,46 +168,46 @@ class Trackers:
     """All trackers of a run.
 
     Args:
-        loggers: They.
-        tell: Told in a line what is wrong.
+        loggers: The loggers.
+        tell: Called with a line if something is wrong.
     """
 
     def __init__(self, loggers: Iterable[Logger], tell: Callable[[str], None]) -> None:
         self.all = [Tracker(logger, tell) for logger in loggers]
 
     def begin(self, settings: Mapping[str, Any], config: Path) -> list[dict[str, Any]]:
-        """Begin them; see :meth:`Tracker.begin`. Empty on all but the main process."""
+        """Start all trackers; see :meth:`Tracker.begin`. Empty except on the main process."""
         noted = [tracker.begin(settings, config) for tracker in self.all]
         return [entry for entry in noted if entry is not None]
 
     def of_phase(self, steps_before: int) -> list[Logger]:
-        """The loggers for a phase, which begins after so many steps of the run."""
+        """Return the loggers for a phase that begins after ``steps_before`` steps of the run."""
         for tracker in self.all:
             tracker.steps_before = steps_before
         return [tracker.logger for tracker in self.all]
 
     def end(self, status: str, figures: Mapping[str, float], folder: Path) -> None:
-        """End them; see :meth:`Tracker.end`."""
+        """Close all trackers; see :meth:`Tracker.end`."""
         for tracker in self.all:
             tracker.end(status, figures, folder)
 
 
 def is_tracker(logger: Logger) -> bool:
-    """Whether a logger counts the steps of the whole run."""
+    """Return whether a logger counts the steps of the whole run."""
     return isinstance(getattr(vars(logger).get("log_metrics"), "__self__", None), Tracker)
 
 
 def taken_up(
     loggers: Sequence[Logger], settings: Sequence[Any], noted: Iterable[Mapping[str, Any]]
 ) -> list[Logger]:
-    """The loggers of a run that goes on: each takes up its own run, where it can.
+    """Return the loggers of a resumed run: each continues its own run, if it can.
 
-    A CSVLogger cannot: it would delete the file that is there.
+    A CSVLogger cannot: it would delete the existing file.
 
     Args:
-        loggers: As the config describes them, not begun.
-        settings: The description of each: ``class_path`` and ``init_args``.
-        noted: What :meth:`Trackers.begin` gave when the run began.
+        loggers: Loggers as the config describes them, not started.
+        settings: Description of each: ``class_path`` and ``init_args``.
+        noted: Result of :meth:`Trackers.begin` when the run began.
     """
     left, found = [dict(entry) for entry in noted], []
     for logger, described in zip(loggers, settings, strict=True):
@@ -225,7 +225,7 @@ def taken_up(
 
 
 def _made(described: Mapping[str, Any]) -> Logger:
-    """A logger of its description."""
+    """Return a logger made from its description."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(Logger, "logger")
     config = parser.parse_object({"logger": dict(described)})

@@ -1,4 +1,4 @@
-"""Values of new samples that no training row has: how many, and where the first one is."""
+"""Unknown categories: values of new samples that no training row has."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ class _Column:
 
 
 class Unseen:
-    """Counts them over all parts of a file, by column. A network is given them as missing values.
+    """Counts unknown categories over all parts of a file. A network gets them as missing values.
 
     Args:
-        preparation: That of the run. Of one without categories nothing is counted.
+        preparation: Preparation of the run; without categories nothing is counted.
     """
 
     def __init__(self, preparation: Preparation) -> None:
         table = getattr(preparation, "table", [])
-        # Also of columns of texts that had one value alone: they are no inputs, yet not the same.
+        # Includes text columns with a single value: they are not inputs, but may differ now.
         self._coded = {k: each.name for k, each in enumerate(table) if each.values}
         self._found: dict[str, _Column] = {}
 
     def add(self, raw: Tensor, values: NDArray[Any], first_row: int) -> None:
-        """Look through more rows.
+        """Count more rows.
 
         Args:
-            raw: They as numbers, below 0 where a category is none of the run's: (n, columns).
-            values: The same as they were given.
-            first_row: Number of the first of them.
+            raw: The rows as numbers, below 0 for an unknown category: (n, columns).
+            values: The original values, (n, columns).
+            first_row: Number of the first row.
         """
         for k, name in self._coded.items():
             rows = np.flatnonzero((raw[:, k] < 0).numpy())
@@ -50,7 +50,7 @@ class Unseen:
             self._found.setdefault(name, start).count += len(rows)
 
     def __str__(self) -> str:
-        """A sentence without its end; nothing where there are none."""
+        """Return a sentence without a full stop; empty if nothing is unknown."""
         parts = [
             f"{each.count:,} in column {name} (the first is {show(str(each.value))} in row "
             f"{each.row:,})"

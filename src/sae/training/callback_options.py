@@ -1,4 +1,4 @@
-"""Callbacks of Lightning's that cannot do in a run of several trainings what they do in one."""
+"""Checks of Lightning's callbacks: some of them cannot work in a run of several trainings."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from lightning_utilities.core.imports import module_available
 
 from sae.errors import InputError, show
 
-# Callback -> why not, and what to do instead. So are their subclasses.
+# Callbacks that are refused, with their subclasses: the reason, and what to do instead.
 REFUSED: dict[type[Callback], tuple[str, str]] = {
     StochasticWeightAveraging: (
         "which averages weights that are not validated, so that the best weights of a phase would "
         "replace them",
-        "take WeightAveraging or EMAWeightAveraging, whose average is validated and kept",
+        "use WeightAveraging or EMAWeightAveraging, whose average is validated and kept",
     ),
     Timer: (
         "which counts the time of each training, not of the run",
-        "give fewer epochs, or stop the run with Ctrl-C and go on later with --resume",
+        "set fewer epochs, or stop the run with Ctrl-C and continue it later with --resume",
     ),
     LearningRateFinder: (
         "which sets an attribute lr that the stages do not have",
@@ -49,21 +49,21 @@ REFUSED: dict[type[Callback], tuple[str, str]] = {
         "leave it out: the layers below a stage are frozen already",
     ),
     ModelPruning: (
-        "which replaces the weights that a stage hands on by masked ones",
+        "which replaces the weights that a stage passes on by masked ones",
         "leave it out, or set pretrain.sparsity for codes with few active units",
     ),
     OnExceptionCheckpoint: (
-        "with which a training begins with the state that another one has left",
-        "leave it out: the run keeps its own last state, and --resume goes on from it",
+        "which makes a training begin with the state of an earlier training",
+        "leave it out: the run saves its last state, and --resume continues from it",
     ),
     SpikeDetection: (
-        "whose state Lightning cannot read again, so that the run could not go on after a stop",
-        "leave it out: a loss that is not finite ends a run in any case",
+        "whose state Lightning cannot load, so that the run could not be resumed",
+        "leave it out: a loss that is not finite always ends a run",
     ),
 }
-# These themselves do nothing that is of use; a subclass may.
+# Base classes that do nothing themselves.
 BASES: tuple[type[Callback], ...] = (BaseFinetuning, BasePredictionWriter, ProgressBar)
-# What each phase of a run that reconstructs logs; see :func:`sae.training.module.logged`.
+# Names that each phase of a reconstructing run logs; see :func:`sae.training.module.logged`.
 MEASURED = ("train/loss", "val/loss", "val/sse", "val/image_sse")
 _KEY = "trainer.callbacks"
 _OF_A_PHASE = re.compile(r"(stage[0-9]+|head|finetune)/(.+)")
@@ -74,8 +74,8 @@ def check_callbacks(callbacks: Iterable[Callback], phase: str | None = None) -> 
     """Raise :class:`InputError` for a callback that would break a run, or do nothing in it.
 
     Args:
-        callbacks: Those that the user has named.
-        phase: Name of the phase that they are for; None where they are for all.
+        callbacks: Callbacks of the user.
+        phase: Name of the phase that they are for; None for all phases.
     """
     for callback in callbacks:
         _check_monitor(callback, phase)
@@ -87,11 +87,11 @@ def check_kinds(callbacks: Sequence[Callback], logged: Sequence[str] = MEASURED)
     """Raise :class:`InputError` for a callback that the command line does not take.
 
     Args:
-        callbacks: Those that the user has named.
-        logged: What the phases log.
+        callbacks: Callbacks of the user.
+        logged: Names that all phases log.
     """
     if all(type(callback).__module__.startswith("lightning.") for callback in callbacks):
-        _check_monitors_exist(callbacks, logged)  # a callback of the user's may log more
+        _check_monitors_exist(callbacks, logged)  # a user's callback may log more
     for callback in callbacks:
         for kind, (why, remedy) in REFUSED.items():
             if isinstance(callback, kind):
@@ -105,7 +105,7 @@ def check_kinds(callbacks: Sequence[Callback], logged: Sequence[str] = MEASURED)
 
 
 def check_device_stats(callbacks: Iterable[Callback], device: str) -> None:
-    """Raise :class:`InputError` where a DeviceStatsMonitor lacks what it reads a CPU with."""
+    """Raise :class:`InputError` if a DeviceStatsMonitor needs psutil and it is not installed."""
     for callback in callbacks:
         if not isinstance(callback, DeviceStatsMonitor) or module_available("psutil"):
             continue
@@ -115,7 +115,7 @@ def check_device_stats(callbacks: Iterable[Callback], device: str) -> None:
 
 
 def _check_monitor(callback: Callback, phase: str | None) -> None:
-    """A name that one phase alone has would be missed in the next one, unless that is allowed."""
+    """Refuse a monitor that only one phase logs, unless the callback allows it to be missing."""
     if getattr(callback, "strict", True) is False:
         return
     monitor = getattr(callback, "monitor", None)
@@ -123,12 +123,12 @@ def _check_monitor(callback: Callback, phase: str | None) -> None:
     if match and match.group(1) != phase:
         found = f"{show(monitor)} in {type(callback).__name__}"
         common = match.group(2) if match.group(2) in MEASURED else "val/loss"
-        remedy = f"write {common}, which is that of the phase at work"
+        remedy = f"write {common}, which every phase logs"
         raise InputError(_KEY, "a monitor that each phase has", found, remedy)
 
 
 def _check_monitors_exist(callbacks: Iterable[Callback], logged: Sequence[str]) -> None:
-    """Say before the first epoch what Lightning says after it."""
+    """Refuse unknown monitors before the first epoch; Lightning only does so after it."""
     for callback in callbacks:
         if getattr(callback, "strict", True) is False:
             continue
@@ -143,20 +143,20 @@ def _check_monitors_exist(callbacks: Iterable[Callback], logged: Sequence[str]) 
 
 
 def _check_file_name(callback: ModelCheckpoint) -> None:
-    """A metric's name in a file's name makes folders where there is a slash in it."""
+    """Refuse a metric's name with a slash in a file name: it would create folders."""
     names = re.findall(r"\{([^:}]*/[^:}]*)", callback.filename or "")
     if names and callback.auto_insert_metric_name:
         name = names[0].replace("/", "_")
         expected = "a ModelCheckpoint whose file names have no slash"
-        remedy = f"write {name}={{{names[0]}}} there, and auto_insert_metric_name: false beside it"
+        remedy = f"write {name}={{{names[0]}}} there, with auto_insert_metric_name: false"
         raise InputError(_KEY, expected, show(callback.filename), remedy)
 
 
 def _check_not_ours(callback: ModelCheckpoint) -> None:
-    """The run itself keeps ``best.ckpt`` and ``last.ckpt``, and goes on from them."""
+    """Refuse the file names ``best.ckpt`` and ``last.ckpt``, which the run itself uses."""
     expected = "a ModelCheckpoint that leaves best.ckpt and last.ckpt to the run"
     if callback.save_last:
-        remedy = "leave it out: the run keeps its last state while a phase is under way"
+        remedy = "leave it out: the run saves its last state during each phase"
         raise InputError(_KEY, expected, f"save_last: {show(callback.save_last)}", remedy)
     if callback.filename in _OURS:
         found = f"filename: {callback.filename}"

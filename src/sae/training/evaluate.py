@@ -1,16 +1,19 @@
-"""How good a code is, beside what PCA does with as many numbers."""
+"""Figures of a finished model, and of PCA with as many components, to compare with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from lightning import Trainer
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sae.data import SampleDataModule
 from sae.data.encode import encoded
+from sae.data.loader import TensorLoader
 from sae.data.rows import scale, take
 from sae.devices import beside, placed
 from sae.figure import Figure, Measured
@@ -20,7 +23,23 @@ from sae.look.restoration import Comparison, are_images
 from sae.place import Share
 from sae.training.stacked import StackedAutoencoder
 
-# Test images that restorations are judged on: SSIM takes a second for a few thousand.
+
+@dataclass(frozen=True)
+class CodesSeen:
+    """The codes of the test samples, as they were computed for 5-NN.
+
+    Attributes:
+        codes: (m, units), in the order of the test samples; 20,000 of them at most.
+        labels: Their classes, (m,); None where they have none.
+        n_samples: Test samples in all.
+    """
+
+    codes: NDArray[np.float32]
+    labels: NDArray[np.int64] | None
+    n_samples: int
+
+
+# Most test images for PSNR and SSIM of restorations: SSIM takes a second for a few thousand.
 MOST_RESTORED = 2000
 
 
@@ -30,19 +49,21 @@ def figures_on_test(
     data: SampleDataModule,
     checkpoint: str | None = None,
     pca: PCA | None = None,
+    look: Callable[[CodesSeen], None] | None = None,
 ) -> dict[str, Measured]:
-    """All figures on the official test images. Nothing is chosen by them.
+    """Return all figures on the official test images. They must choose nothing.
 
     Args:
-        trainer: A fresh Trainer.
+        trainer: A new Trainer.
         model: The finished stack.
         data: Its data, set up.
-        checkpoint: Where its weights come from; None takes those it has.
-        pca: That of :func:`fit_pca`, where it is there already.
+        checkpoint: File to load the weights from; None for the weights that the model has.
+        pca: Result of :func:`fit_pca`; computed if left out.
+        look: Called with the codes of the test samples, on the main process only.
 
     Returns:
-        By name, those of the objective, of penalties and noise, and what :func:`compare` adds; the
-        latter on the main process only.
+        Figures by name: those of the objective, of penalties and noise, and, on the main process
+        only, those of :func:`compare`.
     """
     loader = data.test_dataloader()
     logged = trainer.test(model, loader, ckpt_path=checkpoint, verbose=False, weights_only=True)[0]
@@ -53,7 +74,7 @@ def figures_on_test(
     }
     if trainer.is_global_zero:
         with placed(model, trainer.strategy.root_device):
-            figures |= compare(model, data, pca)
+            figures |= compare(model, data, pca, look)
     trainer.strategy.barrier()
     return figures
 
@@ -64,7 +85,7 @@ def figures_on_validation(
     data: SampleDataModule,
     checkpoint: str | None = None,
 ) -> dict[str, Measured]:
-    """The model's own figures on the validation images; arguments as in :func:`figures_on_test`."""
+    """Return the model's figures on the validation images; see :func:`figures_on_test`."""
     loader = data.val_dataloader()
     trainer.validate(model, loader, ckpt_path=checkpoint, verbose=False, weights_only=True)
     logged = trainer.callback_metrics
@@ -76,20 +97,29 @@ def figures_on_validation(
 
 
 def errors_of(model: StackedAutoencoder) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """How others' reconstructions are measured beside the model's; None as anywhere."""
+    """Return a function for the squared errors of any reconstruction; None for the plain one."""
     return None if model.stack.columns is None else model.stack.errors
 
 
 def compare(
-    model: StackedAutoencoder, data: SampleDataModule, pca: PCA | None = None
+    model: StackedAutoencoder,
+    data: SampleDataModule,
+    pca: PCA | None = None,
+    look: Callable[[CodesSeen], None] | None = None,
 ) -> dict[str, Measured]:
-    """Figures on the test images that need the training images too.
+    """Return figures on the test images that also need the training images.
 
     Returns:
-        ``pca_sse``, SSE per image of PCA with as many components as the code has units (or as the
-        training images have directions, where those are fewer), where the model reconstructs; those
-        of :func:`restoration`, where it restores images; and ``knn_accuracy``, percent, of 5-NN
-        from training codes to test codes, where there are labels.
+        ``pca_sse``, the SSE per image of PCA with as many components as the code has units (or
+<<<<<<< HEAD
+        fewer, if the training images have fewer directions), if the model reconstructs; those of
+        :func:`restoration`, if it restores images; and ``knn_accuracy``, the accuracy in percent of
+        5-NN from training codes to test codes, if there are labels.
+=======
+        fewer, if the training images have fewer directions), if the model reconstructs; the figures
+        of :func:`restoration`, if it restores images; and ``knn_accuracy``, the accuracy in percent
+        of 5-NN from training codes to test codes, if there are labels.
+>>>>>>> words2
     """
     train, test = data.train_dataloader(), data.test_dataloader()
     size, found = model.sizes[-1], {}
@@ -100,32 +130,40 @@ def compare(
         found["pca_sse"] = Measured(figure, pca_sse(pca, test.whole(), size, errors_of(model)))
         if denoises(model, data):
             found |= restoration(model, data, pca)
-    some = [data.labelled_dataloader().sample(MOST_COMPARED), test.sample(MOST_ASKED)]
-    labels = [loader.y for loader in some]
-    if labels[0] is not None and labels[1] is not None:
-        codes = [
-            np.concatenate([h.numpy() for _, _, h in encoded(model.net, loader)]) for loader in some
-        ]
-        accuracy = knn_accuracy(codes[0], labels[0].numpy(), codes[1], labels[1].numpy())
+    known, asked = data.labelled_dataloader().sample(MOST_COMPARED), test.sample(MOST_ASKED)
+    voted = known.y is not None and asked.y is not None
+    if look is None and not voted:
+        return found
+    codes = _codes(model, asked)
+    labels = None if asked.y is None else asked.y.numpy()
+    if known.y is not None and labels is not None:
+        accuracy = knn_accuracy(_codes(model, known), known.y.numpy(), codes, labels)
         figure = Figure("5-NN accuracy on codes, train→{part}", "{:.1f} %", "higher")
         found["knn_accuracy"] = Measured(figure, accuracy)
+    if look is not None:
+        look(CodesSeen(codes, labels, len(data.test)))
     return found
 
 
+def _codes(model: StackedAutoencoder, loader: TensorLoader) -> NDArray[np.float32]:
+    """The codes of all samples of a loader, (n, units)."""
+    return np.concatenate([h.numpy() for _, _, h in encoded(model.net, loader)])
+
+
 def denoises(model: StackedAutoencoder, data: SampleDataModule) -> bool:
-    """Whether the stack is trained to restore corrupted images."""
+    """Return whether the stack is trained to restore corrupted images."""
     of_images = are_images(data.image_shape)
     return model.recipe.denoises and model.objective.reconstructs and of_images
 
 
 @torch.no_grad()
 def restoration(model: StackedAutoencoder, data: SampleDataModule, pca: PCA) -> dict[str, Measured]:
-    """PSNR and SSIM of the first test images under the noise of the test, and restored.
+    """Return PSNR and SSIM of the first test images, corrupted as in the test, and restored.
 
     Args:
-        model: One that :func:`denoises`, where it is to compute.
+        model: A model that :func:`denoises`, on the device to compute on.
         data: Its data, set up.
-        pca: Of the training images.
+        pca: Principal components of the training images.
     """
     training = model.training
     model.eval()
@@ -144,7 +182,7 @@ def restoration(model: StackedAutoencoder, data: SampleDataModule, pca: PCA) -> 
 
 
 def _clean(data: SampleDataModule, n: int) -> Iterator[Tensor]:
-    """The batches of the test that hold the first ``n`` images, (batch, pixels)."""
+    """Yield the test batches with the first ``n`` images, (batch, pixels)."""
     for first in range(0, n, data.batch_size):
         last = min(first + data.batch_size, len(data.test))
         yield scale(take(data.test.x, slice(first, last)))

@@ -1,7 +1,7 @@
-"""How codes are handed on from a trained stage to the next: in memory, on disk, or not kept at all.
+"""How the codes of a trained stage reach the next one: in memory, on disk, or computed per batch.
 
-All three give the next stage the same samples in the same order. Where there are several processes
-each computes its own part of the codes, chunk by chunk, so that each chunk is computed once.
+All three ways give the next stage the same samples in the same order. If there are several
+processes, each computes a part of the codes, so that no code is computed twice.
 """
 
 from __future__ import annotations
@@ -26,44 +26,44 @@ from sae.nets.stack import Stack
 from sae.text import megabytes, shown_path
 
 CACHES = ("memory", "disk", "none")
-# Where they lie in a run's folder, with cache disk.
+# Folder of the codes in a run's folder, with cache disk.
 CODES_FOLDER = "codes"
 
 
 class Codes(ABC):
-    """The codes of the layer that was trained last; those of the layer below it are dropped."""
+    """Computes and keeps the codes of the layer that was trained last."""
 
     @abstractmethod
     def hand_on(
         self, layer: Autoencoder, loader: TensorLoader, name: str, device: torch.device | str
     ) -> TensorLoader:
-        """The clean codes of all samples of a loader, as a loader: what the next stage trains on.
+        """Return a loader with the clean codes of all samples: the inputs of the next stage.
 
         Args:
             layer: The trained layer; used in eval mode.
             loader: Its inputs, (n, features).
-            name: What they are, such as ``stage1.train``; no two of a run are the same.
-            device: Where to compute.
+            name: A name that is used once in a run, such as ``stage1.train``.
+            device: Device to compute on.
 
         Returns:
             A loader of codes (n, units) with the labels, batch size and order of ``loader``.
         """
 
-    def forget(self, stage: str) -> None:  # noqa: B027  # memory takes care of itself
-        """Give back what the codes of a stage take: nothing reads them any more."""
+    def forget(self, stage: str) -> None:  # noqa: B027  # memory frees itself
+        """Free or delete the codes of a stage, which are no longer needed."""
 
     def close(self) -> None:  # noqa: B027
-        """Give back all."""
+        """Free or delete all codes."""
 
 
 class StageInputs:
-    """What each stage trains on: the codes of those below it, computed when it is to be trained.
+    """The inputs of each stage: the codes of the layers below, computed when they are needed.
 
     Args:
         stack: The layers.
-        codes: How their codes are handed on.
+        codes: How to keep their codes.
         train: Training samples of the first stage.
-        val: Its validation samples.
+        val: Validation samples of the first stage.
     """
 
     def __init__(self, stack: Stack, codes: Codes, train: TensorLoader, val: TensorLoader) -> None:
@@ -71,14 +71,14 @@ class StageInputs:
         self._loaders, self._index = (train, val), 0
 
     def of(self, index: int, device: torch.device | str) -> tuple[TensorLoader, TensorLoader]:
-        """Those of stage ``index``, from 0; no less than that of the call before.
+        """Return the inputs of a stage.
 
         Args:
-            index: Which stage.
-            device: Where to compute codes.
+            index: Number of the stage, from 0; not lower than in the previous call.
+            device: Device to compute codes on.
 
         Returns:
-            To train on, and to validate.
+            Training inputs and validation inputs.
         """
         while self._index < index:
             below, layer = self._index, self.stack[self._index]
@@ -91,7 +91,7 @@ class StageInputs:
         return self._loaders
 
     def forget(self) -> None:
-        """Give back the codes that the last stage has trained on, once no process reads them."""
+        """Free the codes that the last stage was trained on, when no process reads them."""
         self.codes.forget(f"stage{self._index}")
 
 
@@ -113,12 +113,12 @@ class CodesInMemory(Codes):
 
 
 class CodesOnDisk(Codes):
-    """Codes in files: each process writes a part of its own, and all read all of them.
+    """Codes in files: each process writes one part, and all processes read all parts.
 
     Args:
-        folder: Where; made when it is needed and deleted in the end. Several machines must share
-            it.
-        tell: Told in a line what is written where.
+        folder: Folder of the files; created when needed and deleted at the end. If there are
+            several machines, they must share it.
+        tell: Called with a line that says what is written where.
     """
 
     def __init__(self, folder: Path, tell: Callable[[str], None] = print) -> None:
@@ -165,7 +165,7 @@ class CodesOnDisk(Codes):
 
 
 class CodesNotKept(Codes):
-    """Codes that are computed anew for each batch: nothing is kept, and each epoch costs more."""
+    """Codes that are computed for each batch: they take no memory, but each epoch is slower."""
 
     def hand_on(
         self, layer: Autoencoder, loader: TensorLoader, name: str, device: torch.device | str
@@ -176,14 +176,14 @@ class CodesNotKept(Codes):
 
 
 def _share_of_rows(loader: TensorLoader, rank: int, world: int) -> tuple[int, int]:
-    """The same, all of them together."""
+    """Return the first row and the end of the rows that process ``rank`` computes."""
     mine = chunks_of(loader, rank, world)
     return (mine[0][0], mine[-1][1]) if mine else (0, 0)
 
 
 def _exchange(codes: Tensor, loader: TensorLoader) -> None:
-    """Fill in the codes that the other processes have computed, a chunk at a time."""
-    between = "cuda" if dist.get_backend() == "nccl" else "cpu"  # where tensors can be sent from
+    """Fill in the codes that other processes computed, one chunk at a time."""
+    between = "cuda" if dist.get_backend() == "nccl" else "cpu"  # devices that can send tensors
     world = dist.get_world_size()
     for rank in range(world):
         for first, last in chunks_of(loader, rank, world):
@@ -204,10 +204,14 @@ def _wait_for_all() -> None:
 
 
 def check_memory(name: str, n_bytes: int) -> None:
-    """Refuse codes that cannot fit into this machine's memory.
+    """Check that codes can fit into this machine's memory.
+
+    Args:
+        name: Name of the codes in messages.
+        n_bytes: Their size.
 
     Raises:
-        InputError: They are larger than all of it.
+        InputError: They are larger than the whole memory.
     """
     if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):  # Windows has none
         return

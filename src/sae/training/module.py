@@ -1,4 +1,4 @@
-"""The module of a phase: it corrupts, encodes, asks the objective, and adds the penalties."""
+"""The module that trains a phase: it corrupts, encodes, and sums up objective and penalties."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from sae.training import optim
 from sae.training.handover import CodesInMemory
 from sae.training.recipe import Recipe
 
-# Losses that are looked at together where each look costs.
+# Number of losses that are checked together on devices where reading one loss takes time.
 CHECK_EVERY = 50
-# What begin_epoch of a layer is given of the training inputs.
+# Number of training inputs that begin_epoch of a layer can look at.
 SOME = 4096
 
 
@@ -45,7 +45,7 @@ class _Means:
     """Means over an epoch. Logging every step costs as much as a small network's step itself.
 
     Args:
-        finish: Makes of the means, of any shape, those to log.
+        finish: Turns the means, of any shape, into those to log.
     """
 
     def __init__(self, finish: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict) -> None:
@@ -58,12 +58,12 @@ class _Means:
 
     def add(self, values: dict[str, Tensor], n_samples: int) -> None:
         for name, value in values.items():
-            summed = value.detach().float() * n_samples  # bf16 would lose the small ones
+            summed = value.detach().float() * n_samples  # bf16 would lose small values
             self.sums[name] = self.sums[name] + summed if name in self.sums else summed
         self.n_samples += n_samples
 
     def compute(self, strategy: Strategy) -> dict[str, Tensor]:
-        """The means over all samples, however they were shared out among the processes."""
+        """Return the means over the samples of all processes."""
         totals = torch.cat([total.flatten() for total in self.sums.values()])
         count = torch.full_like(totals[:1], self.n_samples)
         totals = strategy.reduce(torch.cat([totals, count]), reduce_op="sum")
@@ -75,13 +75,13 @@ class _Means:
 def logged(
     model: TrainingModule, stages: Sequence[Recipe], finetune: Recipe, head: Recipe | None = None
 ) -> list[str]:
-    """The names under which each phase of a run logs something: what may be monitored.
+    """Return the names that every phase of a run logs: the possible monitors.
 
     Args:
-        model: What is fine-tuned.
+        model: The model that is fine-tuned.
         stages: Recipe of each stage.
-        finetune: Of the fine-tuning.
-        head: Of the head alone; None where there is none.
+        finetune: Recipe of the fine-tuning.
+        head: Recipe of the head's own training; None if there is none.
     """
     layers = list(model.net) if isinstance(model.net, Stack) else []
     phases = [
@@ -99,7 +99,7 @@ def logged(
 def _logged_by(
     objective: Objective, recipe: Recipe, net: Autoencoder, layers: Sequence[Layer]
 ) -> list[str]:
-    """What one phase logs."""
+    """Return the names that one phase logs."""
     terms = [*recipe.penalties, *(term for layer in layers for term in layer.own_terms())]
     penalties = dict.fromkeys(name for term in terms for name in (term.name, *term.figures()))
     if penalties:
@@ -116,30 +116,29 @@ def _logged_by(
 class TrainingModule(LightningModule):
     """Train ``net``, a stage or the stack, for an objective.
 
-    The loss of a batch is the objective's, plus each penalty: those of the recipe on the code of
-    ``net``, and what a kind of layer adds of its own. A penalty on the mean over a batch takes that
-    of all processes together, and a last batch of n samples where others have N counts n/N of it;
-    in validation it is that of the mean over all validation samples, so that the size of its
-    batches plays no part.
+    The loss of a batch is that of the objective plus all penalties: those of the recipe, on the
+    code of ``net``, and those that a kind of layer adds itself. A penalty on the mean over a batch
+    uses the mean over all processes. If the last batch has n samples and the others N, its penalty
+    counts n/N. In validation the penalty is that of the mean over all validation samples, so it
+    does not depend on the batch size.
 
-    Where the recipe has noise the validation loss, too, is that of restoring corrupted inputs: the
-    noise on each is the same at every epoch. The figures beside it are those of clean ones.
+    If the recipe has noise, the validation loss is also that of restoring corrupted inputs, with
+    the same noise at every epoch. All other validation figures are those of clean inputs.
 
     Args:
-        net: What is trained.
+        net: The network to train.
         below: Frozen layers between the pixels and ``net``; none for the stack.
-        recipe: How it is trained.
+        recipe: How to train it.
         phase: Name of this training in logs: ``stage1``, …, ``finetune``.
-        seed: Seed of the run, from which all that is random takes its own.
-        objective: What is minimised; to rebuild the input where left out.
+        seed: Seed of the run, from which all other seeds are derived.
+        objective: The objective; to rebuild the input if left out.
 
     Attributes:
-        pixel_range: What salt and pepper sets pixels to: 0 and 1, or the least and the greatest
-            value of training samples that lie elsewhere. None until they are known.
-        image_shape: Height and width of an image, and 3 where it has colours; None where nobody
-            has told.
-        words: What words on images become, for samples that are none.
-        tables: What the last pass over validation or test samples gave that is no single number.
+        pixel_range: The two values that salt-and-pepper noise sets pixels to: 0 and 1, or the
+            smallest and the largest value of the training samples. None until they are known.
+        image_shape: Height and width of an image, and 3 if it has colours; None if unknown.
+        words: Changes texts about images into texts about rows, if the samples are not images.
+        tables: Results of the last validation or test that are larger than a single number.
     """
 
     net: Autoencoder
@@ -163,7 +162,7 @@ class TrainingModule(LightningModule):
         self.words: Callable[[str], str] = str
         self.tables: dict[str, Tensor] = {}
         self._every_n_epochs: int | None = None
-        # Where the inputs are codes: their images, in the same batches.
+        # If the inputs are codes: their images, in the same batches.
         self.val_images: TensorLoader | None = None
         self._means = {
             "train": _Means(),
@@ -175,34 +174,34 @@ class TrainingModule(LightningModule):
         self._set_aside: list[nn.Parameter] = []
 
     def encode(self, x: Tensor) -> Tensor:
-        """The code of a clean input of ``net``: (batch, features) -> (batch, units)."""
+        """Return the code of a clean input of ``net``: (batch, features) -> (batch, units)."""
         return self.net.encode(x)
 
     def decode(self, h: Tensor) -> Tensor:
-        """The reconstruction of a code: (batch, units) -> (batch, features)."""
+        """Return the reconstruction of a code: (batch, units) -> (batch, features)."""
         return self.net.decode(h)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``decode(encode(x))``: (batch, features) -> (batch, features)."""
+        """Return ``decode(encode(x))``: (batch, features) -> (batch, features)."""
         rebuilt: Tensor = self.net(x)
         return rebuilt
 
     # Places, shares, noise
 
     def place(self, *where: int | str, share: Share, epoch: int | None = None) -> Place:
-        """A place of this phase; see :class:`~sae.place.Place`."""
+        """Return a place of this phase; see :class:`~sae.place.Place`."""
         generators = self._generators
         return Place(self.seed, self.phase, *where, share=share, epoch=epoch, generators=generators)
 
     def corrupt(self, x: Tensor, place: Place) -> Tensor:
-        """x~, with noise that is a function of the place; x itself without noise.
+        """Return x~, with noise that depends only on the place; x itself without noise.
 
         The noise is drawn for the batch of all processes together, so that each sample gets the
-        same however many there are.
+        same noise for any number of processes.
 
         Args:
             x: Clean inputs, (rows, features).
-            place: Where in the run.
+            place: The place of this step in the run.
         """
         if self.recipe.corruption is None:
             return x
@@ -214,31 +213,28 @@ class TrainingModule(LightningModule):
 
     @property
     def input_range(self) -> tuple[float, float]:
-        """Least and greatest value of the inputs of ``net``: pixels, or codes."""
+        """Smallest and largest value of the inputs of ``net``: pixels, or codes."""
         return self.below.code_range if len(self.below) else self.pixel_range or PIXELS
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep between which values the pixels lie: figures on corrupted inputs want that noise.
-
-        And what the objective has chosen in earlier epochs, if it has.
-        """
+        """Save the range of the pixels, which noise depends on, and the state of the objective."""
         checkpoint["pixel_range"] = self.pixel_range and list(self.pixel_range)
         if state := self.objective.epoch_state():
             checkpoint["objective"] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it up."""
+        """Restore what :meth:`on_save_checkpoint` saved."""
         found = checkpoint.get("pixel_range")
         self.pixel_range = found and (found[0], found[1])
         if state := checkpoint.get("objective"):
             self.objective.load_epoch_state(state)
 
     def _share(self, x: Tensor, batch_idx: int) -> Share:
-        """What of the batch of all processes together ``x`` is, and how much of it counts.
+        """Return which rows of the batch of all processes ``x`` is, and how many of them count.
 
         Raises:
-            ValueError: The batch is not the loader's: the Trainer still names the loader of its
-                ``fit`` when it validates on another one.
+            ValueError: The batch is not from the Trainer's loader. This happens if a Trainer
+                validates on another loader than the one of its ``fit``.
         """
         trainer = self._trainer
         if trainer is None:
@@ -267,14 +263,14 @@ class TrainingModule(LightningModule):
     # Training
 
     def training_step(self, batch: tuple[Any, ...] | Burst, batch_idx: int) -> Tensor | None:
-        """Loss of one batch; of a burst of batches all that is done at a step, for each.
+        """Return the loss of one batch, or take all steps of a burst of batches.
 
         Args:
-            batch: A :class:`~sae.batch.Batch`, or a plain tuple of its parts. Or several such.
-            batch_idx: Number of the batch in the epoch; of a burst, its own.
+            batch: A :class:`~sae.batch.Batch`, a plain tuple of its parts, or a burst of batches.
+            batch_idx: Number of the batch in the epoch; for a burst, the number of the burst.
 
         Returns:
-            The loss, for the Trainer to minimise; None where the steps have been taken here.
+            The loss, for the Trainer to minimise; None if the steps were taken here.
         """
         if not isinstance(batch, Burst):
             return self.training_loss(batch, batch_idx)
@@ -293,11 +289,11 @@ class TrainingModule(LightningModule):
         return None
 
     def training_loss(self, batch: tuple[Any, ...], batch_idx: int) -> Tensor:
-        """Loss of one batch, per image; weighted so that DDP's mean is that of all samples."""
+        """Return the loss of one batch, per image, weighted so that DDP averages all samples."""
         batch = Batch(*batch)
         share = self._share(batch.x, batch_idx)
         epoch = self.current_epoch
-        # The 0 stands where the rank once did, so that seeds keep their noise.
+        # The 0 was the rank in older versions; it keeps the noise of each seed unchanged.
         place = self.place(epoch, batch_idx, 0, share=share, epoch=epoch)
         if (augment := self.recipe.augmentation) is not None:
             batch = batch._replace(x=augment(batch.x, place, self.image_shape))
@@ -311,7 +307,7 @@ class TrainingModule(LightningModule):
         return losses["loss"] * share.weight
 
     def _terms(self, x: Tensor, code: Code) -> Iterator[tuple[Term, Autoencoder, Tensor, Code]]:
-        """Each penalty, and the network, input and code that it is on."""
+        """Yield each penalty with its network, the input and the code."""
         for term in self.recipe.penalties:
             yield term, self.net, x, code
         if isinstance(self.net, Layer):
@@ -326,7 +322,7 @@ class TrainingModule(LightningModule):
     def _penalised(
         self, losses: dict[str, Tensor], x: Tensor, code: Code, place: Place
     ) -> dict[str, Tensor]:
-        """The losses of a training batch with its penalties; without any, as they are."""
+        """Return the losses of a training batch with all penalties added."""
         penalties: dict[str, Tensor] = {}
         shown: dict[str, Tensor] = {}
         for term, net, inputs, part in self._terms(x, code):
@@ -351,7 +347,7 @@ class TrainingModule(LightningModule):
         return {**losses, "loss": total, self.objective.part: own, **penalties, **shown}
 
     def _gathered(self, statistic: Tensor, share: Share) -> Tensor:
-        """A mean over the whole batch, the shares of all processes together."""
+        """Return the mean over the whole batch, of all processes together."""
         if share.world == 1:
             return statistic
         shares = self.all_gather(statistic * share.weight, sync_grads=True)
@@ -359,11 +355,11 @@ class TrainingModule(LightningModule):
         return shares.mean(dim=0)
 
     def _check_finite(self, loss: Tensor, share: Share, batch_idx: int) -> None:
-        """Stop as soon as a loss is not finite, and name its step.
+        """Raise an error that names the step, if a loss is not finite.
 
-        One process on a CPU sees it before its weights are spoilt. Elsewhere a look at each loss
-        would hold up the device, or take word from the other processes: some are looked at
-        together, and what is left at the end of an epoch shows in its mean.
+        A single process on a CPU checks each loss before the weights change. On a GPU, or with
+        several processes, reading each loss would make the device wait, so ``CHECK_EVERY`` losses
+        are checked together. The rest of an epoch is checked by its mean.
         """
         if loss.device.type == "cpu" and share.world == 1:
             if not math.isfinite(value := loss.item()):
@@ -398,7 +394,7 @@ class TrainingModule(LightningModule):
     # Validation, test, prediction
 
     def validation_step(self, batch: tuple[Any, ...], batch_idx: int) -> None:
-        """Loss as in training, and the figures of clean inputs."""
+        """Add up the loss as in training, and the figures of clean inputs."""
         batch = Batch(*batch)
         share = self._share(batch.x, batch_idx)
         place = self.place("val", batch_idx, share=share)
@@ -416,19 +412,19 @@ class TrainingModule(LightningModule):
         self._means["val"].add({**losses, **figures, **statistics}, share.n)
 
     def _statistics(self, x: Tensor, code: Code) -> dict[str, Tensor]:
-        """Those of all penalties, by number: they are valued when all samples have been seen."""
+        """Return the statistics of all penalties, by number; valued after the last sample."""
         return {
             f"{k}": term.statistic(net, inputs, part)
             for k, (term, net, inputs, part) in enumerate(self._terms(x, code))
         }
 
     def _with_penalties(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The means of a validation with the penalties on the means over all of its samples."""
+        """Return the means of a validation, with the penalties on means over all its samples."""
         penalties, shown = self._valued(means)
         return self._keep_tables(self._sum(means, penalties, shown))
 
     def _valued(self, means: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The penalties by name, and what they show, of statistics that ``means`` then lacks."""
+        """Return penalties and what they show, by name; take their statistics from ``means``."""
         penalties: dict[str, Tensor] = {}
         shown: dict[str, Tensor] = {}
         for k, term in enumerate(self.terms):
@@ -447,7 +443,7 @@ class TrainingModule(LightningModule):
         return [*self.recipe.penalties, *itertools.chain.from_iterable(own)]
 
     def test_step(self, batch: tuple[Any, ...], batch_idx: int) -> None:
-        """Figures of clean inputs; of what is made of corrupted ones, if trained so."""
+        """Add up the figures of clean inputs and, if trained with noise, of restored ones."""
         batch = Batch(*batch)
         share = self._share(batch.x, batch_idx)
         place = self.place("test", batch_idx, 0, share=share)
@@ -468,35 +464,35 @@ class TrainingModule(LightningModule):
         return self._keep_tables({**means, **penalties, **shown})
 
     def _keep_tables(self, means: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The single numbers; what is larger is kept aside."""
+        """Return the single numbers; keep everything larger in :attr:`tables`."""
         self.tables = {name: mean.cpu() for name, mean in means.items() if mean.numel() > 1}
         return {name: mean for name, mean in means.items() if mean.numel() == 1}
 
     def figures(self) -> dict[str, Figure]:
-        """How the figures of a validation and of a test are called, in order."""
+        """Return how the figures of a validation and of a test are shown, in order."""
         found = dict(self.objective.figures())
         for term in self.terms:
             found |= term.figures()
         return found
 
     def on_test_epoch_start(self) -> None:
-        """Forget the sums of the pass before, and its tables."""
+        """Clear the sums and tables of the previous pass."""
         self._means["test"].clear()
         self.tables = {}
 
     def on_test_epoch_end(self) -> None:
-        """Log what has a name."""
-        if not self._means["test"].sums:  # nothing to be measured without labels
+        """Log the figures that :meth:`figures` names."""
+        if not self._means["test"].sums:  # nothing can be measured without labels
             return
         means = self._means["test"].compute(self.trainer.strategy)
         self.log_dict({f"test/{name}": means[name] for name in self.figures() if name in means})
 
     def predict_step(self, batch: tuple[Any, ...], batch_idx: int) -> dict[str, Tensor]:
-        """Codes of a batch, what the objective makes of it, and the labels where there are any.
+        """Return codes of a batch, the objective's predictions, and the labels if there are any.
 
         Returns:
-            ``code`` (batch, units); with labels ``label`` (batch,); and what the objective adds,
-            (batch,) each.
+            ``code`` (batch, units); with labels ``label`` (batch,); and the predictions of the
+            objective, (batch,) each.
         """
         batch = Batch(*batch)
         batch = batch.rows(self._share(batch.x, batch_idx).n)
@@ -513,7 +509,7 @@ class TrainingModule(LightningModule):
         return self
 
     def setup(self, stage: str) -> None:
-        """Leave alone what the objective does not train: other processes would wait for it."""
+        """Freeze what the objective does not train: DDP would wait for its gradients."""
         if stage == "fit":
             trained = {id(p) for p in self.objective.trained(self.net)}
             mine = [p for p in self.net.parameters() if p.requires_grad and id(p) not in trained]
@@ -522,7 +518,7 @@ class TrainingModule(LightningModule):
                 parameter.requires_grad_(False)
 
     def teardown(self, stage: str) -> None:
-        """Give it back."""
+        """Unfreeze what :meth:`setup` froze."""
         for parameter in self._set_aside:
             parameter.requires_grad_(True)
         self._set_aside = []
@@ -530,8 +526,8 @@ class TrainingModule(LightningModule):
             self.objective.end_training()
 
     def on_train_start(self) -> None:
-        """Look at the loader: between which values its pixels lie, and whether it may shuffle."""
-        self._every_n_epochs = None  # a fit that was broken off has not given it back
+        """Read the range of the pixels from the loader, and whether it may shuffle."""
+        self._every_n_epochs = None  # an interrupted fit did not reset it
         loader, corruption = self.trainer.train_dataloader, self.recipe.corruption
         if self.rebuilds_pixels and None in (getattr(loader, "images", None), self.val_images):
             expected, found = "a loader with the images of its codes", "one without"
@@ -540,36 +536,36 @@ class TrainingModule(LightningModule):
         if not isinstance(loader, TensorLoader):
             return
         asks = corruption is not None and corruption.kind == "salt_and_pepper"
-        if asks and self.pixel_range is None and not len(self.below):  # else it is known
+        if asks and self.pixel_range is None and not len(self.below):  # otherwise it is known
             self.pixel_range = loader.survey().pixel_range
-        # A Trainer that is to overfit on some batches says that it stops the shuffling, and can do
-        # so for a DataLoader alone.
+        # With overfit_batches the Trainer says that it stops the shuffling, but it can do so only
+        # for a DataLoader.
         few: float = self.trainer.overfit_batches  # type: ignore[attr-defined]  # set from afar
         loader.sampler.held = few > 0
 
     def on_train_epoch_start(self) -> None:
-        """Forget the sums of the epoch before.
+        """Clear the sums of the previous epoch, and seed the global random numbers.
 
-        Whatever else draws random numbers (a user's callback) draws those of its epoch, too,
-        whatever ran before.
+        So other code that draws random numbers, such as a user's callback, draws the same ones in
+        this epoch after a resume.
         """
         self._means["train"].clear()
         self._unchecked.clear()
         self._begin_epoch()
         seed = derive_seed(self.seed, self.phase, self.current_epoch) % 2**32
         seed_everything(seed, workers=True, verbose=False)
-        # The Trainer validates every so many epochs; the last one may well be the best.
+        # Always validate the last epoch, which may be the best.
         if self.trainer.max_epochs == self.current_epoch + 1 and self._every_n_epochs is None:
             self._every_n_epochs = self.trainer.check_val_every_n_epoch
             if self._every_n_epochs is not None:
                 self.trainer.check_val_every_n_epoch = 1
 
     def _begin_epoch(self) -> None:
-        """Tell layers and objective, where they care: they may look at the training inputs."""
+        """Call ``begin_epoch`` of the layers and of the objective, if they define it."""
         loader = self.trainer.train_dataloader
         if not isinstance(loader, TensorLoader):
             return
-        if self.objective.reconstructs:  # a decoder that is not trained is left alone
+        if self.objective.reconstructs:  # without decoder training layers stay as they are
             self._begin_epoch_of_layers(loader)
         if type(self.objective).begin_epoch is not Objective.begin_epoch:
             epoch = self.current_epoch
@@ -588,52 +584,52 @@ class TrainingModule(LightningModule):
                 layer.begin_epoch(self.current_epoch, partial(self._some, loader, layers[:k]))
 
     def _all_codes(self, loader: TensorLoader) -> Tensor:
-        """The clean codes of all training inputs, each computed by one process: (n, units)."""
+        """Return the clean codes of all training inputs, (n, units), computed once in total."""
         codes = CodesInMemory().hand_on(self.net, loader, f"{self.phase}.epoch", self.device).x
         assert isinstance(codes, Tensor)
         return codes
 
     def _rows_of(self, loader: TensorLoader, number: Tensor) -> Tensor:
-        """The clean training inputs of these numbers, where the weights lie."""
+        """Return the clean training inputs with these numbers, on the device of the weights."""
         x = loader.x
         rows = take(x, number.to(x.device if isinstance(x, Tensor) else "cpu"))
         return scale(beside(self.net, rows))
 
     @torch.no_grad()
     def _some(self, loader: TensorLoader, below: Sequence[Layer]) -> Tensor:
-        """Some of the inputs of a layer, where its weights lie."""
+        """Return some of the inputs of a layer, on the device of its weights."""
         x = beside(self.net, torch.cat(list(loader.sample(SOME).whole())))
         for layer in below:
             x = layer.encode(x)
         return x
 
     def on_fit_end(self) -> None:
-        """Give the Trainer its own rhythm of validations back."""
+        """Restore the Trainer's own ``check_val_every_n_epoch``."""
         if self._every_n_epochs is not None:
             self.trainer.check_val_every_n_epoch = self._every_n_epochs
             self._every_n_epochs = None
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the sums of the pass before."""
+        """Clear the sums of the previous pass."""
         self._means["val"].clear()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Log the means of the epoch with its last batch, in time for all callbacks."""
+        """Log the means of the epoch after its last batch, before the callbacks need them."""
         if self.trainer.is_last_batch:
             self._log_means("train")
 
     def on_validation_epoch_end(self) -> None:
-        """Log the means of the pass."""
+        """Log the means of the validation."""
         self._log_means("val")
 
     @property
     def rebuilds_pixels(self) -> bool:
-        """Whether the loss compares images, through the frozen decoders below, and not codes."""
+        """Whether the loss compares images, through the frozen decoders below, instead of codes."""
         return isinstance(self.objective, Reconstruct) and self.objective.pixels
 
     @property
     def loss_unit(self) -> str:
-        """What a loss is counted in: ``SSE per image``, or per code where codes are rebuilt."""
+        """Unit of the loss: ``SSE per image``, or ``per code`` if codes are rebuilt."""
         unit = self.objective.unit(self.net)
         if len(self.below) > 0 and not self.rebuilds_pixels and self.objective.reconstructs:
             unit = unit.replace("per image", "per code")
@@ -642,12 +638,12 @@ class TrainingModule(LightningModule):
 
     @property
     def judged_by(self) -> tuple[str, str]:
-        """What says which epoch is the best, and its unit: ``("loss", "SSE per image")``."""
+        """The figure that chooses the best epoch, and its unit: ``("loss", "SSE per image")``."""
         name = self.objective.monitor.removeprefix("val/")
         return name, self.loss_unit if name == "loss" else self.figures()[name].unit
 
     def _log_means(self, split: str) -> None:
-        if not self._means[split].sums:  # a step of a subclass's own has added nothing
+        if not self._means[split].sums:  # a subclass with its own steps adds nothing
             return
         means = self._means[split].compute(self.trainer.strategy)
         if not torch.isfinite(means["loss"]):
@@ -655,11 +651,11 @@ class TrainingModule(LightningModule):
         self._log({f"{split}/{name}": mean for name, mean in means.items()})
 
     def _log(self, means: dict[str, Tensor]) -> None:
-        """Log what the epoch has come to, to the loggers at once.
+        """Log the means of an epoch, to the loggers immediately.
 
-        The Trainer would tell them only when the epoch's checkpoint is written: a run that goes on
-        from there would have a gap. Callbacks find each figure under its phase's own name, and
-        under one that all phases have in common, for a ``monitor`` that holds in each.
+        The Trainer would send them only after the epoch's checkpoint is written, so a run resumed
+        from it would have a gap. Callbacks find each figure under two names: one with the name of
+        the phase, and one that is the same in all phases, for use as ``monitor``.
         """
         metrics = {f"{self.phase}/{name}": mean for name, mean in means.items()}
         both = {**metrics, **means}
@@ -672,7 +668,7 @@ class TrainingModule(LightningModule):
                 logger.log_metrics(values, self.trainer.global_step - 1)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimiser and schedule of the recipe, over what is trained."""
+        """Return the optimiser and schedule of the recipe, for all trained parameters."""
         groups: list[tuple[list[nn.Parameter], float]] = []
         if trained := [p for p in self.objective.trained(self.net) if p.requires_grad]:
             groups.append((trained, 1.0))
@@ -684,24 +680,24 @@ class TrainingModule(LightningModule):
         if self.recipe.schedule == "constant":
             return optimizer
         schedule = optim.schedule(optimizer, self.recipe, self.trainer)
-        # The name puts the curve of a learning-rate monitor beside those of its phase.
+        # With this name, a learning-rate monitor's curve appears with those of its phase.
         each: Any = {"scheduler": schedule, "interval": "step", "name": f"{self.phase}/lr"}
         return {"optimizer": optimizer, "lr_scheduler": each}
 
-    # Pictures look at pixels, whatever this module is trained on.
+    # Pictures show pixels, also if this module is trained on codes.
 
     @torch.no_grad()
     def reconstruct_corrupted(self, pixels: Tensor) -> tuple[Tensor, Tensor] | None:
-        """What this module is given under noise, and what it makes of it; None without noise.
+        """Return corrupted inputs and their reconstructions as images; None without noise.
 
-        A stage above the first sees codes: what it sees and what it makes of it both go back
-        through the decoders below, down to pixels. The noise is the same at every call.
+        The inputs of a stage above the first are codes: these are decoded to pixels by the layers
+        below. The noise is the same at every call.
 
         Args:
             pixels: Clean images, (n, pixels).
 
         Returns:
-            Two tensors of the shape of ``pixels``, where the weights lie.
+            Two tensors of the shape of ``pixels``, on the device of the weights.
         """
         if self.recipe.corruption is None:
             return None

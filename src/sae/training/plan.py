@@ -1,4 +1,4 @@
-"""The phases of a run, what comes of each, and who remembers it."""
+"""The phases of a run, their results, and the journal that keeps the results."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from sae.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Phase:
-    """One training in the run: a stage, or the fine-tuning.
+    """One training in the run: a stage, the head, or the fine-tuning.
 
     Attributes:
-        name: ``stage1``, …, ``finetune``; also its folder and the head of its metrics' names.
-        title: The same for people: ``stage 1/2 784→256``.
+        name: ``stage1``, …, ``head``, ``finetune``; also the name of its folder and the first part
+            of its metrics' names.
+        title: The name in messages: ``stage 1/2 784→256``.
         recipe: How it is trained.
-        epochs_before: Epochs of the phases before it.
+        epochs_before: Epochs of all earlier phases.
         epochs_overall: Epochs of the whole run.
     """
 
@@ -32,7 +33,7 @@ class Phase:
 
     @property
     def subject(self) -> str:
-        """What it trains, for the beginning of a sentence: ``stage 1``."""
+        """What this phase trains, as the subject of a sentence: ``stage 1``."""
         if self.name == "head":
             return "the head"
         return "the fine-tuned stack" if self.name == "finetune" else self.title.split("/")[0]
@@ -40,18 +41,17 @@ class Phase:
 
 @dataclass(frozen=True)
 class PhaseResult:
-    """What came of a phase.
+    """The result of a phase.
 
     Attributes:
-        phase: Which.
-        seconds: Wall time of its training, validation and pictures included.
-        epochs: Epochs really trained (early stopping ends sooner).
-        loss: Of the weights that go on, what a validation is judged by, which is the loss or an
-            error (``monitor`` of :class:`~sae.objectives.objective.Objective`); None where nothing
-            was validated.
-        checkpoint: File of the weights that went on, or None where the Trainer keeps none.
+        phase: The phase.
+        seconds: Wall time of its training, with validation and pictures.
+        epochs: Epochs that were trained (fewer after early stopping).
+        loss: Validation loss or error of the weights that are kept (``monitor`` of
+            :class:`~sae.objectives.objective.Objective`); None if nothing was validated.
+        checkpoint: File of the weights that are kept, or None if the Trainer writes none.
         health: Figures of :class:`~sae.look.health.Health` on the validation inputs.
-        warnings: What is wrong with it, in plain words.
+        warnings: What is wrong with it, in sentences.
         steps: Steps of its optimiser.
     """
 
@@ -65,7 +65,7 @@ class PhaseResult:
     steps: int = 0
 
     def line(self, unit: str, judged_by: str = "loss") -> str:
-        """The same in a line."""
+        """Return the result in one line."""
         loss = "" if self.loss is None else f", validation {judged_by} {self.loss:.3f} {unit}"
         overall = f"overall {self.phase.epochs_before + self.epochs}/{self.phase.epochs_overall}"
         title, seconds = self.phase.title, self.seconds
@@ -74,11 +74,11 @@ class PhaseResult:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a phase starts from.
+    """Where a phase starts.
 
     Attributes:
-        checkpoint: One of its own to go on from; None for a fresh start.
-        seconds: Time that the training up to there has taken.
+        checkpoint: Checkpoint of this phase to resume from; None to start at the beginning.
+        seconds: Training time up to that checkpoint.
     """
 
     checkpoint: str | None = None
@@ -92,14 +92,14 @@ def plan(
     head: Recipe | None = None,
     path: str | None = None,
 ) -> list[Phase]:
-    """The phases of a run in order, without those of zero epochs.
+    """Return the phases of a run in order, without those of zero epochs.
 
     Args:
         sizes: Units from the input to the code.
         stages: Recipe of each stage.
         finetune: Recipe of the fine-tuning.
-        head: Recipe of the head alone, before it; None where there is none.
-        path: What is fine-tuned, in a line; there and back if left out.
+        head: Recipe of the head's own training before that; None if there is none.
+        path: The fine-tuned network in one line; encoders and decoders if left out.
     """
     n = len(stages)
     drafts = [
@@ -119,17 +119,17 @@ def plan(
 
 
 class Journal:
-    """What has been done before, and what is to be remembered. This one knows nothing.
+    """Remembers finished phases. This base class remembers nothing.
 
-    The command line's own is :class:`sae.run.journal.RunJournal`, kept in the run's folder.
+    The command line uses :class:`sae.run.journal.RunJournal`, which writes to the run's folder.
     """
 
     def recall(self, phase: Phase, module: TrainingModule, model: nn.Module) -> PhaseResult | None:
-        """The result of a phase that was finished before, its weights loaded; or None."""
+        """Load the weights of a phase that is finished and return its result; else None."""
         return None
 
     def begin(self, phase: Phase) -> Start:
-        """Where a phase that is to be trained starts from."""
+        """Return where the training of a phase starts."""
         return Start()
 
     def note(self, result: PhaseResult, module: TrainingModule, model: nn.Module) -> None:

@@ -1,6 +1,7 @@
-"""Greedy layer-wise pretraining: AE1 on x, AE2 on the code of AE1, …, then the stack as one.
+"""Greedy layer-wise pretraining: AE1 on x, AE2 on the code of AE1, …, then the whole stack.
 
-Pure orchestration: who trains (the Trainer) and what is noted down are handed in.
+This module only sets the order of the work. The Trainer trains, and the journal keeps the results;
+both are arguments.
 """
 
 from __future__ import annotations
@@ -43,18 +44,18 @@ from sae.training.steps import bursts, no_search_for_gpus, steps_at_once
 from sae.training.trainer_options import check_trainer
 from sae.training.waiting import adapted
 
-# Codes that the initial weights of a stage are fitted to.
+# Number of codes that the initial weights of a stage are fitted to.
 START_SAMPLES = 4096
 
 
-# A fresh Trainer for a phase; it is given the module so that callbacks can look at it.
+# Makes a new Trainer for a phase. It gets the module, so that callbacks can use it.
 TrainerFactory = Callable[[Phase, TrainingModule], Trainer]
 
 
 def check_recipes(
     stack: Stack, stages: Sequence[Recipe], finetune: Recipe, head: Recipe | None = None
 ) -> None:
-    """Raise :class:`~sae.errors.InputError` where a recipe does not fit what it trains."""
+    """Raise :class:`~sae.errors.InputError` if a recipe does not fit the layer that it trains."""
     if len(stages) != len(stack):
         expected = f"{len(stack)} recipes, one for each layer"
         raise InputError("stages", expected, str(len(stages)), "give as many")
@@ -76,12 +77,12 @@ def check_recipes(
 def check_augments(
     recipes: Mapping[str, Recipe], pixels: int, image_shape: tuple[int, ...] | None
 ) -> None:
-    """Raise :class:`~sae.errors.InputError` where samples cannot be augmented as they are to be.
+    """Raise :class:`~sae.errors.InputError` if an augmentation does not fit the samples.
 
     Args:
-        recipes: By the option that they stand in.
-        pixels: Values of a sample.
-        image_shape: Height and width, and 3 where there are colours; None where nobody knows.
+        recipes: Recipes, by the name of their option.
+        pixels: Number of values of a sample.
+        image_shape: Height and width, and 3 if there are colours; None if unknown.
     """
     for option, recipe in recipes.items():
         if recipe.epochs and recipe.augmentation is not None:
@@ -90,7 +91,7 @@ def check_augments(
 
 
 def check_head(objective: Objective, head: Recipe | None) -> None:
-    """Raise :class:`~sae.errors.InputError` for a head that the attached objective lacks."""
+    """Raise :class:`~sae.errors.InputError` for head options if the objective has no head."""
     if head is not None and head.epochs and not list(objective.parameters()):
         found = f"{type(objective).__name__}, which has none"
         remedy = "leave out head, or choose another objective"
@@ -98,10 +99,10 @@ def check_head(objective: Objective, head: Recipe | None) -> None:
 
 
 def fitted(recipe: Recipe, objective: Objective) -> Recipe:
-    """The recipe of the fine-tuning, with the last epoch going on where no figure names a better.
+    """Return the recipe of the fine-tuning; it keeps the last weights if no figure can choose.
 
     Raises:
-        InputError: It is to stop early by such a figure.
+        InputError: The recipe has early stopping, but no figure can decide when to stop.
     """
     if objective.validation_chooses:
         return recipe
@@ -113,15 +114,15 @@ def fitted(recipe: Recipe, objective: Objective) -> Recipe:
 
 
 def check_values(stack: Stack, seen: Survey, of: str) -> None:
-    """Refuse samples that no output unit of ``stack`` can rebuild.
+    """Check that the output unit of ``stack`` can rebuild the samples.
 
     Args:
-        stack: What is to rebuild them.
-        seen: What has been seen of all of them.
-        of: Which they are.
+        stack: The stack.
+        seen: Range of all samples.
+        of: Name of the samples in messages.
 
     Raises:
-        InputError: Some are not finite, or lie outside of [0, 1] where the output is a sigmoid.
+        InputError: A value is not finite, or is outside [0, 1] and the output is a sigmoid.
     """
     low, high = seen.low, seen.high
     if not math.isfinite(low) or not math.isfinite(high):
@@ -136,22 +137,22 @@ def check_values(stack: Stack, seen: Survey, of: str) -> None:
 class GreedyPretrainer:
     """Train the stages one after another on successive codes, then fine-tune the stack.
 
-    Each phase gets a fresh Trainer, a fresh module and a seed of its own. A stage trains on the
-    clean codes of the frozen layers below it, in eval mode. The weights that the
-    Trainer leaves go on (those of the command line leave the best ones). The stack shares the
-    layers of the stages, so there is nothing to copy and nothing to get wrong.
+    Each phase gets a new Trainer, a new module and its own seed. A stage trains on the clean codes
+    of the frozen layers below it, in eval mode. The next phase starts from the weights that the
+    Trainer leaves (on the command line these are the best ones). The stack and the stages share
+    their layers, so no weights are copied.
 
     Args:
-        stages: Recipe of each stage; one of zero epochs leaves its layer at its initial weights.
+        stages: Recipe of each stage; with zero epochs a layer keeps its initial weights.
         finetune: Recipe of the fine-tuning.
         make_trainer: Makes the Trainer of a phase.
-        seed: Seed of the run: initial weights, order and noise are functions of it.
-        journal: What has been done before; told the result of each phase.
-        codes: How the codes of a stage are handed on; in memory if left out.
-        head: Recipe of what the model's objective owns (the head of a classifier), trained alone on
-            the codes of the pretrained stack, before the fine-tuning; None leaves that out.
-        start: Weights to begin with in place of drawn ones, by their names in the stack; then all
-            stages are of zero epochs. None draws them.
+        seed: Seed of the run: initial weights, order and noise depend on it.
+        journal: Knows which phases are finished, and gets the result of each phase.
+        codes: How the codes of a stage are passed to the next one; in memory if left out.
+        head: Recipe of the head of a classifier, which is trained alone on the codes of the
+            pretrained stack, before the fine-tuning; None for no such training.
+        start: Initial weights, by their names in the stack, instead of random ones; then all stages
+            must have zero epochs. None for random weights.
     """
 
     def __init__(
@@ -183,18 +184,22 @@ class GreedyPretrainer:
         """Pretrain and fine-tune ``model`` in place.
 
         Args:
-            model: The stack; its weights are drawn anew from the seed. The first layer starts at
-                the mean of the inputs, and each stage above it, when it is trained, fits its own
-                to the codes it trains on.
+            model: The stack; its weights are drawn again from the seed. The first layer starts at
+                the mean of the inputs. Each other layer fits its initial weights to its training
+                codes, before it is trained.
             train: Training inputs, (n, features): a TensorLoader, a tensor, a Dataset or a
                 DataLoader; see :func:`sae.data.convert.as_loader`.
-            val: Validation inputs, likewise; they are taken as they are stored.
-            labelled: What the model's objective trains on, where it needs labels; the training
-                inputs if left out.
-            n_classes: How many classes the labels have; counted if left out.
+            val: Validation inputs, of the same types; they are not shuffled.
+            labelled: Training samples with labels, for an objective that needs them; ``train`` if
+                left out.
+            n_classes: Number of classes; counted if left out.
 
         Returns:
-            The result of each phase, in order. Afterwards the model lies on the CPU.
+            The result of each phase, in order. Afterwards the model is on the CPU.
+
+        Raises:
+            InputError: Data, recipes and model do not fit together.
+            DivergedError: A loss is not finite.
         """
         samples = as_loader(train, "train", model.sizes[0], shuffle=True)
         held_out = as_loader(val, "val", model.sizes[0], shuffle=False)
@@ -215,10 +220,10 @@ class GreedyPretrainer:
         check_recipes(model.stack, self.stages, self.finetune_recipe, self.head)
         if self.start is not None and any(stage.epochs for stage in self.stages):
             found, remedy = "some of more", "leave start out, or train no stage"
-            raise InputError("start", "stages of 0 epochs beside it", found, remedy)
+            raise InputError("start", "stages of 0 epochs", found, remedy)
         recipes = {"pretrain": self.stages[0], "finetune": self.finetune_recipe}
         check_augments(recipes, model.stack.n_in, model.image_shape)
-        model.cpu()  # its weights are drawn there; each Trainer takes it to its device and back
+        model.cpu()  # weights are drawn there; each Trainer moves the model to its device and back
         self._attach(model, own, val, n_classes)
         for k, layer in enumerate(model.stack):
             layer.reset_parameters(derive_generator(self.seed, "init", k))
@@ -249,7 +254,7 @@ class GreedyPretrainer:
         val: TensorLoader,
         n_classes: int | None,
     ) -> None:
-        """Have the objective make its own parameters, and draw them."""
+        """Let the objective create its parameters, and draw their initial values."""
         objective = model.objective
         if n_classes is None:
             labels = [loader.y for loader in (own, val) if loader.y is not None]
@@ -267,7 +272,7 @@ class GreedyPretrainer:
         objective.reset_parameters(derive_generator(self.seed, "init", "objective"))
 
     def plan(self, model: StackedAutoencoder) -> list[Phase]:
-        """The phases that :meth:`fit` runs."""
+        """Return the phases that :meth:`fit` runs."""
         path = model.objective.path(model.sizes)
         finetune = fitted(self.finetune_recipe, model.objective)
         return plan(model.sizes, self.stages, finetune, self.head, path)
@@ -293,7 +298,7 @@ class GreedyPretrainer:
     def _fit_head(
         self, model: StackedAutoencoder, phase: Phase, own: TensorLoader, val: TensorLoader
     ) -> PhaseResult:
-        """Train what the objective owns, on the codes of the whole stack, which stays as it is."""
+        """Train the objective's own parameters on the codes of the frozen stack."""
         assert self.head is not None
         model.stack.requires_grad_(False)
         model.stack.eval()
@@ -316,7 +321,7 @@ class GreedyPretrainer:
     def _inputs_of_stage(
         inputs: StageInputs, stage: Stage, images: TensorLoader, device: torch.device
     ) -> tuple[TensorLoader, TensorLoader]:
-        """What a stage trains on; one that trains on codes gets initial weights that fit them."""
+        """Return training and validation inputs of a stage; fit its initial weights to codes."""
         k = len(stage.below)
         train, val = inputs.of(k, device)
         if k > 0:
@@ -331,9 +336,10 @@ class GreedyPretrainer:
         model: StackedAutoencoder,
         inputs: Callable[[torch.device], tuple[TensorLoader, TensorLoader]],
     ) -> PhaseResult:
-        """Train one module with one fresh Trainer, unless it has been.
+        """Train one module with a new Trainer, unless the journal knows its result.
 
-        ``inputs`` gives what to train on and to validate, to a device that computes codes.
+        ``inputs`` returns the training and validation samples; its argument is the device that
+        computes codes.
         """
         trainer = self.make_trainer(phase, module)
         check_trainer(trainer)
@@ -349,7 +355,7 @@ class GreedyPretrainer:
         if module.val_images is not None:
             module.val_images = module.val_images.on(device)
         samples.burst = steps_at_once(trainer, module, train.batch_size)
-        module.train()  # the stage before left shared layers in eval mode
+        module.train()  # the previous stage left shared layers in eval mode
         start = time.perf_counter()
         with no_search_for_gpus(), bursts(trainer, module, samples.burst):
             trainer.fit(
@@ -361,7 +367,7 @@ class GreedyPretrainer:
             )
         seconds = started.seconds + time.perf_counter() - start
         health = None
-        if phase.name != "head":  # which has no code of its own
+        if phase.name != "head":  # the head has no code
             with placed(module, device):
                 net, seen = _to_check(module, model.stack, val)
                 health = check(net, phase.recipe, seen, module.objective.reconstructs)
@@ -382,7 +388,7 @@ class GreedyPretrainer:
 
 
 def _best_weights(trainer: Trainer) -> ModelCheckpoint | None:
-    """Who keeps the best weights, where they went on: a user's checkpoints alone change nothing."""
+    """Return the callback with the best weights, if they were loaded at the end; else None."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set from afar
     keeper = trainer.checkpoint_callback
     loaded = any(getattr(each, "loads_best_weights", False) for each in callbacks)
@@ -394,7 +400,7 @@ def _best_weights(trainer: Trainer) -> ModelCheckpoint | None:
 def _loss_that_goes_on(
     trainer: Trainer, best: ModelCheckpoint | None, phase: Phase, monitor: str
 ) -> float | None:
-    """What validation says of the best weights, where they went on, else of the last ones."""
+    """Return the validation loss or error of the weights that are kept: the best or the last."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set from afar
     loss: Any
     if best is not None and best.monitor is not None:
@@ -410,14 +416,14 @@ def _loss_that_goes_on(
 def _to_check(
     module: TrainingModule, stack: Stack, val: TensorLoader
 ) -> tuple[Autoencoder, TensorLoader]:
-    """What was trained with its inputs; where it was to rebuild images, the path down to them."""
+    """Return the network to check and its inputs; with target pixels, all layers and images."""
     if module.rebuilds_pixels and module.val_images is not None:
         return stack.below(len(module.below) + 1), module.val_images
     return module.net, val
 
 
 def plain_trainer(phase: Phase, module: TrainingModule) -> Trainer:
-    """A Trainer that trains and leaves no files behind: for use from Python."""
+    """Return a Trainer that writes no files, for use from Python."""
     patience = phase.recipe.patience
     monitor = f"{phase.name}/{module.objective.monitor}"
     return Trainer(

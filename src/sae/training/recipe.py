@@ -22,32 +22,33 @@ KEEP = ("best", "last")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one autoencoder is trained. Without corruption and sparsity it is a plain one.
+    """How to train one autoencoder. Without corruption, sparsity and terms it is a plain one.
 
     Args:
         epochs: Passes over the training data; 0 leaves this training out.
-        lr: Learning rate; under one_cycle and cosine the highest one. Above 0.
+        lr: Learning rate, above 0; with one_cycle and cosine the highest one.
         optimizer: adam, adamw or sgd (with momentum 0.9).
         schedule: constant; one_cycle (rises for a share of the steps, then falls to nearly zero);
             cosine (falls to zero).
-        rise: That share, above 0 and below 1; for one_cycle alone.
+        rise: Share of the steps in which one_cycle rises, above 0 and below 1.
         weight_decay: Weight decay of the optimiser, 0 or more.
-        patience: Stop early after this many validations, one an epoch, without a lower loss (of a
-            classifier, error); null never.
-        keep: Which weights go on: best, those of the epoch with the lowest validation loss (of a
-            classifier, error); last, those of the last one, so that no validation sample has a say.
+        patience: Stop early after this many validations, one per epoch, without a lower loss (for a
+            classifier, a lower error); null for never.
+        keep: Which weights to keep. best: those of the epoch with the lowest validation loss (for a
+            classifier, the lowest error). last: those of the last epoch, so that validation samples
+            choose nothing.
         corruption: Noise on the input, with the clean input as target; null for none.
         sparsity: Penalty on the mean activity of the code's units; null for none.
-        target: What is to be rebuilt. input: what the training is given, which are codes above the
-            first stage. pixels: the image, through the frozen decoders below; it takes longer, and
-            helps narrow stages. For the first stage and the fine-tuning both are the same.
-        terms: More penalties on the code, a list: {kind: l1, weight: 0.01}, or class_path and
-            init_args of your own; null for none.
-        augment: What is done to the samples at each step of the training, a mapping or a name, such
-            as shift; null for nothing. For the first stage and the fine-tuning, which see pixels.
+        target: What to rebuild. input: the input of this training, which is a code above the first
+            stage. pixels: the image, through the frozen decoders below; slower, but better for
+            narrow stages. Both are the same for the first stage and the fine-tuning.
+        terms: A list of more penalties on the code, such as {kind: l1, weight: 0.01}, or the
+            class_path and init_args of your own class; null for none.
+        augment: Random changes of the samples at each step of the training, such as shift: a name
+            or a mapping; null for none. Only for the first stage and the fine-tuning.
 
     Raises:
-        InputError: A value lies outside its range.
+        InputError: A value is out of range.
     """
 
     epochs: int = 10
@@ -108,12 +109,12 @@ class Recipe:
 
     @property
     def augmentation(self) -> Augmentation | None:
-        """What is done to the samples of a step."""
+        """Random changes of the samples at each step; None for none."""
         return cast("Augmentation | None", self.augment)
 
     @property
     def denoises(self) -> bool:
-        """Whether it trains to restore corrupted samples: with some noise, for some epochs."""
+        """Whether it trains to restore corrupted samples: noise above 0, at least one epoch."""
         return self.corruption is not None and self.corruption.level > 0 and self.epochs > 0
 
     def check_fits(
@@ -122,9 +123,9 @@ class Recipe:
         """Raise :class:`InputError` if the noise or a penalty is not defined on ``net``.
 
         Args:
-            net: What is to be trained.
-            input_range: Least and greatest value of its inputs.
-            above: Whether these are codes of layers below.
+            net: The network to train.
+            input_range: Smallest and largest value of its inputs.
+            above: Whether the inputs are codes of layers below.
         """
         if self.corruption is not None:
             with error_prefix("corruption"):
@@ -138,35 +139,35 @@ class Recipe:
 
 @dataclass(frozen=True)
 class PretrainRecipe(Recipe):
-    """How the stages are trained, one after another; the settings hold for every stage.
+    """How to train the stages, one after another; the settings are the same for every stage.
 
     Args:
-        stages: Settings that differ, a mapping for each stage in order: the first one's first.
-            An empty mapping ({}) keeps the settings above. null keeps them for all stages.
-        cache: Where the codes are kept on which the next stage trains: memory; disk (in the run's
-            folder, deleted when they are no longer needed) where they are larger than memory; none
-            (computed anew for each batch). The weights come out the same.
+        stages: Settings of single stages: a list with a mapping for each stage, the first stage
+            first. An empty mapping ({}) changes nothing. null changes nothing for all stages.
+        cache: Where to keep the codes that the next stage trains on. memory. disk: in the run's
+            folder, for codes larger than memory; deleted when no longer needed. none: computed
+            again for each batch. The weights are the same in all three cases.
     """
 
-    # This class only names the options; :func:`stage_recipes` reads what they are set to.
+    # This class only declares the options; :func:`stage_recipes` reads their values.
     stages: list[dict[str, Any]] | None = None
     cache: str = "memory"
 
 
 def recipe(settings: Mapping[str, Any], defaults: Recipe | None = None) -> Recipe:
-    """Build a recipe from plain settings, as they stand in YAML.
+    """Return a recipe from settings as in YAML.
 
     Args:
         settings: Field names to values; ``corruption`` and ``sparsity`` as mappings.
-        defaults: Where the fields come from that ``settings`` does not name.
+        defaults: A recipe with the values of all other fields.
 
     Raises:
-        InputError: An unknown field, or a value outside its range.
+        InputError: A field is unknown, or a value is out of range.
     """
     names = [field.name for field in fields(Recipe)]
     for key in settings:
         if key not in names:
-            remedy = "mend the name or take it out"
+            remedy = "correct the name or take it out"
             raise InputError(str(key), f"one of {', '.join(names)}", "this name", remedy)
     values = {name: getattr(defaults or Recipe(), name) for name in names} | dict(settings)
     values["corruption"] = _build(Corruption, "corruption", values["corruption"])
@@ -175,15 +176,14 @@ def recipe(settings: Mapping[str, Any], defaults: Recipe | None = None) -> Recip
 
 
 def stage_recipes(settings: Mapping[str, Any], n_stages: int) -> list[Recipe]:
-    """The recipe of each stage from plain settings, as they stand in YAML.
+    """Return the recipe of each stage from settings as in YAML.
 
     Args:
-        settings: Those of all stages, as in :func:`recipe`, ``stages``, those that differ, and
-            ``cache``.
-        n_stages: How many there are.
+        settings: Settings of :class:`PretrainRecipe`, by name.
+        n_stages: Number of stages.
 
     Raises:
-        InputError: ``stages`` is given for another number of stages, or a setting is wrong.
+        InputError: ``stages`` does not have ``n_stages`` entries, or a setting is wrong.
     """
     settings = dict(settings)
     settings.pop("cache", None)  # it says nothing about a stage; see sae.training.handover
@@ -205,7 +205,7 @@ def stage_recipes(settings: Mapping[str, Any], n_stages: int) -> list[Recipe]:
 
 
 def _build(cls: type, key: str, value: Any) -> Any:
-    """An instance of ``cls`` from a mapping of its fields, or None."""
+    """Return an instance of ``cls`` from a mapping of its fields; None stays None."""
     if value is None or isinstance(value, cls):
         return value
     names = [field.name for field in fields(cls)]

@@ -1,4 +1,4 @@
-"""The stacked autoencoder, fine-tuned as one to reconstruct, or for another objective."""
+"""The stacked autoencoder: all layers in one model, fine-tuned for an objective."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ from sae.training.recipe import Recipe
 class StackedAutoencoder(TrainingModule):
     """Encoders AE1…AEn in order, their decoders in reverse.
 
-    The decoder of a layer ends in the unit of the encoder below it, so that it can rebuild what
-    that encoder gives; the first one ends in ``output``.
+    The output unit of a decoder is the activation of the layer below, so that it can rebuild that
+    layer's code; the lowest decoder ends in ``output``.
 
     Args:
         sizes: Units from the input to the code: [784, 256, 128] is 784→256→128→256→784. On the
-            command line the first may be auto, the features of the data; with auto in place of
-            the list, or none, the others are chosen, too (784, 256, 64).
-        activation: Of all encoder layers, or a list with one for each: sigmoid, tanh, relu,
-            leaky_relu, gelu, silu, identity.
-        linear_code: No activation on the last encoder layer.
-        output: Output unit on pixels: sigmoid for inputs in [0, 1], linear for any; null is
-            sigmoid, but linear for tables whose numbers are scaled to other ranges.
+            command line the first size may be auto: the number of features of the data. With auto
+            instead of the list, or if it is left out, all sizes are chosen (such as 784, 256, 64).
+        activation: Activation of all encoder layers, or a list with one for each: sigmoid, tanh,
+            relu, leaky_relu, gelu, silu, identity.
+        linear_code: Whether the last encoder layer has no activation.
+        output: Output unit of the reconstruction: sigmoid for inputs in [0, 1], linear for any
+            range. null means sigmoid, but linear for tables whose numbers have other ranges.
         loss: mse (squared error per image) or bce (cross-entropy per image, from logits; needs a
-            sigmoid output). Stages whose output unit is no sigmoid use mse.
-        tied: The decoders use the encoders' weights, transposed.
-        input_shape: In place of sizes, with layers: the shape of an input, such as [28, 28]. On
-            the command line auto, or none, is that of the data.
-        layers: In place of sizes, layers of any kind, the lowest first: {kind: dense, units: 128},
-            or class_path and init_args of your own. What one does not say, the settings above do.
-        objective: What it is fine-tuned for, a mapping or a name, such as classify; null to
+            sigmoid output). Stages whose output unit is not a sigmoid always use mse.
+        tied: Whether the decoders use the encoders' weights, transposed.
+        input_shape: Shape of an input, such as [28, 28], to use with layers. On the command line
+            auto, or leaving it out, means the shape of the data.
+        layers: Layers of any kind instead of sizes, the lowest first, such as {kind: dense,
+            units: 128}, or the class_path and init_args of your own class. Options that a layer
+            does not set have the values above.
+        objective: Goal of the fine-tuning, a name such as classify, or a mapping; null to
             reconstruct.
 
     Raises:
-        InputError: A value is unknown, or the values do not fit each other.
+        InputError: A value is unknown, or the values do not fit together.
     """
 
     def __init__(
@@ -68,13 +69,13 @@ class StackedAutoencoder(TrainingModule):
         self._output_is_chosen = chosen
 
     def suit(self, preparation: Preparation) -> None:
-        """End in what the samples are made of: categories, and numbers of any range.
+        """Adapt the output to the samples: categories, and numbers of any range.
 
         Args:
-            preparation: That of the samples, fitted.
+            preparation: The fitted preparation of the samples.
 
         Raises:
-            InputError: The loss does not suit them.
+            InputError: The loss cannot be used for these samples.
         """
         first = self.stack[0]
         first.columns = preparation.outputs
@@ -89,7 +90,7 @@ class StackedAutoencoder(TrainingModule):
 
     @property
     def stack(self) -> Stack:
-        """The layers."""
+        """All layers."""
         assert isinstance(self.net, Stack)
         return self.net
 
@@ -121,5 +122,5 @@ class StackedAutoencoder(TrainingModule):
 
 
 def _kind(objective: Any) -> str | None:
-    """Which objective it is; its options may change from a training to a test."""
+    """Return the name of an objective; its options may differ between training and test."""
     return None if objective is None else kinds.name_of(objective, "objective")

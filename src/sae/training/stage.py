@@ -12,16 +12,16 @@ from sae.training.recipe import Recipe
 class Stage(TrainingModule):
     """Train layer ``index`` of a stack on the code of the layers below it.
 
-    A batch is what the layers below make of images: (batch, n_in) of this layer. Those layers are
-    frozen; they serve to go down to pixels, in pictures, and in the loss where the recipe's target
-    is ``pixels``: then the images themselves, (batch, pixels), come last in each batch.
+    A batch holds the codes that the layers below compute, (batch, n_in) of this layer. Those layers
+    are frozen. Their decoders are used for pictures, and for the loss if the recipe's target is
+    ``pixels``; then each batch also holds the images, (batch, pixels).
 
     Args:
         stack: The stack to which the layer belongs; its layers are shared, not copied.
-        index: Which layer, from 0.
-        recipe: How it is trained.
+        index: Number of the layer, from 0.
+        recipe: How to train it.
         seed: Seed of the run.
-        val_images: Validation images, of which the error in pixels is logged, too.
+        val_images: Validation images, to log their error in pixels, too.
 
     Source: Bengio et al. (2007), "Greedy Layer-Wise Training of Deep Networks"; with corruption
     Vincent et al. (2010), "Stacked Denoising Autoencoders".

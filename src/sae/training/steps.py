@@ -1,4 +1,4 @@
-"""Work that libraries repeat at each step, left out where it has no effect."""
+"""Faster steps: leave out work that libraries repeat at each step, if it has no effect."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _ASK_THE_DRIVER = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
 @contextmanager
 def no_search_for_gpus() -> Iterator[None]:
-    """Where there is no GPU, do not look for one at each step.
+    """If there is no GPU, do not search for one at each step.
 
-    Each step of an optimiser asks whether there is one. Lightning has torch look for the driver's
-    library to answer that, so that processes can still be forked; where there is none torch looks
-    through all folders of libraries each time: a tenth of a small network's step.
+    Each step of an optimiser asks torch whether there is a GPU. With Lightning's settings, torch
+    then searches for the driver's library (so that processes can still be forked). Without a
+    driver it searches all library folders each time: a tenth of a small network's step.
     """
     before = os.environ.get(_ASK_THE_DRIVER)
     if before is None or torch.cuda.is_available():
@@ -47,10 +47,10 @@ def no_search_for_gpus() -> Iterator[None]:
 
 @contextmanager
 def imports_set_aside() -> Iterator[None]:
-    """Have the garbage collector pass over what has been imported: it stays as it is.
+    """Make the garbage collector skip everything that is imported so far.
 
-    To look through it takes a quarter of a second each time. Afterwards it is to be looked at:
-    modules that are not torn down in the end complain.
+    Checking it takes a quarter of a second each time. Afterwards this is undone, because modules
+    that are never collected print warnings at exit.
     """
     gc.freeze()
     try:
@@ -59,30 +59,30 @@ def imports_set_aside() -> Iterator[None]:
         gc.unfreeze()
 
 
-# A burst of steps is to take long beside what the Trainer does once for each: half a millisecond.
+# A burst of steps must take much longer than the Trainer's own work per burst: half a millisecond.
 MOST_STEPS = 16
-MOST_PRODUCTS = 2**31  # of a weight and an input, forward: some tenth of a second on two cores
-# What is known to look at epochs only, and not to change how steps are taken. A subclass may do
-# either, so the types are compared exactly. Our callbacks say so in their own class body, by
-# ``looks_at_epochs_only``; a subclass does not inherit it.
+MOST_PRODUCTS = 2**31  # multiplications of a burst, forward: about 0.1 s on two cores
+# Types that only look at epochs and do not change how steps are taken. A subclass may do so, so
+# types are compared exactly. Our own callbacks set ``looks_at_epochs_only`` in their class body;
+# a subclass does not inherit it.
 MODULES: tuple[type[LightningModule], ...] = (Stage, StackedAutoencoder, TrainingModule)
 CALLBACKS: tuple[type[Callback], ...] = (EarlyStopping, ModelSummary, TQDMProgressBar)
 
 
 def steps_at_once(trainer: Trainer, module: LightningModule, batch_size: int) -> int:
-    """How many steps of the optimiser the Trainer may take as one of its own.
+    """Return how many steps of the optimiser to take in one step of the Trainer.
 
-    The Trainer does for each batch what takes longer than a tenth of a small network's step. Where
-    module and callbacks are known not to look at single steps, and none of the Trainer's options
-    counts or changes them, several are taken in a row. The weights are the same, bit for bit.
+    The Trainer's own work per step takes more than a tenth of a small network's step. If neither
+    module nor callbacks look at single steps, and no option of the Trainer counts or changes them,
+    several steps are taken in a row. The weights are the same, bit for bit.
 
     Args:
-        trainer: Of this phase.
-        module: What is trained.
+        trainer: The Trainer of this phase.
+        module: The module to train.
         batch_size: Samples in a batch.
 
     Returns:
-        A number of steps; 1 leaves them to the Trainer.
+        A number of steps, 1 to ``MOST_STEPS``; with 1 the Trainer takes each step.
     """
     profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]  # set from afar
     untouched = (
@@ -110,12 +110,12 @@ def steps_at_once(trainer: Trainer, module: LightningModule, batch_size: int) ->
 
 @contextmanager
 def bursts(trainer: Trainer, module: LightningModule, steps: int) -> Iterator[None]:
-    """Leave the optimiser's steps to the module while it is fitted, if there are several at once.
+    """Let the module take the optimiser's steps during the fit, if ``steps`` is above 1.
 
     Args:
-        trainer: Who fits it.
-        module: What is fitted; afterwards any Trainer trains it as usual.
-        steps: Of :func:`steps_at_once`.
+        trainer: The Trainer of the fit.
+        module: The module; afterwards any Trainer trains it as usual.
+        steps: Result of :func:`steps_at_once`.
     """
     if steps == 1:
         yield
@@ -125,7 +125,7 @@ def bursts(trainer: Trainer, module: LightningModule, steps: int) -> Iterator[No
         yield
     finally:
         module.automatic_optimization = True
-        # The Trainer counts steps in two places, by who takes them.
+        # The Trainer has two counters: one for its own steps, one for the module's.
         loop = trainer.fit_loop.epoch_loop
         ours = loop.manual_optimization.optim_step_progress.total
         its = loop.automatic_optimization.optim_progress.optimizer.step.total
@@ -133,13 +133,13 @@ def bursts(trainer: Trainer, module: LightningModule, steps: int) -> Iterator[No
 
 
 def _adds_up_alike(precision: Precision) -> bool:
-    """Whether a step of its own does no more than to cast: no scaler looks at the gradients."""
+    """Return whether the precision only casts, and no scaler changes the gradients."""
     mixed = type(precision) is MixedPrecision and precision.scaler is None
     return mixed or type(precision) is Precision
 
 
 def _looks_at_epochs_only(callback: Callback) -> bool:
-    """Whether it is known to do nothing at single steps that would be missed."""
+    """Return whether a callback is known to do nothing at single steps."""
     kind = type(callback)
     known = kind in CALLBACKS or vars(kind).get("looks_at_epochs_only") is True
     if isinstance(callback, LearningRateMonitor):
@@ -148,5 +148,5 @@ def _looks_at_epochs_only(callback: Callback) -> bool:
 
 
 def _is_unchanged(thing: Callback | LightningModule) -> bool:
-    """Whether no method of its class has been replaced on this very object."""
+    """Return whether no method was replaced on this object itself."""
     return not any(callable(getattr(type(thing), name, None)) for name in vars(thing))

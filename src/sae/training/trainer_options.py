@@ -1,4 +1,4 @@
-"""Options of the Trainer that cannot mean in a run of several trainings what they mean in one."""
+"""Checks of the Trainer's options: some of them cannot work in a run of several trainings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sae.errors import InputError, check_integer, check_number, show
 
 PRECISIONS = (None, 32, "32", "32-true", 16, "16", "16-mixed", "bf16", "bf16-mixed")
 _EPOCHS = "use --pretrain.epochs and --finetune.epochs instead"
-# Option -> the values that leave it alone, and what to do instead.
+# Option -> the values that change nothing, and what to do instead of setting it.
 _LEFT_ALONE: dict[str, tuple[tuple[Any, ...], str]] = {
     "max_epochs": ((None,), _EPOCHS),
     "min_epochs": ((None,), _EPOCHS),
@@ -20,12 +20,12 @@ _LEFT_ALONE: dict[str, tuple[tuple[Any, ...], str]] = {
     "val_check_interval": ((None, 1.0), "leave it out: a run validates after each epoch"),
     "overfit_batches": ((0.0,), "leave it out, and limit the data with limit_train_batches"),
     "barebones": ((False,), "leave it out"),
-    # It would count anew in each training.
-    "max_time": ((None,), "give fewer epochs, or stop with Ctrl-C and go on later with --resume"),
-    "model_registry": ((None,), "leave it out: the checkpoints lie in the run's folder"),
+    # It would count each training separately.
+    "max_time": ((None,), "set fewer epochs, or stop with Ctrl-C and continue with --resume"),
+    "model_registry": ((None,), "leave it out: the checkpoints are in the run's folder"),
     "use_distributed_sampler": ((True,), "leave it out: the loader gives each process its share"),
 }
-# Option -> its least value.
+# Option -> its smallest value.
 _AT_LEAST = {
     "accumulate_grad_batches": 1,
     "check_val_every_n_epoch": 1,
@@ -51,13 +51,13 @@ def check_trainer_options(options: Any) -> None:
         high = _MOST_DEVICES if key == "num_nodes" else 2**63 - 1
         check_integer(f"trainer.{key}", options.get(key), low, _REMEDY, high)
     devices = str(options.get("devices"))
-    if devices.isdecimal():  # else a list of them, or auto
+    if devices.isdecimal():  # otherwise a list, or auto
         check_integer("trainer.devices", int(devices), 1, _REMEDY, _MOST_DEVICES)
     for part in ("train", "val", "test", "predict"):
         key = f"limit_{part}_batches"
         limit = options.get(key)
         if isinstance(limit, float) and limit > 1 and limit.is_integer():
-            options[key] = int(limit)  # the parser makes 2.0 of 2, and the Trainer refuses that
+            options[key] = int(limit)  # the parser turns 2 into 2.0, which the Trainer refuses
         if limit is not None:  # the Trainer itself refuses 1.5
             check_number(f"trainer.{key}", limit, 0.0, float("inf"), _REMEDY, low_open=True)
     _check_effects(options)
@@ -69,7 +69,7 @@ def check_trainer_options(options: Any) -> None:
 
 
 def check_precision(precision: Any) -> None:
-    """Raise :class:`InputError` for one in which the weights themselves are not in 32 bits."""
+    """Raise :class:`InputError` for a precision whose weights are not in 32 bits."""
     if precision not in PRECISIONS:
         expected = "32-true, 16-mixed or bf16-mixed"
         remedy = "choose one of these: the weights themselves stay in 32 bits"
@@ -77,26 +77,27 @@ def check_precision(precision: Any) -> None:
 
 
 def check_trainer(trainer: Trainer) -> None:
-    """Raise :class:`InputError` for what the plugins of a Trainer have chosen.
+    """Raise :class:`InputError` for plugins that would break a run.
 
-    Their precision is its own, and files must be there when the best weights are read.
+    A plugin can set the precision, and can write checkpoints too late for reading the best weights.
     """
     check_precision(trainer.precision)
     if isinstance(trainer.strategy.checkpoint_io, AsyncCheckpointIO):
-        expected = "checkpoints that are written when the Trainer goes on"
+        expected = "checkpoints that are written before the Trainer continues"
         raise InputError("trainer.plugins", expected, "AsyncCheckpointIO", "leave it out")
 
 
 def _check_effects(options: Any) -> None:
-    """Refuse what Lightning takes without a look, or what would do nothing."""
+    """Refuse values that Lightning does not check, and options that would do nothing."""
     clip, log = options.get("gradient_clip_val"), options.get("log_every_n_steps")
     if clip is not None:
         check_number("trainer.gradient_clip_val", clip, 0.0, float("inf"), _REMEDY)
     elif options.get("gradient_clip_algorithm") is not None:
-        expected, found = "a gradient_clip_val beside it", "none, so nothing is clipped"
-        raise InputError("trainer.gradient_clip_algorithm", expected, found, "give 1.0, say")
+        expected, found = "gradient_clip_val to be set, too", "none, so nothing is clipped"
+        remedy = "set it, for example to 1.0"
+        raise InputError("trainer.gradient_clip_algorithm", expected, found, remedy)
     if log is not None:
         check_integer("trainer.log_every_n_steps", log, 0, _REMEDY)
         if log and options.get("logger") is False:
             found = f"{log} with --trainer.logger false"
-            raise InputError("trainer.log_every_n_steps", "a logger to tell", found, "drop either")
+            raise InputError("trainer.log_every_n_steps", "a logger", found, "leave out one")

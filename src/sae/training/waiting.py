@@ -1,16 +1,17 @@
-"""How the threads of one product of matrices wait for one another: spinning, or asleep.
+"""How the threads of a matrix product wait for each other: by spinning, or by sleeping.
 
-Torch shares each product out to the threads of OpenMP, a dozen times in a step of a small network;
-each time those that are done first wait for the last. GNU's OpenMP has them spin for milliseconds.
-On an idle machine that is fastest: nobody has to be woken. On a busy one the spinning takes the
-core away from the very thread that is waited for, and a step of two threads takes thirty times as
-long. So they spin while the machine is idle, and sleep while others need its cores: it is looked at
-four times a second. Only the waiting changes: the results are the same, bit for bit.
+Torch divides each matrix product among the threads of OpenMP, a dozen times in a step of a small
+network; each time the threads that finish first wait for the last. With GNU's OpenMP they spin for
+milliseconds: they use their core while they wait. On an idle machine that is fastest, because no
+thread has to be woken. On a busy machine the spinning takes the core from the thread that everyone
+waits for, and a step of two threads takes thirty times as long. So the threads spin while the
+machine is idle, and sleep while other processes need the cores; this is checked four times a
+second. The results are the same, bit for bit.
 
-How: OpenMP reads the environment when torch is imported, so the lengths of both ways of waiting are
-set before. It takes the short way while there are more OpenMP threads than processors ("Fewer spins
-are used if there are more OpenMP threads than available CPUs", libgomp's manual on
-GOMP_SPINCOUNT). A team of sleeping threads makes it so.
+How it works: OpenMP reads the environment when torch is imported, so the two waiting times are set
+before that. OpenMP uses the short one while there are more OpenMP threads than processors ("Fewer
+spins are used if there are more OpenMP threads than available CPUs", libgomp's manual on
+GOMP_SPINCOUNT). To reach that state, this module starts a team of sleeping threads.
 """
 
 from __future__ import annotations
@@ -24,25 +25,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Spin as long as OpenMP does by default where there are processors enough, else not at all.
+# Spin as long as OpenMP does by default if there are enough processors, otherwise not at all.
 _SETTINGS = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "300000"}
-_INTERVAL = 0.25  # seconds between looks
-_CALM_LOOKS = 4  # so many in a row before the threads spin again
-_SPARE = 0.2  # processors that others may have of those that our threads need
+_INTERVAL = 0.25  # seconds between checks
+_CALM_LOOKS = 4  # checks in a row with free processors, before the threads spin again
+_SPARE = 0.2  # processors that others may use of those that our threads need
 _STAT = Path("/proc/stat")
 
 _prepared = False
 
 
 def prepare() -> None:
-    """Set how long OpenMP's threads spin; without effect once torch is imported.
+    """Set how long OpenMP's threads spin; has no effect once torch is imported.
 
-    A user's own settings win: then nothing is set, and :func:`adapted` does nothing. Likewise
-    elsewhere than on Linux, where torch comes with GNU's OpenMP.
+    If the user has set these variables, nothing is changed, and :func:`adapted` does nothing. The
+    same on systems other than Linux, where torch does not use GNU's OpenMP.
     """
     global _prepared
     found = [os.environ.get(name) for name in _SETTINGS]
-    # Processes that this one launches find our settings, both of them.
+    # A child process finds both variables with our values.
     ours = found in ([None] * len(found), [*_SETTINGS.values()])
     if sys.platform == "linux" and "torch" not in sys.modules and ours:
         os.environ.update(_SETTINGS)
@@ -51,10 +52,10 @@ def prepare() -> None:
 
 @contextmanager
 def adapted() -> Iterator[None]:
-    """Have threads sleep while they wait, whenever others need the processors.
+    """Make threads sleep while they wait, whenever other processes need the processors.
 
-    Does nothing where that cannot be: no Linux, another OpenMP than GNU's, one thread, a user's own
-    settings, or no room for more threads.
+    Does nothing if that is impossible: not on Linux, another OpenMP than GNU's, a single thread,
+    the user's own settings, or too many threads already.
     """
     import torch
 
@@ -65,7 +66,7 @@ def adapted() -> Iterator[None]:
     watch = _Watch(gomp, torch.get_num_threads())
     try:
         watch.start()
-    except RuntimeError:  # no more threads: the training goes on as it would without
+    except RuntimeError:  # no more threads can be started: train without
         yield
         return
     try:
@@ -75,9 +76,9 @@ def adapted() -> Iterator[None]:
 
 
 class Load:
-    """How much of the processors of this process others take.
+    """How much of this process's processors other processes use.
 
-    Steal, the time that a virtual machine did not get, is others' as well.
+    Steal, the time that a virtual machine did not get, counts as used by others.
     """
 
     def __init__(self) -> None:
@@ -85,14 +86,14 @@ class Load:
         self._last = self._now()
 
     def others(self) -> float:
-        """Processors that others have had on average since the last call."""
+        """Return how many processors others used on average since the last call."""
         now = self._now()
         wall, busy, own = (b - a for a, b in zip(self._last, now, strict=True))
         self._last = now
         return max(0.0, (busy - own) / wall) if wall > 0 else 0.0
 
     def _now(self) -> tuple[float, float, float]:
-        """Seconds: of the clock, of work on our processors, and of our own work."""
+        """Return seconds of wall time, of work on our processors, and of our own work."""
         names = {f"cpu{number}" for number in self.processors}
         ticks = 0
         for line in _STAT.read_text(encoding="ascii").splitlines():
@@ -105,11 +106,11 @@ class Load:
 
 
 class _Watch(threading.Thread):
-    """Look at the machine, and have threads sleep or spin while they wait.
+    """A thread that checks the load of the machine, and makes waiting threads sleep or spin.
 
     Args:
-        gomp: GNU's OpenMP, as torch uses it.
-        threads: That a product is shared out to.
+        gomp: GNU's OpenMP, as loaded by torch.
+        threads: Number of threads of a matrix product.
     """
 
     def __init__(self, gomp: ctypes.CDLL, threads: int) -> None:
@@ -122,7 +123,7 @@ class _Watch(threading.Thread):
         try:
             self._look()
         except (OSError, ValueError, RuntimeError):
-            pass  # nothing to read, or no more threads: they spin, as they would without us
+            pass  # cannot read the load or start threads: keep spinning
         finally:
             self._crowd.leave()
 
@@ -137,31 +138,31 @@ class _Watch(threading.Thread):
                 self._crowd.leave()
 
     def end(self) -> None:
-        """Look no more; threads spin again."""
+        """Stop checking; threads spin again."""
         self._ended.set()
         self.join()
 
 
 class _Crowd:
-    """So many sleeping OpenMP threads that, with those at work, there are more than processors.
+    """Sleeping OpenMP threads: together with the working ones, more than there are processors.
 
     Args:
         gomp: GNU's OpenMP.
-        threads: Those at work.
+        threads: Number of working threads.
     """
 
     def __init__(self, gomp: ctypes.CDLL, threads: int) -> None:
         self._gomp = gomp
-        # The thread that gathers them is one of a team, and OpenMP counts the others.
+        # The thread that starts the team belongs to it, and OpenMP counts only the others.
         self._size = max(2, len(os.sched_getaffinity(0)) - threads + 2)
         self._thread: threading.Thread | None = None
         self._leave = threading.Event()
 
     def gather(self) -> None:
-        """Be there.
+        """Start the sleeping threads, unless they are there.
 
         Raises:
-            RuntimeError: So many threads cannot be started. OpenMP would end the process.
+            RuntimeError: So many threads cannot be started. (OpenMP itself would end the process.)
         """
         if self._thread is None:
             _try_to_start(self._size)
@@ -170,7 +171,7 @@ class _Crowd:
             self._thread.start()
 
     def leave(self) -> None:
-        """Be gone: the team of a thread ends with it."""
+        """End the sleeping threads: a team ends with the thread that started it."""
         if self._thread is not None:
             self._leave.set()
             self._thread.join()
@@ -182,7 +183,7 @@ class _Crowd:
 
 
 def _try_to_start(threads: int) -> None:
-    """Start so many threads and end them; raise RuntimeError where that cannot be."""
+    """Start ``threads`` threads and end them; raise RuntimeError if that is impossible."""
     end, started = threading.Event(), []
     try:
         for _ in range(threads):
@@ -199,7 +200,7 @@ _NOTHING = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
 
 
 def _gomp() -> ctypes.CDLL | None:
-    """GNU's OpenMP that torch has loaded; None where it has another one."""
+    """Return the GNU OpenMP that torch has loaded; None if torch uses another one."""
     import torch
     from threadpoolctl import threadpool_info
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ class Sweep(Verb):
         Raises:
             InputError: There is one.
         """
-        for word, after in zip(words, [*words[1:], ""], strict=True):
+        for word, after in zip_longest(words, words[1:], fillvalue=""):
             option, equals, value = word.partition("=")
             key = option.removeprefix("--")
             if key != option and key.partition(".")[0] in OF_TRIALS:

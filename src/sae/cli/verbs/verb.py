@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any, ClassVar
 
 from jsonargparse import ArgumentParser, Namespace
 
 from sae import kinds
-from sae.cli.usage import OneSentenceParser, check_words
-from sae.text import program
+from sae.cli.described import page_of
+from sae.cli.sentences import TRAINING_VERBS, check_words
+from sae.cli.usage import OneSentenceParser
 
 ROOM = "sae.cli.verbs"
 
@@ -54,16 +56,16 @@ def is_verb(word: str) -> bool:
     return (not word.startswith("-") and "." in word) or word in kinds.names(ROOM, Verb)
 
 
-def usages() -> list[str]:
-    """Each of our verbs as one would type it."""
-    return [f"{name} {_verb(name).example}" for name in kinds.names(ROOM, Verb)]
+def helps() -> dict[str, str]:
+    """Each verb and what it does."""
+    ours = {name: _verb(name).help for name in kinds.names(ROOM, Verb)}
+    return {**TRAINING_VERBS, **ours}
 
 
 def parser_of(name: str) -> OneSentenceParser:
     """The options of a verb."""
     verb = _verb(name)
-    usage = f"{program()} {name} {verb.example}".rstrip()
-    parser = OneSentenceParser(usage=usage, description=verb.help)
+    parser = OneSentenceParser(page=partial(page_of, name, verb.help, verb.example))
     verb.add_options(parser)
     return parser
 

@@ -1,0 +1,105 @@
+"""The sentences for everyday mistakes on the command line.
+
+Two readers of the command line say them: the quick check (:mod:`sae.cli.early`) and the parser
+(:mod:`sae.cli.usage`). This module imports neither torch nor Lightning.
+"""
+
+from __future__ import annotations
+
+import difflib
+import pkgutil
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sae.cli import strict_yaml
+from sae.errors import InputError, show
+from sae.text import program, shown_path
+
+TRAINING_VERBS = {
+    "fit": "Train the stages, fine-tune the stack, test it and draw pictures.",
+    "validate": "Figures of a finished run on the validation images.",
+    "test": "Figures of a finished run on the test images.",
+    "predict": "Codes of the test images, as CSV.",
+}
+
+
+def verbs() -> list[str]:
+    """All verbs: Lightning's, and one for each file."""
+    files = pkgutil.iter_modules([str(Path(__file__).parent / "verbs")])
+    return [*TRAINING_VERBS, *(file.name for file in files if file.name != "verb")]
+
+
+def wrong_verb(found: str | None) -> InputError:
+    """The first word is no verb; None where there is none."""
+    known = verbs()
+    near = difflib.get_close_matches(found or "", known, n=1, cutoff=0.7)
+    remedy = f"perhaps {near[0]} is meant" if near else "see --help for what each does"
+    shown = "none" if found is None else show(found)
+    return InputError("command", f"one of {', '.join(known)}", shown, remedy)
+
+
+def no_value(names: str) -> InputError:
+    """Options without a value, that need one; several stand with commas between them."""
+    remedy = "give it a value; --help has an example"
+    if names == "data":
+        remedy = (
+            f"name a config, for example `{program()} fit --config stacked.yaml`, or give --data"
+        )
+    return InputError(names, "a value", "none", remedy)
+
+
+def no_file(key: str, path: str) -> InputError:
+    """A file that is not there, or cannot be read."""
+    found = show(shown_path(Path(path)))
+    remedy = "correct the path; for a ready-made config the name is enough, such as stacked.yaml"
+    return InputError(key, "a file that can be read", found, remedy)
+
+
+def unknown_option(name: str, known: Iterable[str]) -> InputError:
+    """A name that is no option.
+
+    Args:
+        name: Without dashes.
+        known: The names of all options, without dashes.
+    """
+    # Within a group only the rest of the name counts: all of them begin alike.
+    known = list(known)
+    group = f"{name.rpartition('.')[0]}."
+    start = group if any(each.startswith(group) for each in known) else ""
+    rests = [each.removeprefix(start) for each in known if each.startswith(start) and each != name]
+    near = difflib.get_close_matches(name.removeprefix(start), rests, n=1, cutoff=0.65)
+    remedy = f"perhaps {start}{near[0]} is meant" if near else "see --help for the names"
+    return InputError(plain(name), "the name of an option", "one that does not exist", remedy)
+
+
+def unknown_data(found: str, ours: Sequence[str]) -> InputError:
+    """A word that names no datamodule.
+
+    Args:
+        found: The word.
+        ours: The names of our datamodules.
+    """
+    near = difflib.get_close_matches(found, ours, n=1, cutoff=0.65)
+    remedy = f"perhaps {near[0]} is meant" if near else "choose one of these"
+    expected = f"{', '.join(ours)}, or the import path of a class of your own"
+    return InputError("data", expected, show(found), remedy)
+
+
+def plain(name: str) -> str:
+    """A name as it is, or in quotes where it could be mistaken for something else."""
+    return name if re.fullmatch(r"[\w.\[\]+-]{1,80}", name) else show(name)
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Raise :class:`InputError` for a word of the command line on which the parser would break."""
+    for before, word in zip(["command", *words], words, strict=False):
+        name, _, value = word.partition("=")
+        option = name if name.startswith("-") else before if "=" not in before else "command"
+        key = plain(option.lstrip("-"))
+        if not strict_yaml.is_text(word):
+            raise InputError(key, "text in UTF-8", show(word), "correct this word")
+        if strict_yaml.too_deep(value or word):
+            raise InputError(key, "fewer brackets", show(value or word), "correct the value")
+        if strict_yaml.too_long_a_number(value or word):
+            raise InputError(key, "a smaller number", show(value or word), "correct the number")
