@@ -35,7 +35,7 @@ def files() -> Path:
     [
         ({"run": "nowhere"}, "run: expected a file manifest.json in 'nowhere', found none"),
         ({"input": "nowhere.npy"}, "nowhere.npy: expected a file or folder, found none"),
-        ({"input": "x.np"}, "x.np: expected a file or folder, found none; perhaps x.npy is meant"),
+        ({"input": "x.np"}, "x.np: expected a file or folder, found none; perhaps you meant x.npy"),
         ({"input": "empty.npy"}, "empty.npy: expected"),
         ({"input": "small.npy"}, "small.npy: expected samples of 784 values, as the run's, found"),
         ({"input": "scaled.npy"}, "scaled.npy: expected values from 0 to 255, as the run's data"),

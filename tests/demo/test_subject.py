@@ -187,7 +187,7 @@ def test_a_file_has_rows(of_rows):
         of_rows.file("mine.xyz", b"1,2,3")
     with pytest.raises(InputError, match=r"^mine\.npy: expected "):
         of_rows.file("../mine.npy", b"junk")
-    with pytest.raises(InputError, match="file: expected a table, as the run's data"):
+    with pytest.raises(InputError, match="file: expected a table, like the run's data"):
         of_rows.image(b"", drawn=False)
     wide = io.BytesIO()
     np.save(wide, np.zeros((2, 4)))

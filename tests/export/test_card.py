@@ -22,7 +22,7 @@ def test_it_says_what_the_run_has_left():
         "A sample is a row of 12 numbers: the values from 0 to 255 of samples of 4x3",
         "| test SSE per image | 1.50 |",
         "rebuilt = run.reconstruct(x)",
-        "chooses the licence",
+        "choose a licence",
     ):
         assert words in text, words
     assert "predict" not in text

@@ -109,7 +109,10 @@ def test_the_sources_own_ids_go_first(monkeypatch):
     ("columns", "says"),
     [
         (["a", "b"], r"rows: expected the columns .*, found none called 'c'"),
-        (["a", "b", "c", "d"], r"rows: expected the columns .*, found also 'd'; remove the others"),
+        (
+            ["a", "b", "c", "d"],
+            r"rows: expected only the columns .*, found also 'd'; remove the others",
+        ),
     ],
 )
 def test_columns_that_differ_are_named_with_the_file(columns, says, monkeypatch):

@@ -34,7 +34,7 @@ def trains(capsys) -> str:
 def test_the_digits(capsys):
     comments, config = inspected(capsys, "DigitsDataModule")
     assert comments[1] == "1,257 samples for training, 180 for validation, 360 for the test"
-    assert comments[2].startswith("784 inputs of the network (images of 28x28), from 0 to 1 among")
+    assert comments[2].startswith("784 inputs of the network (images of 28x28), from 0 to 1 in")
     assert comments[3].startswith("10 classes: 0 (128), 1 (129), ")
     assert config["model"] == {"sizes": [784, 256, 64], "activation": "tanh"}
     assert config["data"] == {"class_path": "sae.DigitsDataModule"}
@@ -87,7 +87,10 @@ def test_a_table_with_gaps(capsys, tmp_path):
     path.write_text("\n".join(["id,size,kind,same,label", *rows]))
     comments, config = inspected(capsys, "TableDataModule", "--data.train", str(path))
     assert "1 missing: 1 in column size" in comments[0]
-    assert "column id: number, 0 to 39; an input: if it is none, add --data.id id" in comments
+    assert (
+        "column id: number, 0 to 39; an input: if it should not be one, add --data.id id"
+        in comments
+    )
     assert "column size: number, 0 to 13, 1 missing" in comments
     assert "column kind: text, 3 different: a, b, c" in comments
     assert "column same: number, 5 to 5, constant" in comments
