@@ -33,7 +33,7 @@ VALUES = [
     ("finetune.epochs", "many", "found 'many'"),
     ("finetune.lr", NUMBER_OF_NO_FLOAT, "found '999"),
     ("finetune.sparsity", "5", "write {rho: 0.05, weight: 1}"),
-    ("data", "Fashion", "write ArrayDataModule, DigitsDataModule, EMNIST"),
+    ("data", "Fashion", "expected ArrayDataModule, DigitsDataModule, EMNIST"),
     ("data.batch_siz", "3", "does not exist; perhaps data.batch_size is meant"),
     ("data.val_size", "9999", "found 9999"),
     ("config", "nowhere.yaml", "nowhere.yaml"),
@@ -85,7 +85,7 @@ def test_words_that_do_not_fit(words, start, capsys):
     ("words", "start"),
     [
         ([], f"command: expected one of {VERBS}, found none; "),
-        (["fly"], f"command: expected one of {VERBS}, found 'fly'; run for example `python cli.py"),
+        (["fly"], f"command: expected one of {VERBS}, found 'fly'; see --help"),
         (["fit"], "data: expected a value, found none; "),
         (["report"], "run: expected a value, found none; "),
     ],

@@ -71,4 +71,4 @@ def test_fit_reads_it(capsys):
 
 def test_one_that_is_not_there_is_said_to_be_none(capsys):
     line = refusal(capsys, "fit", "--config", "nothing.yaml")
-    assert "needs its name alone, such as stacked.yaml" in line
+    assert "the name is enough, such as stacked.yaml" in line

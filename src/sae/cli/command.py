@@ -306,7 +306,7 @@ def _parser_kwargs() -> dict[str, Any]:
         "page": lambda _: main_page({name: {"help": text} for name, text in helps().items()})
     }
     for verb, text in TRAINING_VERBS.items():
-        kwargs[verb] = {"page": partial(page_of, verb, text, EXAMPLES[verb])}
+        kwargs[verb] = {"page": partial(page_of, verb, text, EXAMPLES[verb], ["data"])}
     return kwargs
 
 

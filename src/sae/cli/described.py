@@ -17,6 +17,7 @@ import inspect
 import json
 import types
 import typing
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -53,19 +54,24 @@ EXAMPLES = {
 _TYPES = {int: "N", float: "NUMBER", bool: "true|false", str: "TEXT", list: "LIST", dict: "MAPPING"}
 
 
-def page_of(verb: str, text: str, example: str, parser: ArgumentParser) -> str:
+def page_of(
+    verb: str, text: str, example: str, required: Sequence[str], parser: ArgumentParser
+) -> str:
     """The page of ``--help`` of a verb, by its own parser."""
-    return verb_page(verb, text, example, describe(parser))
+    return verb_page(verb, text, example, describe(parser, required))
 
 
-def describe(parser: ArgumentParser) -> list[dict[str, Any]]:
+def describe(parser: ArgumentParser, required: Sequence[str]) -> list[dict[str, Any]]:
     """The options of a parser, each as a mapping.
+
+    Args:
+        parser: All options are in it.
+        required: The keys that must have a value; see :func:`required_keys`.
 
     Returns:
         For each option: ``names``, as typed; ``key``, as in YAML; ``takes``, whether a value must
         follow; and of those that a page of help shows ``type``, ``default`` and ``help``.
     """
-    missing = _required(parser)
     described = []
     for action in parser._actions:
         if not action.option_strings:
@@ -78,7 +84,7 @@ def describe(parser: ArgumentParser) -> list[dict[str, Any]]:
         # The group itself (--model FILE) and --data.help need no line of their own.
         if own or (hint is not None and action.default is not argparse.SUPPRESS):
             each["type"] = {"config": "FILE"}.get(key, "") if own else _words(hint)
-            if key in missing:
+            if key in required:
                 each["required"] = True
             elif not own:
                 each["default"] = _default(action.default)
@@ -121,8 +127,11 @@ def _text(key: str) -> str | None:
     return text and text.format(datamodules=", ".join(DATAMODULES))
 
 
-def _required(parser: ArgumentParser) -> list[str]:
-    """The keys that must have a value. Only the message of the parser says which."""
+def required_keys(parser: ArgumentParser) -> list[str]:
+    """The keys that must have a value. Only a message of the parser says which.
+
+    While it parses, it does not say.
+    """
     try:
         parser.validate(parser.get_defaults())
     except TypeError as error:
@@ -199,10 +208,15 @@ def whole() -> dict[str, Any]:
     verbs: dict[str, Any] = {}
     for verb, text in TRAINING_VERBS.items():
         parser = cli._parser(verb)
-        verbs[verb] = {"help": text, "example": EXAMPLES[verb], "options": describe(parser)}
+        verbs[verb] = {
+            "help": text,
+            "example": EXAMPLES[verb],
+            "options": describe(parser, required_keys(parser)),
+        }
     for verb in kinds.names(ROOM, Verb):
         found = kinds.find(verb, ROOM, Verb, "command")
-        options = describe(parser_of(verb))
+        parser = parser_of(verb)
+        options = describe(parser, required_keys(parser))
         verbs[verb] = {"help": found.help, "example": found.example, "options": options}
     return {
         "lightning": version("lightning"),
@@ -212,7 +226,7 @@ def whole() -> dict[str, Any]:
         "data": {
             name: list(inspect.signature(getattr(data, name)).parameters) for name in DATAMODULES
         },
-        "main": describe(cli._parser(None)),
+        "main": describe(cli._parser(None), ()),
         "verbs": verbs,
     }
 

@@ -231,7 +231,7 @@ class _Check:
     def _check_data(self, configs: int) -> None:
         """Where one of our datamodules is named, and just once, its options are known."""
         named = self.settings.get("data")
-        given = None if configs else {}
+        given: Any = None if configs else {}
         if isinstance(named, dict):
             given = named.get("init_args", {})
             named = named.get("class_path")
@@ -272,9 +272,8 @@ class _Check:
         for key, room in self._kinds():
             value = self.settings.get(key)
             listed = room in ("layers", "terms")
-            if listed and not isinstance(value, list):
-                continue
-            for k, each in enumerate(value if listed else [value]):
+            several = value if listed else [value]
+            for k, each in enumerate(several if isinstance(several, list) else ()):
                 kind = each.get("kind") if isinstance(each, dict) else each
                 if isinstance(kind, str) and _is_word(kind):
                     at = f"{key}[{k}]" if listed else key

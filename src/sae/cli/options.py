@@ -356,10 +356,10 @@ class _TrainerHelp(argparse.Action):
     """``--trainer.help``: the options of the Trainer, which fill a page."""
 
     def __init__(self, option_strings: list[str], dest: str, **_: Any) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS)
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS)
 
     def __call__(self, parser: Any, *_: Any) -> None:
-        print(trainer_page(describe(parser)), end="")
+        print(trainer_page(describe(parser, ())), end="")
         parser.exit()
 
 

@@ -66,11 +66,11 @@ class OneSentenceParser(LightningArgumentParser):
         # `--pretrain.epoch` is a slip, not short for `--pretrain.epochs`.
         ours = {"allow_abbrev": False, "parser_mode": strict_yaml.MODE}
         super().__init__(*args, **{**ours, **kwargs})
-        self._page = page
+        self.page = page
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:
         """The page of ``--help``."""
-        return super().format_help(*args, **kwargs) if self._page is None else self._page(self)
+        return super().format_help(*args, **kwargs) if self.page is None else self.page(self)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Print the sentence and exit; inside a larger parse, raise as usual."""

@@ -4,7 +4,8 @@ from typing import ClassVar
 
 import pytest
 
-from sae.cli.verbs.verb import Verb, is_verb, parser_of, run, usages
+from sae.cli.sentences import TRAINING_VERBS
+from sae.cli.verbs.verb import Verb, helps, is_verb, parser_of, run
 from sae.errors import InputError
 
 
@@ -33,18 +34,22 @@ def test_a_file_in_the_room_is_a_verb_and_so_is_the_path_of_a_class():
     assert not is_verb("fit"), "one of Lightning's"
 
 
-def test_each_of_ours_tells_how_it_is_typed():
-    assert "report --run FOLDER" in usages()
-    for line in usages():
-        name = line.split()[0]
-        assert is_verb(name)
-        assert parser_of(name).description, f"{name} says nothing of itself"
+def test_each_says_what_it_does_and_how_it_is_typed():
+    assert {"fit", "report"} <= set(helps())
+    for name, text in helps().items():
+        assert text, f"{name} says nothing of itself"
+        if name not in TRAINING_VERBS:
+            first, *rest = parser_of(name).format_help().split("\n\n")
+            assert first.startswith(f"usage: python cli.py {name} --")
+            assert rest[-1].startswith("options:\n")
 
 
 def test_a_verb_has_its_own_options_alone(capsys):
     run(GREET, ["--times", "2"])
     assert capsys.readouterr().out == "hello hello \n"
-    assert parser_of(GREET).usage == f"python cli.py {GREET} --times 3"
+    page = parser_of(GREET).format_help()
+    assert page.startswith(f"usage: python cli.py {GREET} --times 3\n\nSay hello.\n\noptions:\n")
+    assert page.splitlines()[-1].split() == ["--times", "N", "(required)"]
     with pytest.raises(InputError, match="times: expected few, found 10"):
         run(GREET, ["--times", "10"])
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from jsonargparse import ArgumentParser, Namespace
 
 from sae import kinds
-from sae.cli.described import page_of
+from sae.cli.described import page_of, required_keys
 from sae.cli.sentences import TRAINING_VERBS, check_words
 from sae.cli.usage import OneSentenceParser
 
@@ -65,8 +65,10 @@ def helps() -> dict[str, str]:
 def parser_of(name: str) -> OneSentenceParser:
     """The options of a verb."""
     verb = _verb(name)
-    parser = OneSentenceParser(page=partial(page_of, name, verb.help, verb.example))
+    parser = OneSentenceParser(description=verb.help)
     verb.add_options(parser)
+    required = required_keys(parser)
+    parser.page = partial(page_of, name, verb.help, verb.example, required)
     return parser
 
 

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import random
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers import ROOT
+
+from sae.cli import command, early, kept
+from sae.cli.ready_made import with_ready_made
+from sae.errors import InputError
+
+DIGITS = ["fit", "--data", "DigitsDataModule"]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+PAGES = [*ROOT.glob("README*.md"), *(ROOT / "docs").glob("*.md")]
+# Words, or the content of a config; and a part of what is said.
+MISTAKES = [
+    (["fitt"], "perhaps fit is meant"),
+    ([], "found none"),
+    (["fit"], "name a config"),
+    ([*DIGITS, "--finetune.epoch", "3"], "perhaps finetune.epochs is meant"),
+    ([*DIGITS, "--pictres_every=3"], "perhaps pictures_every is meant"),
+    ([*DIGITS, "--data.batch_siz", "3"], "perhaps data.batch_size is meant"),
+    ([*DIGITS, "--trainer.device", "3"], "perhaps trainer.devices is meant"),
+    ([*DIGITS, "confgs/digits.yaml"], "found one that does not exist"),
+    ([*DIGITS, "--finetune.epochs"], "found none"),
+    ([*DIGITS, "--model.activation", "swish"], "found 'swish'"),
+    ([*DIGITS, "--model.activation", "[relu,swish]"], "found 'swish'"),
+    ([*DIGITS, "--pretrain.terms", "[{kind: l2}]"], "pretrain.terms[0]: "),
+    ([*DIGITS, "--model.objective=clasify"], "perhaps classify is meant"),
+    ([*DIGITS, "--head.corruption={kind: mask, level: 0.1}"], "head.corruption.kind: "),
+    (["fit", "--data", "DigitDataModule"], "perhaps DigitsDataModule is meant"),
+    (["fit", "--config", "nowhere.yaml"], "found 'nowhere.yaml'"),
+    ("pretrain: {epoch: 3}", "perhaps pretrain.epochs is meant"),
+    ("pretrian: {epochs: 3}", "perhaps pretrain.epochs is meant"),
+    ("data: {class_path: DigitsDataModule, init_args: {batch_siz: 3}}", "data.batch_siz: "),
+    ("finetune: {schedule: cosin}", "found 'cosin'"),
+    (["report", "--rn", "x"], "perhaps run is meant"),
+    (["encode", "--run", "x"], "input, output: expected a value"),
+    (["export", "--run", "x", "--format", "onx"], "perhaps onnx is meant"),
+    (["sweep"], "config: expected a value"),
+]
+
+
+def said(words: list[str]) -> str | None:
+    """What the quick check finds wrong, without the help of the parser."""
+    try:
+        assert early.answer(with_ready_made(words)) is False
+    except InputError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(("mistake", "part"), MISTAKES)
+def test_a_mistake_is_answered_by_the_very_sentence_of_the_parser(mistake, part, capsys):
+    words = mistake
+    if isinstance(mistake, str):
+        data = "" if "data" in mistake else "data: DigitsDataModule\n"
+        Path("bad.yaml").write_text(data + mistake)
+        words = ["fit", "--config", "bad.yaml"]
+    quick = said(words)
+    assert quick is not None, "passed on"
+    assert part in quick
+    with pytest.raises(SystemExit) as end:
+        command.main(words)
+    assert end.value.code == 2
+    assert capsys.readouterr().err == f"error: {quick}\n"
+
+
+def commands() -> list[list[str]]:
+    """All that the pages tell people to type."""
+    found = []
+    for page in PAGES:
+        text = page.read_text().replace("\\\n", " ")
+        for line in re.findall(r"(?:python cli\.py|(?<=`)sae) +([a-z][^`\n#&|>)]*)", text):
+            if not re.search(r"…|\.\.\.|\b[A-Z]{3,}\b(?!=)|[\u4e00-\u9fff]", line):
+                found.append(shlex.split(line))
+    assert len(found) > 40
+    return found
+
+
+def test_no_command_of_the_pages_is_refused(capsys):
+    for words in commands():
+        for k, word in enumerate(words[1:], 1):
+            if words[k - 1] == "--config" and not (ROOT / word).exists():
+                Path("mine.yaml").write_text("data: DigitsDataModule\n")
+                words[k] = "mine.yaml"
+            elif (ROOT / word).is_file():
+                words[k] = str(ROOT / word)
+        if "--help" not in words:
+            assert said(words) is None, words
+
+
+def as_words(config: dict, above: str = "") -> list[str]:
+    """The options of a config, for the command line."""
+    words = []
+    for name, value in config.items():
+        key = f"{above}{name}"
+        if key == "data" and isinstance(value, dict):
+            words += [f"--data={value['class_path']}"]
+            words += as_words(value.get("init_args", {}), "data.")
+        elif isinstance(value, dict) and not above:
+            words += as_words(value, f"{key}.")
+        else:
+            flow = yaml.safe_dump(value, default_flow_style=True, width=10**6)
+            words += [f"--{key}={flow.removesuffix('...' + chr(10)).strip()}"]
+    return words
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_no_config_is_refused_nor_its_options_as_words_in_any_order(path):
+    words = as_words(yaml.safe_load(path.read_text()))
+    dice = random.Random(path.stem)
+    for _ in range(4):
+        dice.shuffle(words)
+        more = [part for word in words for part in word.split("=", 1)]
+        assert said(["fit", *words]) is None
+        assert said(["fit", *more]) is None
+        assert said(["fit", "--config", str(path), *words[:3]]) is None
+
+
+def test_no_option_is_refused_with_its_own_default():
+    for verb, about in kept.read()["verbs"].items():
+        words = [verb]
+        for option in about["options"]:
+            if option.get("required"):
+                words += [f"--{option['key']}", "x.Y"]
+            elif "default" in option:
+                words += [f"--{option['key']}={option['default']}"]
+        assert said(words) is None, words
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["my_package.MyVerb", "--whatever", "3"],
+        ["--config", "nowhere.yaml", "fit"],
+        ["fit", "--data", "my_package.MyData", "--data.anything", "3"],
+        [*DIGITS, "--pretrain.terms", "[my_package.MyTerm]"],
+        [*DIGITS, "--model.layers", "[{class_path: my_package.MyLayer, init_args: {x: 3}}]"],
+        [*DIGITS, "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss"],
+        [*DIGITS, "--model", "model.yaml", "--anything", "3"],
+        [*DIGITS, "--data.batch_siz", "3", "--data", "my_package.MyData"],
+        [*DIGITS, "--print_config"],
+        ["fit", "--resume", "lightning_logs/a/version_0"],
+        ["fit", "--data.help", "MNISTDataModule"],
+        [*DIGITS, "--seed_everything", "-1"],
+    ],
+)
+def test_what_is_not_fully_known_is_left_to_the_parser(words):
+    assert said(words) is None
+
+
+def test_all_is_left_to_the_parser_where_the_description_is_of_other_sources(monkeypatch):
+    monkeypatch.setattr(kept, "fingerprint", lambda: "another")
+    assert said(["fitt"]) is None
+    assert said(["fit", "--help"]) is None
+
+
+@pytest.mark.parametrize("words", [["fitt"], ["fit", "--help"], ["--help"], ["--version"]])
+def test_the_answer_is_there_before_torch(words):
+    code = "import sys; from sae.cli import main; sys.argv[0] = 'cli.py'\n"
+    code += f"try: main({words})\nexcept SystemExit: pass\n"
+    code += "assert not {'torch', 'lightning', 'numpy'} & set(sys.modules)"
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout or done.stderr
+    assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["fit", "--help"], ["score", "-h"], ["fit", "--trainer.help"]]
+)
+def test_quick_help_is_that_of_the_parser(words, capsys):
+    assert early.answer(words) is True
+    quick = capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        command.main(words)
+    assert end.value.code == 0
+    assert capsys.readouterr().out == quick
