@@ -97,7 +97,7 @@ def test_its_python_runs(monkeypatch, no_web):
     main(["fit", "--config", config, "--data", "DigitsDataModule", *short])
     scatter, use = blocks(ENGLISH, "python")
     exec(scatter, {})
-    assert Path("scatter.png").stat().st_size > 1000
+    assert Path("my_scatter.png").stat().st_size > 1000
     x = torch.randint(0, 256, (3, 784), dtype=torch.uint8)
     scope = {"x": x}
     exec(use, scope)
