@@ -25,13 +25,13 @@ def test_its_python_runs():
 
 def test_its_configs_and_verbs_are_there():
     from sae import kinds
-    from sae.cli.options import VERBS
+    from sae.cli.sentences import TRAINING_VERBS
     from sae.cli.verbs.verb import ROOM, Verb
 
     commands = re.findall(r"python cli\.py (\w+)(?: --config (configs/\S+?\.yaml))?", PAGE)
     assert len(commands) > 10
     for verb, config in commands:
-        assert verb in VERBS or verb in kinds.names(ROOM, Verb), verb
+        assert verb in TRAINING_VERBS or verb in kinds.names(ROOM, Verb), verb
         assert not config or (ROOT / config).is_file(), config
 
 
