@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+import re
+
 from helpers import loader, tiny_stack
 from lightning import Trainer
 
@@ -38,6 +41,52 @@ def test_the_bar_shows_on_a_terminal(monkeypatch, capsys):
     assert "val=" in out
 
 
-def test_elsewhere_there_is_none(capsys):
+def test_elsewhere_a_short_training_says_nothing(capsys):
     fit(StageProgressBar("stage1", "stage 1/2 12→6", 4, 9))
     assert capsys.readouterr().out == ""
+
+
+def seconds_pass(monkeypatch, step: float) -> None:
+    """Have the bar's clock go on by so many seconds whenever it is looked at."""
+    times = itertools.count(0, step)
+    monkeypatch.setattr("sae.callbacks.progress.perf_counter", lambda: next(times))
+
+
+def test_elsewhere_a_long_epoch_gets_a_line_but_for_the_last(monkeypatch, capsys):
+    seconds_pass(monkeypatch, 12)
+    trainer = fit(StageProgressBar("stage1", "stage 1/2 12→6", 4, 9))
+    first, second = capsys.readouterr().out.splitlines()
+    loss = r"\d+\.\d{3}"
+    wanted = rf"stage 1/2 12→6: epoch 1/3, validation loss {loss}, 12 s \(overall 5/9\)"
+    assert re.fullmatch(wanted, first)
+    assert re.fullmatch(
+        wanted.replace("1/3", "2/3").replace("12 s", "24 s").replace("5/9", "6/9"), second
+    )
+    last = float(trainer.callback_metrics["stage1/val/loss"])
+    assert last < float(re.search(loss, first)[0]), "they are those of their epochs"
+
+
+def test_elsewhere_short_epochs_share_a_line_every_ten_seconds(monkeypatch, capsys):
+    seconds_pass(monkeypatch, 4)
+    fit(StageProgressBar("stage1", "stage 1/2 12→6", 0, 9), epochs=9)
+    lines = capsys.readouterr().out.splitlines()
+    assert [re.search(r"epoch (\d)/9", line)[1] for line in lines] == ["3", "6"]
+
+
+def test_elsewhere_only_the_first_process_speaks(monkeypatch, capsys):
+    seconds_pass(monkeypatch, 12)
+    monkeypatch.setattr(Trainer, "is_global_zero", False)
+    fit(StageProgressBar("stage1", "stage 1/2 12→6", 0, 9))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_line_without_a_loss():
+    bar = StageProgressBar("finetune", "fine-tune", 0, 9)
+    assert bar.line(0, 3, None, 12.3) == "fine-tune: epoch 1/3, 12 s (overall 1/9)"
+
+
+def test_a_terminal_gets_no_lines(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    seconds_pass(monkeypatch, 12)
+    fit(StageProgressBar("stage1", "stage 1/2 12→6", 0, 9))
+    assert "epoch 1/3, validation loss" not in capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from sae.data.sinks.sink import Layout, check_output, sink_for
 from sae.run.model import TrainedRun, load_run
 from sae.run.sample_files import SampleFile, layout_of, write_result
 from sae.run.unseen import Unseen
+from sae.slow import said_if_slow
 from sae.text import shown_path
 
 FILES = "--run FOLDER --input FILE --output FILE"
@@ -75,17 +77,24 @@ class OnFiles(Verb):
         kind.check("output", layout)
         self.unseen = Unseen(run.preparation)
         self.begin(run, samples, options)
-        write_result(
-            samples,
-            lambda chunk, first: self.parts(run, chunk, first),
-            output,
-            layout,
-            options.overwrite,
-        )
+        with self._sign_of_life(samples, given):
+            write_result(
+                samples,
+                lambda chunk, first: self.parts(run, chunk, first),
+                output,
+                layout,
+                options.overwrite,
+            )
         print(f"{self.done}: {shown_path(output)} ({samples.n:,} samples)", flush=True)
         self.end()
         if line := str(self.unseen):
             print(f"warning: {shown_path(given)}: {line}", file=sys.stderr, flush=True)
+
+    def _sign_of_life(self, samples: SampleFile, given: Path) -> AbstractContextManager[None]:
+        """A line about long work, where no terminal shows the bar."""
+        if sys.stderr.isatty():
+            return nullcontext()
+        return said_if_slow(f"{self.what}: {samples.n:,} samples of {shown_path(given)}")
 
     def layout(self, run: TrainedRun, samples: SampleFile, options: Namespace) -> Layout:
         """What is going to be written."""

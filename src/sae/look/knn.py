@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sae.data.loader import TensorLoader
+from sae.slow import said_if_slow
 
 N_NEIGHBOURS = 5
 # PCA and 5-NN use at most MOST_COMPARED training samples, and 5-NN at most MOST_ASKED test samples.
@@ -30,7 +31,9 @@ def knn_accuracy(
 
     neighbours = min(N_NEIGHBOURS, len(train_codes))
     classifier = KNeighborsClassifier(neighbours).fit(train_codes, train_labels)
-    return 100 * float(classifier.score(test_codes, test_labels))
+    n, m = len(train_codes), len(test_codes)
+    with said_if_slow(f"nearest neighbours of {m:,} codes among {n:,}"):
+        return 100 * float(classifier.score(test_codes, test_labels))
 
 
 def to_compare(loader: TensorLoader) -> Array:

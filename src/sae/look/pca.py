@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sae.nets.columns import is_missing
+from sae.slow import said_if_slow
 
 Values = NDArray[np.floating[Any]]
 Double = NDArray[np.float64]
@@ -73,7 +74,13 @@ def fit_pca(train: Values, n_components: int, has_gaps: bool = False) -> PCA:
         has_gaps: Whether missing values are marked as in :mod:`sae.nets.columns`. They are replaced
             by the mean of the feature's other values.
     """
-    x = torch.from_numpy(train)
+    n, features = train.shape
+    k = min(n_components, n, features)
+    with said_if_slow(f"PCA of {n:,} samples, {k} components"):
+        return _fit(torch.from_numpy(train), k, has_gaps)
+
+
+def _fit(x: Tensor, k: int, has_gaps: bool) -> PCA:
     n, features = x.shape
     mean = torch.zeros(features, dtype=torch.double)
     for rows in _parts(n, features):
@@ -84,7 +91,7 @@ def fit_pca(train: Values, n_components: int, has_gaps: bool = False) -> PCA:
     else:
         mean /= n
     fit = _of_features if features <= n else _of_samples
-    variances, components, total = fit(x, mean, min(n_components, n, features), has_gaps)
+    variances, components, total = fit(x, mean, k, has_gaps)
     if features <= n:  # _of_samples leaves out directions without variance itself
         varies = _varies(variances, features)
         variances, components = variances[varies], components[varies]

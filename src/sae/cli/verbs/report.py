@@ -8,6 +8,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from sae.cli.verbs.verb import Verb
 from sae.run import report
+from sae.slow import said_if_slow
 from sae.text import shown_path
 
 
@@ -23,4 +24,7 @@ class Report(Verb):
 
     def run(self, options: Namespace) -> None:
         """Write it, and say where."""
-        print(f"report: {shown_path(report.write(Path(options.run)))}", flush=True)
+        folder = Path(options.run)
+        with said_if_slow(f"report: collecting the pictures and figures of {shown_path(folder)}"):
+            path = report.write(folder)
+        print(f"report: {shown_path(path)}", flush=True)
