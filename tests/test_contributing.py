@@ -29,12 +29,7 @@ def extras(words: list[str]) -> set[str]:
     return {extra for word in words for extra in re.findall(r"\.\[(\w+)\]", word)}
 
 
-# Until the script that draws the pictures is merged.
-LATER = pytest.mark.xfail(strict=False, reason="comes with the pictures")
-EACH = [pytest.param(c, marks=LATER) if "docs/pictures" in c else c for c in COMMANDS]
-
-
-@pytest.mark.parametrize("command", EACH)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_names_what_is_there(command):
     words = shlex.split(command)
     assert extras(words) <= {*PROJECT["optional-dependencies"]}
@@ -64,11 +59,7 @@ def test_links_and_paths_lead_somewhere():
             assert (ROOT / target).is_file(), target
         named = re.findall(r"`((?:tests|src|docs|benchmarks|configs)/[\w/.]+\w)`", page)
         missing = {name for name in named if not (ROOT / name).exists()}
-        assert missing - set(EXAMPLE) <= {
-            "docs/configuration.md",
-            "docs/pictures",
-            "tests/test_words.py",
-        }
+        assert missing <= set(EXAMPLE)
     headings = {h.lower().replace(" ", "-") for h in re.findall(r"^## (.*)$", PAGE, re.M)}
     assert set(re.findall(r"\]\(#([\w-]+)\)", PAGE)) == headings
 

@@ -40,11 +40,11 @@ def not_finite(rows: FileRows) -> InputError | None:
         return None
     path = places[0][0]
     flat = "x" if len(rows.sample_shape) == 1 else "x.reshape(len(x), -1)"
-    spoilt = (in_column == len(rows)).nonzero().flatten().tolist()
-    if spoilt:
-        names = ", ".join(map(str, spoilt[:MOST_SHOWN])) + ", …" * (len(spoilt) > MOST_SHOWN)
-        found = f"none in any row of column{'s' * (len(spoilt) > 1)} {names}"
-        remedy = f"leave out empty columns: numpy.delete({flat}, {spoilt}, axis=1)"
+    empty = (in_column == len(rows)).nonzero().flatten().tolist()
+    if empty:
+        names = ", ".join(map(str, empty[:MOST_SHOWN])) + ", …" * (len(empty) > MOST_SHOWN)
+        found = f"none in any row of column{'s' * (len(empty) > 1)} {names}"
+        remedy = f"leave out empty columns: numpy.delete({flat}, {empty}, axis=1)"
         return InputError(str(path), "finite numbers", found, remedy)
     listed = [_shown(place, rows) for place in places if place[0] == path]
     of_all = " in all files" if len(rows.paths) > 1 else ""

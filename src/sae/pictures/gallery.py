@@ -1,4 +1,4 @@
-"""All pictures that there are, in the order in which they tell a story."""
+"""All existing pictures, in the order in which they tell a story."""
 
 from __future__ import annotations
 
