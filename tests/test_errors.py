@@ -77,17 +77,17 @@ def test_values_are_shown_as_in_yaml_and_cut(value, shown):
 
 @pytest.mark.parametrize("value", [0, 1.0, True, "1", None, 8])
 def test_what_is_no_integer_in_its_range(value):
-    check_integer("k", 1, 1, "mend it", high=7)
-    check_integer("k", 7, 1, "mend it", high=7)
+    check_integer("k", 1, 1, "correct it", high=7)
+    check_integer("k", 7, 1, "correct it", high=7)
     expected = "an integer of at most 7" if value == 8 else "an integer of 1 or more"
     with pytest.raises(InputError) as caught:
-        check_integer("k", value, 1, "mend it", high=7)
-    assert str(caught.value) == f"k: expected {expected}, found {show(value)}; mend it."
+        check_integer("k", value, 1, "correct it", high=7)
+    assert str(caught.value) == f"k: expected {expected}, found {show(value)}; correct it."
 
 
 def accepted(value, **options) -> bool:
     try:
-        check_number("k", value, 0.0, 1.0, "mend it", **options)
+        check_number("k", value, 0.0, 1.0, "correct it", **options)
     except InputError:
         return False
     return True
@@ -104,7 +104,7 @@ def test_what_is_no_number_of_the_interval(value):
     assert not accepted(value)
     if value != 1.1:
         with pytest.raises(InputError, match="a finite number above 0, found"):
-            check_number("k", value, 0, math.inf, "mend it", low_open=True)
+            check_number("k", value, 0, math.inf, "correct it", low_open=True)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_what_is_no_number_of_the_interval(value):
 )
 def test_the_interval_is_written_as_mathematicians_do(options, interval):
     with pytest.raises(InputError) as caught:
-        check_number("k", 5, 0.0, 1.0, "mend it", **options)
+        check_number("k", 5, 0.0, 1.0, "correct it", **options)
     assert caught.value.expected == f"a number in {interval}"
 
 

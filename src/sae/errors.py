@@ -14,7 +14,7 @@ FILES = (".npy", ".npz", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
 
 
 class InputError(ValueError):
-    """Input that the user can mend. The command line prints it and exits with ``exit_code``.
+    """Input that the user can correct. The command line prints it and exits with ``exit_code``.
 
     Args:
         key: The option or file at fault, as the user wrote it (``"pretrain.epochs"``).

@@ -150,7 +150,7 @@ class Experiment:
     def start(self) -> dict[str, Measured]:
         """Run everything; in a resumed run, everything that is not finished yet.
 
-        Errors are raised; the manifest then has the status ``broken off``, ``diverged`` or
+        Errors are raised; the manifest then has the status ``interrupted``, ``diverged`` or
         ``pruned``.
 
         Returns:
@@ -182,7 +182,7 @@ class Experiment:
             self._draw(results)
             data.check_unchanged()
         except BaseException as error:
-            status = "diverged" if isinstance(error, DivergedError) else "broken off"
+            status = "diverged" if isinstance(error, DivergedError) else "interrupted"
             status = "pruned" if isinstance(error, PrunedError) else status
             with suppress(OSError):  # on a full disk it stays ``running``
                 self.run.update_manifest(status=status)

@@ -232,7 +232,7 @@ def test_early_stopping_on_a_metric_that_a_callback_does_not_log(capsys):
         main(with_callbacks([stop, {"class_path": "helpers.CountEpochs"}]))
     assert end.value.code == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("error: trainer.callbacks: expected metrics that there are, found")
+    assert error.startswith("error: trainer.callbacks: expected metrics that exist, found")
     assert "val_los" in error
     assert "`val/loss`" in error
 

@@ -93,7 +93,7 @@ def test_no_command_of_the_pages_is_refused(capsys):
                 words[k] = "mine.yaml"
             elif (ROOT / word).is_file():
                 words[k] = str(ROOT / word)
-        if "--help" not in words:
+        if "--help" not in words and len(words) > 1:  # a verb alone is only named
             assert said(words) is None, words
 
 

@@ -77,7 +77,7 @@ def test_out_of_memory(error, unbroken, capsys, monkeypatch, tmp_path):
         message = fault(capsys, 1)
     assert message.startswith("error: memory: expected enough for this network and batch")
     assert f"--resume {FOLDER}" in message
-    assert read(FOLDER, "manifest.json")["status"] == "broken off"
+    assert read(FOLDER, "manifest.json")["status"] == "interrupted"
     goes_on(unbroken, pytest.MonkeyPatch())
 
 
@@ -147,7 +147,7 @@ def test_a_defect_keeps_its_traceback_and_says_how_to_go_on(capsys, monkeypatch)
     with pytest.raises(ZeroDivisionError):
         main(CONFIG)
     error = capsys.readouterr().err
-    assert f"broken off; go on with: python cli.py fit --resume {FOLDER}" in error
+    assert f"interrupted; resume it with: python cli.py fit --resume {FOLDER}" in error
 
 
 def test_what_is_no_fault_of_the_machine_is_none():

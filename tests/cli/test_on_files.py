@@ -64,7 +64,7 @@ def test_it_is_one_sentence(words, says, files, finished, capsys):
 def test_an_unfinished_run_says_how_to_go_on(files, finished, capsys):
     folder = Path(shutil.copytree(finished[0], "run"))
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "status": "broken off"}))
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
     line = refusal(capsys, "encode", "--run", "run", "--input", "x.npy", "--output", "y.npy")
     assert line.endswith("resume it: python cli.py fit --resume run.")
 

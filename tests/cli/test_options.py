@@ -103,7 +103,7 @@ def test_one_option_may_be_nothing_one_or_several():
         (
             "two\n  lines",
             "trainer: expected options that fit each other and this machine, "
-            "found a clash (two lines); mend the trainer options.",
+            "found a clash (two lines); correct the trainer options.",
         ),
     ],
 )

@@ -22,9 +22,9 @@ UNKNOWN = "expected the name of an option, found one that does not exist"
     [
         (
             "Parser key \"pretrain.epochs\":\n  Expected a <class 'int'>. Got value: abc",
-            "pretrain.epochs: expected an integer, found 'abc'; mend the value.",
+            "pretrain.epochs: expected an integer, found 'abc'; correct the value.",
         ),
-        (UNION, "pretrain.corruption.level: expected a number, found 'x'; mend the value."),
+        (UNION, "pretrain.corruption.level: expected a number, found 'x'; correct the value."),
         (
             "unrecognized arguments: --pretrain.epocs 1",
             f"pretrain.epocs: {UNKNOWN}; perhaps pretrain.epochs is meant.",
@@ -35,7 +35,7 @@ UNKNOWN = "expected the name of an option, found one that does not exist"
         ),
         (
             'Parser key "a":\n  outside\n    - inside',
-            "a: expected valid input, found a mistake (inside); mend it, or see --help.",
+            "a: expected valid input, found a mistake (inside); correct it, or see --help.",
         ),
     ],
 )

@@ -208,7 +208,7 @@ def test_files_replaced_while_a_run_reads_them_end_it(files, monkeypatch, capsys
     assert re.search(r"1\.npy: expected the same file as when", capsys.readouterr().err)
     (run,) = Path("lightning_logs/mine").iterdir()
     manifest = json.loads((run / "manifest.json").read_text())
-    assert manifest["status"] == "broken off"
+    assert manifest["status"] == "interrupted"
     assert [phase["name"] for phase in manifest["phases"]] == ["stage1"]  # before the next one
 
 

@@ -38,7 +38,7 @@ def test_ranges_are_those_of_each_input():
 def test_all_three_parts_are_looked_at():
     data = tiny_data()
     assert [seen.peak is not None for seen in surveys(data)] == [True] * 3
-    data.not_finite = lambda: InputError("x.npy", "finite numbers", "nan", "mend it")
+    data.not_finite = lambda: InputError("x.npy", "finite numbers", "nan", "correct it")
     data.test = Samples(torch.full((4, 12), math.nan))
     with pytest.raises(InputError, match="expected finite numbers, found nan"):
         surveys(data)

@@ -175,7 +175,7 @@ def test_a_disk_too_small_for_the_codes_ends_in_a_sentence(data, tmp_path):
     assert "stage1: codes of the train samples take 3.8 MB on disk" in done.stdout
     (sentence,) = (line for line in done.stderr.splitlines() if "error" in line)
     assert "stage1.train-00000-of-00001.npy: expected room to write, found none" in sentence
-    assert "go on with --resume" in sentence
+    assert "continue with --resume" in sentence
     assert "Traceback" not in done.stderr
     assert (RUN / "stage1" / "weights.safetensors").exists()
     assert not left_of_codes()

@@ -37,7 +37,7 @@ class Going:
         with torch.no_grad():
             self.model.stack[0].weight.add_(1)  # the training
         journal.note(result(FIRST), self.stage(0), self.model)
-        (folder / METRICS).write_text("of stage 1\nof stage 2, broken off\n")
+        (folder / METRICS).write_text("of stage 1\nof stage 2, interrupted\n")
         self.trained = clone_state(self.model)
         self.told, self.said = self.said, []
         self.model = tiny_model()

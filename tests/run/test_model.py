@@ -50,8 +50,8 @@ def test_it_gives_the_stack_with_its_weights(folder):
 
 
 def test_an_unfinished_run_is_refused(folder):
-    change(folder, status="broken off")
-    with pytest.raises(InputError, match="expected a finished run, found one that is broken off"):
+    change(folder, status="interrupted")
+    with pytest.raises(InputError, match="expected a finished run, found one that is interrupted"):
         read_run(folder)
 
 

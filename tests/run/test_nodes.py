@@ -324,11 +324,11 @@ def test_tasks_that_slurm_stops_end_and_say_how_to_go_on(data, tmp_path, signum)
     command = srun(*words(data, "--trainer.devices", "2", "--pretrain.epochs", "10000"))
     ended = told_to_stop(signum, command, tmp_path)
     assert [each.code for each in ended] == [128 + signum] * 2, ended
-    assert "broken off; go on with" in ended[0].err
+    assert "interrupted; resume it with" in ended[0].err
     assert "Traceback" not in ended[0].err + ended[1].err
     assert not list(tmp_path.rglob("hpc_ckpt*"))
     run = tmp_path / "lightning_logs" / "run" / "version_0"
-    assert read(run, "manifest.json")["status"] == "broken off"
+    assert read(run, "manifest.json")["status"] == "interrupted"
     assert read(run, "manifest.json")["phases"] == []
 
 

@@ -45,10 +45,10 @@ def test_an_unfinished_run_says_so(run):
     (run / "summary.json").unlink()
     manifest = json.loads((run / "manifest.json").read_text())
     manifest["phases"] = manifest["phases"][:1]
-    manifest["status"] = "broken off"
+    manifest["status"] = "interrupted"
     (run / "manifest.json").write_text(json.dumps(manifest))
     page = report(run)
-    assert "This run has not come to its end (broken off)" in page
+    assert "This run has not come to its end (interrupted)" in page
     assert "stage1/codes.npz" in page
 
 

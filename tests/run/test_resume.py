@@ -1,4 +1,4 @@
-"""A run that was broken off goes on as if it had not been, or says why it cannot."""
+"""A run that was interrupted goes on as if it had not been, or says why it cannot."""
 
 from __future__ import annotations
 
@@ -323,7 +323,7 @@ def test_a_checkpoint_from_other_weights_below_is_not_gone_on_from(broken, unbro
 
 @pytest.mark.long
 def test_two_processes_go_on_too(tmp_path):
-    """DDP: broken off by Ctrl-C, gone on with, equal to an unbroken run of two processes."""
+    """DDP: interrupted by Ctrl-C, gone on with, equal to an unbroken run of two processes."""
     two = ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
     command = [sys.executable, str(ROOT / "cli.py"), *CONFIG, "--data.batch_size", "101", *two]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -408,10 +408,10 @@ def test_a_signal_leaves_a_run_that_can_go_on_and_says_how(signum, code, unbroke
     _, error = process.communicate(timeout=60)
     assert process.returncode == code
     assert error.splitlines()[-1] == (
-        f"broken off; go on with: python cli.py fit --resume {FOLDER}"
+        f"interrupted; resume it with: python cli.py fit --resume {FOLDER}"
     )
     assert "Traceback" not in error
-    assert read(FOLDER, "manifest.json")["status"] == "broken off"
+    assert read(FOLDER, "manifest.json")["status"] == "interrupted"
     assert run(["fit", "--resume", str(FOLDER)], Path.cwd()) == 0
     assert not differences(outcome(unbroken), outcome(FOLDER))
 

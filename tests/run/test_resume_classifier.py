@@ -1,4 +1,4 @@
-"""A classifier's run that was broken off goes on bit for bit, in its head phase too."""
+"""A classifier's run that was interrupted goes on bit for bit, in its head phase too."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def test_bad_samples_name_their_file_and_leave_nothing(monkeypatch):
 
     def work(chunk, first):
         if first:
-            raise InputError("samples", "finite numbers", f"others in row {first}", "mend them")
+            raise InputError("samples", "finite numbers", f"others in row {first}", "correct them")
         return [chunk]
 
     with pytest.raises(InputError, match="rows: expected finite numbers, found others in row 2"):

@@ -103,9 +103,9 @@ def test_what_is_no_finished_run_is_refused_in_a_sentence(finished, capsys):
     )
     folder = Path(shutil.copytree(finished[0], "begun"))
     manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "status": "broken off"}))
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
     line = refusal(capsys, *CONFIG, "--start_from", "begun")
-    assert line.startswith("start_from: expected a finished run, found one that is broken off")
+    assert line.startswith("start_from: expected a finished run, found one that is interrupted")
     assert not Path("lightning_logs").exists()
 
 

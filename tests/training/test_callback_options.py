@@ -61,7 +61,7 @@ def refused(capsys, *args: str) -> str:
     sentence = capsys.readouterr().err
     assert sentence.startswith("error: trainer")
     assert sentence.count("\n") == 1
-    assert "go on with:" not in sentence
+    assert "resume it with:" not in sentence
     assert not Path("lightning_logs").exists()
     return sentence
 
@@ -218,5 +218,5 @@ def test_going_on_is_offered_only_where_there_is_something_to_go_on_from(kind, c
     with pytest.raises(KeyError, match="a defect"):
         fit(*FEW, "--trainer.callbacks", named)
     error = capsys.readouterr().err
-    assert "broken off" in error
-    assert ("go on with" in error) == (kind is FailsLater)
+    assert "interrupted" in error
+    assert ("resume it with" in error) == (kind is FailsLater)

@@ -30,7 +30,7 @@ def main(args: Sequence[str] | None = None) -> None:
             return
         from sae.cli import command
     except KeyboardInterrupt:
-        print("\nbroken off; nothing was changed", file=sys.stderr)
+        print("\ninterrupted; nothing was changed", file=sys.stderr)
         sys.exit(130)
     except InputError as error:
         exit_with(error, error.exit_code)

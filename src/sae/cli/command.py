@@ -95,11 +95,11 @@ class SAECLI(OptionsCLI):
                 run.release()
 
     def _open_run(self, data: SampleDataModule) -> Run:
-        """The run to go on with, or a new one."""
+        """The run to resume, or a new one."""
         root, name = Path(self.trainer.default_root_dir), self._run_name()
         named = self.config.fit.pop("resume")
         self.config.fit.name = name
-        if self.start is not None:  # for whoever goes on from another folder
+        if self.start is not None:  # it is resumed from any folder
             self.config.fit.start_from = str(self.start.folder)
         config = written(self._parser("fit"), self.config.fit)
         settings = resume.settings(yaml.safe_load(config))
@@ -126,7 +126,7 @@ class SAECLI(OptionsCLI):
             run.write_text("config.yaml", config)
         else:
             print(f"resume: {shown_path(run.folder)}", flush=True)
-            if not (run.folder / "config.yaml").exists():  # it was broken off that early
+            if not (run.folder / "config.yaml").exists():  # it was interrupted that early
                 run.write_text("config.yaml", config)
             changed = resume.changed_surroundings(run, surroundings(self.trainer))
             if changed:
@@ -145,9 +145,9 @@ class SAECLI(OptionsCLI):
 
     @rank_zero_only
     def _say_how_to_go_on(self, run: Run | None) -> None:
-        line = "broken off"
+        line = "interrupted"
         if run is not None and _can_go_on(run):
-            line += f"; go on with: {program()} fit --resume {typed_path(run.folder)}"
+            line += f"; resume it with: {program()} fit --resume {typed_path(run.folder)}"
         print(f"\n{line}", file=sys.stderr, flush=True)
 
     def _extras(self, run: Run) -> Extras:
@@ -297,7 +297,7 @@ def _metric_error(error: Exception) -> InputError:
     """An EarlyStopping of the config's own, on a metric that this phase does not log."""
     remedy = "take one of these, or set pretrain.patience and finetune.patience instead"
     found = " ".join(str(error).split())
-    return InputError("trainer.callbacks", "metrics that there are", found, remedy)
+    return InputError("trainer.callbacks", "metrics that exist", found, remedy)
 
 
 def _parser_kwargs() -> dict[str, Any]:
@@ -314,7 +314,7 @@ def _parser_kwargs() -> dict[str, Any]:
 _EXPECTED_WARNINGS = [
     (".*in eval mode at the start of training.*", "the frozen layers below a stage are"),
     (".*isinstance.treespec, LeafSpec.* is deprecated.*", "Lightning's own use of torch"),
-    (".*nn.functional.all_gather is deprecated.*", "likewise"),
+    (".*nn.functional.all_gather is deprecated.*", "the same"),
     (".*smaller than the logging interval.*", "metrics are logged once an epoch"),
     (".*Be aware that when using `ckpt_path`, callbacks.*", "only the weights are read"),
     (".*args parameter is intended to run from within Python.*", "main has seen to the words"),
@@ -379,7 +379,7 @@ def main(args: Sequence[str] | None = None) -> None:
             return
         command_line(words)
     except KeyboardInterrupt:
-        print("\nbroken off; nothing was changed", file=sys.stderr)
+        print("\ninterrupted; nothing was changed", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except InputError as error:
         exit_with(error, error.exit_code)

@@ -2,7 +2,7 @@
 
 The description of the whole command line is kept in ``options.json`` beside this module, so that a
 typo and ``--help`` are answered without torch and Lightning (:mod:`sae.cli.kept`). After a change
-of an option, of its help or of a kind, make it anew::
+of an option, of its help or of a kind, write it again::
 
     python -m sae.cli.described
 

@@ -1,4 +1,4 @@
-"""What goes wrong while a run is under way: a signal, a full disk, no memory."""
+"""Faults during a run: a signal, a full disk, no memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from sae.errors import InputError
 
-# SLURM sends SIGUSR1 ahead of its time limit. Lightning, where nobody else listens, would save a
+# SLURM sends SIGUSR1 ahead of its time limit. Without a handler of ours, Lightning would save a
 # checkpoint that every later training in that folder would begin with.
 _AHEAD = (signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()  # Windows has none
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *_AHEAD)
@@ -71,13 +71,13 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def as_fault(error: BaseException, folder: str) -> Fault | None:
-    """What an error means for the user, or None where it is a defect and wants its traceback.
+    """Return what an error means for the user; None for a defect, which keeps its traceback.
 
     Args:
-        error: What was raised while a run was under way.
-        folder: The run's folder, to go on with.
+        error: The error that ended a run.
+        folder: The folder of the run, for the command that resumes it.
     """
-    again = f"and go on with --resume {folder}"
+    again = f"and continue with --resume {folder}"
     if isinstance(error, OSError) and error.errno is not None:
         where = str(error.filename or folder)
         if error.errno in _FULL:

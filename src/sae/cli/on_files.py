@@ -28,7 +28,7 @@ class OnFiles(Verb):
     """A verb that makes a row of results of each sample of a file.
 
     Attributes:
-        what: What is made of them; see :meth:`~sae.run.model.TrainedRun.apply`.
+        what: The result for each sample; see :meth:`~sae.run.model.TrainedRun.apply`.
         done: What the result is called in the last line.
         gives_images: Whether results may be images, for a folder of PNG files.
     """

@@ -76,8 +76,8 @@ class OptionsCLI(LightningCLI):
                 "--resume",
                 type=str | None,
                 default=None,
-                help="Go on with a run that was broken off: its folder, or auto for the newest "
-                "unfinished run of this name. It must have begun with this very config, but for "
+                help="Resume a run that was interrupted: its folder, or auto for the newest "
+                "unfinished run of this name. It must have begun with this very config, except "
                 "device, logging and pictures. auto starts a new run where there is none.",
             )
         parser.add_argument(
@@ -161,7 +161,7 @@ class OptionsCLI(LightningCLI):
         """Leave the config alone: LightningCLI lets a checkpoint's values beat the YAML's."""
 
     def _set_seed(self) -> None:
-        """Seed the run: with a number, so that it can be repeated, and gone on with."""
+        """Seed the run: with a number, so that it can be repeated, and resumed."""
         seed = self._get(self.config, "seed_everything")
         if seed is None or isinstance(seed, bool) or not 0 <= seed < 2**32:
             remedy = "give such a number"
@@ -375,7 +375,7 @@ def trainer_error(error: Exception) -> InputError:
     if (missing := _missing_package(str(error))) is not None:
         return missing
     found = f"a clash ({' '.join(str(error).split())})"
-    remedy = "mend the trainer options"
+    remedy = "correct the trainer options"
     return InputError("trainer", "options that fit each other and this machine", found, remedy)
 
 

@@ -1,7 +1,7 @@
-"""YAML without what PyYAML lets pass and a config never means, or what ends the process.
+"""Strict YAML: refuse what PyYAML accepts although no config means it, or what ends the process.
 
-A key that stands twice loses its first value; aliases that double again and again hang; brackets
-without end crash; a number that no float holds breaks whoever reads it.
+PyYAML keeps only the last value of a key that stands twice. Aliases of aliases can hang, very deep
+brackets can crash, and a number too large for a float breaks the code that reads it.
 """
 
 from __future__ import annotations

@@ -104,11 +104,11 @@ def one_sentence(message: str, options: Iterable[str] = ()) -> str:
     example = _EXAMPLES.get(key.rpartition(".")[2])
     types = [match[1] for match in (re.match(_TYPE, reason) for reason in reasons) if match]
     if len(types) == len(reasons):
-        return str(_wrong_type(message, key, types, example or "mend the value"))
+        return str(_wrong_type(message, key, types, example or "correct the value"))
     reason = next(reason for reason in reasons if not re.match(_TYPE, reason))
     key = key or ("command" if "argument" in reason else "config")
     found = f"a mistake ({reason[:200]})"
-    return str(InputError(key, "valid input", found, example or "mend it, or see --help"))
+    return str(InputError(key, "valid input", found, example or "correct it, or see --help"))
 
 
 def _key(message: str) -> str:
@@ -119,7 +119,7 @@ def _key(message: str) -> str:
 
 def _innermost(message: str) -> list[str]:
     """The lines furthest in: the reason, or one for each type that was tried."""
-    # "- a class path" and the like are what a class can be given as, not what is wrong.
+    # Lines such as "- a class path" list what would be accepted, not what is wrong.
     lines = [line for line in message.split("\n") if not line.lstrip().startswith("- a ")]
     depths = [len(line) - len(line.lstrip(" -")) for line in lines]
     inner = [line[max(depths) :] for line, n in zip(lines, depths, strict=True) if n == max(depths)]

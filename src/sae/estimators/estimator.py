@@ -196,7 +196,7 @@ class BaseAutoencoder(BaseEstimator):
         return [_whole(f"sizes[{k}]", units, _SIZES) for k, units in enumerate(self.sizes)]
 
     def _checked_batch_size(self, n: int) -> int:
-        """Return the samples of a step: fewer where there are few, so that an epoch has many steps."""
+        """Return the samples of a step: with little data fewer, so that an epoch has many steps."""
         if isinstance(self.batch_size, str) and self.batch_size == "auto":
             return min(256, max(16, n // 25))
         return _whole("batch_size", self.batch_size, "give a number of samples, or auto")

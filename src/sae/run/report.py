@@ -144,7 +144,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        remedy = "mend it, or report on another run"
+        remedy = "correct it, or report on another run"
         raise InputError(str(path), "a JSON file of a run", "a damaged one", remedy)
     return content
 

@@ -141,4 +141,4 @@ def test_what_a_message_proposes():
     assert _proposed('leave it out: --data.ignore "[a, b]"') == {"ignore": ["a", "b"]}
     both = "choose one size: --data.size [64,48] (--data.crop true keeps proportions)"
     assert _proposed(both) == {"size": [64, 48], "crop": True}
-    assert _proposed("mend the path") == {}
+    assert _proposed("correct the path") == {}

@@ -107,7 +107,7 @@ def test_one_that_is_broken_off_tries_the_same_values_again(searched, capsys, mo
         with pytest.raises(SystemExit) as end:
             main(["sweep", "--config", write(), "--trials", "4"])
     assert end.value.code == 130
-    assert "broken off; the same command goes on" in capsys.readouterr().err
+    assert "interrupted; the same command goes on" in capsys.readouterr().err
     seen = []
 
     def fails(self, trial, number, values):

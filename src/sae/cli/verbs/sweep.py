@@ -101,7 +101,7 @@ class Sweep(Verb):
             search.go_on()
         except (KeyboardInterrupt, SystemExit, InputError) as stop:
             if _is_signal(stop):
-                print("\nbroken off; the same command goes on", file=sys.stderr, flush=True)
+                print("\ninterrupted; the same command goes on", file=sys.stderr, flush=True)
                 sys.exit(stop.code if isinstance(stop, SystemExit) else 130)
             if not there and not search.study.done:
                 shutil.rmtree(folder)
@@ -130,7 +130,7 @@ class _Search:
             raise
 
     def _check_same(self) -> None:
-        """Refuse to go on with the search of another config; more trials are welcome."""
+        """Refuse to continue the search of another config; more trials are allowed."""
         path = self.folder / CONFIG
         space = [repr(each) for each in self.settings.space]
         chosen = [self.settings.figure, self.settings.seed, self.settings.prune]
