@@ -28,14 +28,14 @@ def environment(threads: int) -> dict[str, str]:
     return {**os.environ, **count, "PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "Agg"}
 
 
-def run(words: Sequence[str], threads: int, cwd: Path | None = None) -> str:
-    """What ``python WORDS`` prints. Its progress bars go nowhere."""
+def run(words: Sequence[str], threads: int, cwd: Path | None = None, code: int = 0) -> str:
+    """What ``python WORDS`` prints; it is to end with this exit code. Progress bars go nowhere."""
     command = [sys.executable, *words]
     env = environment(threads)
     done = subprocess.run(
         command, env=env, cwd=cwd, capture_output=True, encoding="utf-8", errors="replace"
     )
-    if done.returncode != 0:
+    if done.returncode != code:
         last = "\n".join(done.stderr.replace("\r", "\n").splitlines()[-12:])
         raise FailedError(f"{' '.join(map(str, words[:1]))} ended with {done.returncode}:\n{last}")
     return done.stdout
@@ -47,10 +47,10 @@ def figures(script: str, words: Sequence[str], threads: int, cwd: Path | None = 
     return json.loads(out.splitlines()[-1])
 
 
-def wall_seconds(words: Sequence[str], threads: int) -> float:
-    """How long ``python WORDS`` takes, from its start to its end."""
+def wall_seconds(words: Sequence[str], threads: int, code: int = 0) -> float:
+    """How long ``python WORDS`` takes, from its start to its end with this exit code."""
     start = time.perf_counter()
-    run(words, threads)
+    run(words, threads, code=code)
     return time.perf_counter() - start
 
 

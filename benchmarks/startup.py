@@ -1,8 +1,8 @@
-"""How long a start takes: the least there is to import, ``--help``, and the first step of a fit.
+"""How long a start takes: what must be imported, a typo and ``--help``, the first step of a fit.
 
-A process that has imported torch takes long to tidy up. ``--help`` does that, so it is compared
-with imports that do; the first step is clocked before, so it is compared with imports that leave at
-once.
+Typos and ``--help`` are answered before torch and Lightning are imported. A process that has
+imported torch takes long to tidy up; the first step is clocked before that, so it is compared with
+imports that leave at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ IMPORTS = "import lightning.pytorch.cli, torchvision"
 # Name -> what it is, and what it is compared with.
 ROWS = {
     "imports": (f'python -c "{IMPORTS}"', "imports"),
-    "help": ("python cli.py --help", "imports"),
+    "help": ("cli.py --help", "imports"),
+    "help_fit": ("cli.py fit --help", "imports"),
+    "verb": ("cli.py fitt", "imports"),
+    "option": ("cli.py fit --config configs/stacked.yaml --finetune.epoch 3", "imports"),
+    "key": ("cli.py fit --config FILE, with pretrain: {epoch: 3}", "imports"),
     "imports_left": ("the imports, left by os._exit", "imports_left"),
     "first_step": (
         "cli.py fit --config configs/stacked.yaml, to the end of its first step",
@@ -33,12 +37,19 @@ def measure(threads: int, mnist: bool) -> dict[str, float]:
     words += ["--trainer.accelerator", "cpu"]
     if not mnist:  # or it would look for the web first
         words += ["--data", "DigitsDataModule"]
+    cli = str(ROOT / "cli.py")
     seconds = {
         "imports": wall_seconds(["-c", IMPORTS], threads),
-        "help": wall_seconds([str(ROOT / "cli.py"), "--help"], threads),
+        "help": wall_seconds([cli, "--help"], threads),
+        "help_fit": wall_seconds([cli, "fit", "--help"], threads),
+        "verb": wall_seconds([cli, "fitt"], threads, 2),
+        "option": wall_seconds([cli, *words, "--finetune.epoch", "3"], threads, 2),
         "imports_left": wall_seconds(["-c", f"{IMPORTS}, os; os._exit(0)"], threads),
     }
     with tempfile.TemporaryDirectory() as folder:
+        bad = Path(folder) / "bad.yaml"
+        bad.write_text("pretrain: {epoch: 3}\ndata: DigitsDataModule\n", encoding="utf-8")
+        seconds["key"] = wall_seconds([cli, "fit", "--config", str(bad)], threads, 2)
         started = str(time.time())
         told = figures("first_step.py", [started, *words], threads, Path(folder))
     return {**seconds, "first_step": told["seconds"]}

@@ -83,7 +83,8 @@ def test_the_wheel_holds_all_that_is_read_at_run_time(built):
 
 def test_the_command_is_installed_and_names_itself(installed, tmp_path):
     said = run(installed / "sae", "--help", cwd=tmp_path)
-    assert "sae {fit,validate,test,predict} --config" in " ".join(said.split())
+    assert said.startswith("usage: sae VERB ")
+    assert "  sae fit --config stacked.yaml\n" in said
     assert "cli.py" not in said
     where = run(installed / "python", "-c", "import sae; print(sae.__file__)", cwd=tmp_path)
     assert where.startswith(str(installed.parent)), "the installed one, not that of the clone"
