@@ -13,19 +13,19 @@ _OPTIONS = ("--config", "-c")
 
 
 def folder() -> Path:
-    """Where they lie: in the installed package, or in the clone that it is run from."""
+    """The folder of the configs: in the installed package, or in the clone."""
     package = Path(sae.__file__).resolve().parent
     packaged = package / "configs"
     return packaged if packaged.is_dir() else package.parents[1] / "configs"
 
 
 def with_ready_made(words: Sequence[str]) -> list[str]:
-    """A command line in which the name of a ready-made config is its path; said on stderr.
+    """Replace the name of a ready-made config by its path, and print the path on stderr.
 
-    A file of that name in the current folder comes first.
+    A file of that name in the current folder is used instead.
 
     Args:
-        words: Of the command line.
+        words: The words of the command line.
     """
     found = list(words)
     for k, word in enumerate(words):
