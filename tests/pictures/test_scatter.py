@@ -21,6 +21,7 @@ import matplotlib.pyplot as plt, numpy as np
 codes = np.load("lightning_logs/visualize/version_0/scatter.npz")
 plt.scatter(*codes["points"].T, c=codes["labels"], cmap=plt.get_cmap("tab10", 10), s=4)
 plt.colorbar(label="class", ticks=range(10)), plt.clim(-0.5, 9.5)
+plt.axis(np.percentile(codes["points"], [2, 98], axis=0).T.ravel())
 plt.savefig("my_scatter.png")
 """
 
