@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,5 +39,6 @@ def with_ready_made(words: Sequence[str]) -> list[str]:
         if Path(name).exists() or ".." in Path(name).parts or not path.is_file():
             continue
         found[where] = f"{option}={path}" if equals else str(path)
-        print(f"config: {shown_path(path)}", file=sys.stderr, flush=True)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # not in each process of a run
+            print(f"config: {shown_path(path)}", file=sys.stderr, flush=True)
     return found
