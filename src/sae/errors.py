@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-# What ends in one of these names a file, not an option.
+# A key with one of these endings is a file, not an option.
 FILES = (".npy", ".npz", ".csv", ".tsv", ".parquet", ".arrow", ".feather")
 
 
@@ -18,9 +18,9 @@ class InputError(ValueError):
 
     Args:
         key: The option or file at fault, as the user wrote it (``"pretrain.epochs"``).
-        expected: What would have been right.
-        found: What was there instead.
-        remedy: What to do now.
+        expected: What the input should be.
+        found: What it is.
+        remedy: What to do.
     """
 
     exit_code = 2
@@ -30,23 +30,23 @@ class InputError(ValueError):
         super().__init__(f"{key}: expected {expected}, found {found}; {remedy}.")
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str, str]]:
-        """Pass from one process to another: by itself an exception is made of its sentence."""
+        """Pass all four parts to another process; the default would pass only the sentence."""
         return type(self), (self.key, self.expected, self.found, self.remedy)
 
     def under(self, prefix: str) -> InputError:
-        """The same error with its key placed below ``prefix``; a file keeps its own name."""
+        """The same error with its key below ``prefix``; a file keeps its name."""
         if os.sep in self.key or self.key.endswith(FILES):
             return self
         return InputError(f"{prefix}.{self.key}", self.expected, self.found, self.remedy)
 
 
 class DivergedError(InputError):
-    """A loss that is no number any more: the settings make the training run away."""
+    """The loss is not finite any more: the training diverged."""
 
 
 @contextmanager
 def error_prefix(prefix: str) -> Iterator[None]:
-    """Name the option group in which an :class:`InputError` arises."""
+    """Add the option group to the key of an :class:`InputError` raised inside."""
     try:
         yield
     except InputError as error:
@@ -54,7 +54,7 @@ def error_prefix(prefix: str) -> Iterator[None]:
 
 
 def exit_with(sentence: object, code: int = 2) -> NoReturn:
-    """Print what is wrong as one line on stderr, whatever stands in it, and exit with ``code``."""
+    """Print an error as one line on stderr, and exit with ``code``."""
     line = " ".join(str(sentence).split())
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
     print(f"error: {shown}", file=sys.stderr)
@@ -62,7 +62,7 @@ def exit_with(sentence: object, code: int = 2) -> NoReturn:
 
 
 def show(value: Any) -> str:
-    """A value as it reads in YAML; of a long one both ends, for that of a path is its name."""
+    """A value as in YAML; a long one is shortened in the middle, since a path ends in its name."""
     text = "nothing (null)" if value is None else str(value)
     text = text if len(text) <= 80 else f"{text[:39]}…{text[-40:]}"
     return repr(text) if isinstance(value, str) else text

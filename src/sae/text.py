@@ -1,4 +1,4 @@
-"""Numbers, networks and paths as people read and type them."""
+"""Text for people: numbers, networks, paths and commands."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 
 def program() -> str:
-    """How this program is called, for commands to be typed next.
+    """The name of this program, for commands that the user can type.
 
-    ``python cli.py`` where that was run, as in a clone; else ``sae``, which an installation brings.
+    ``python cli.py`` if that was run, as in a clone; else ``sae``, the installed command.
     """
     return "python cli.py" if Path(sys.argv[0]).name == "cli.py" else "sae"
 
@@ -29,18 +29,18 @@ def epochs(n: int) -> str:
 
 
 def shown_path(path: Path) -> str:
-    """A path as one would type it here: relative where it lies below the current folder."""
+    """A path as a user types it here: relative if it is below the current folder."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
 
 
 def typed_path(path: Path) -> str:
-    """The same for a command line: quoted where it must be."""
+    """The same for a command line, quoted if necessary."""
     return shlex.quote(shown_path(path))
 
 
 def megabytes(n_bytes: float) -> str:
-    """A size for people."""
+    """A number of bytes in a readable unit."""
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
         if n_bytes < 1000 or unit == "TB":
             return f"{n_bytes:.0f} {unit}" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
@@ -49,12 +49,12 @@ def megabytes(n_bytes: float) -> str:
 
 
 def of_samples(words: str) -> str:
-    """Words on images, for samples that are none: ``SSE per sample``, ``MSE per value``."""
+    """Replace images and pixels, for other samples: ``SSE per sample``, ``MSE per value``."""
     words = re.sub(r"\bimage(s?)\b", r"sample\1", words)
     return re.sub(r"\bpixel(s?)\b", r"value\1", words)
 
 
 def cell(words: str) -> str:
-    """Words for a CSV, in quotes where they would end a cell."""
+    """Text for a cell of a CSV file, in quotes if necessary."""
     quoted = '"' + words.replace('"', '""') + '"'
     return quoted if any(c in words for c in ',"\r\n') else words

@@ -34,7 +34,7 @@ def test_what_is_written_gives_the_same_config(parser):
 def test_an_object_that_has_no_text_is_refused(parser, value):
     config = parser.parse_args(["--model.sizes=[3, 2]"])
     config.callbacks = value
-    with pytest.raises(InputError, match="expected options that can be written down") as caught:
+    with pytest.raises(InputError, match="expected options that can be written as YAML") as caught:
         written(parser, config)
     assert "\n" not in str(caught.value)
 
@@ -44,5 +44,7 @@ def test_what_the_parser_writes_instead_is_found_and_named(parser):
     config.callbacks = ["a", {"b": "Unable to serialize instance <Spy>"}]
     with pytest.raises(InputError) as caught:
         written(parser, config)
-    assert str(caught.value).startswith("callbacks.1.b: expected options that can be written down")
+    assert str(caught.value).startswith(
+        "callbacks.1.b: expected options that can be written as YAML"
+    )
     assert "found one that cannot be (<Spy>)" in str(caught.value)

@@ -31,7 +31,7 @@ def test_a_datamodule_of_its_options():
 def test_a_wrong_option_is_named():
     with pytest.raises(InputError, match=r"data\.batch_size: expected an integer of 1 or more"):
         make_data(named(batch_size=0))
-    with pytest.raises(InputError, match=r"data\.val_size: expected fewer than"):
+    with pytest.raises(InputError, match=r"data\.val_size: expected at most 1435"):
         set_up(make_data(named(val_size=5000)))
 
 
@@ -64,7 +64,7 @@ def test_the_shape_of_an_input_is_left_to_the_data():
     [
         (["--model.sizes", "[auto, auto]"], "model.sizes: expected auto as the first size alone"),
         (["--model.sizes", "[auto]"], "model.sizes: expected a list of two sizes or more"),
-        (["--model.sizes", "auto", "--data.val_size", "9999"], "data.val_size: expected fewer"),
+        (["--model.sizes", "auto", "--data.val_size", "9999"], "data.val_size: expected at most"),
         (["--model.sizes", "auto", "--data.val_size", "0"], "data.val_size: expected an integer"),
         (["--model.sizes", "auto", "--model.loss", "x"], "model.loss: expected one of"),
         (["--model.input_shape", "auto"], "model.input_shape: expected layers, too"),

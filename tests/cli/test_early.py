@@ -23,7 +23,7 @@ PAGES = [*ROOT.glob("README*.md"), *(ROOT / "docs").glob("*.md")]
 MISTAKES = [
     (["fitt"], "perhaps fit is meant"),
     ([], "found none"),
-    (["fit"], "name a config"),
+    (["fit"], "give a config"),
     ([*DIGITS, "--finetune.epoch", "3"], "perhaps finetune.epochs is meant"),
     ([*DIGITS, "--pictres_every=3"], "perhaps pictures_every is meant"),
     ([*DIGITS, "--data.batch_siz", "3"], "perhaps data.batch_size is meant"),
@@ -45,6 +45,7 @@ MISTAKES = [
     (["encode", "--run", "x"], "input, output: expected a value"),
     (["export", "--run", "x", "--format", "onx"], "perhaps onnx is meant"),
     (["sweep"], "config: expected a value"),
+    (["inspect"], "name the data"),
 ]
 
 

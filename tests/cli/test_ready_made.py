@@ -72,3 +72,9 @@ def test_fit_reads_it(capsys):
 def test_one_that_is_not_there_is_said_to_be_none(capsys):
     line = refusal(capsys, "fit", "--config", "nothing.yaml")
     assert "the name is enough, such as stacked.yaml" in line
+
+
+def test_a_process_that_was_launched_beside_the_first_does_not_repeat_it(monkeypatch, capsys):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert with_ready_made(["fit", "--config", "stacked.yaml"])[2].endswith("stacked.yaml")
+    assert capsys.readouterr().err == ""

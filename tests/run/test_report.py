@@ -48,7 +48,7 @@ def test_an_unfinished_run_says_so(run):
     manifest["status"] = "interrupted"
     (run / "manifest.json").write_text(json.dumps(manifest))
     page = report(run)
-    assert "This run has not come to its end (interrupted)" in page
+    assert "This run is not finished (interrupted)" in page
     assert "stage1/codes.npz" in page
 
 

@@ -40,7 +40,7 @@ ALONE = {
     *("enable_checkpointing", "enable_model_summary", "fast_dev_run", "log_every_n_steps"),
     *("logger", "plugins", "profiler"),
 }
-UNWRITABLE = "expected options that can be written down, to run them again"
+UNWRITABLE = "expected options that can be written as YAML, to repeat the run"
 WRONG = {
     **dict.fromkeys(("max_epochs", "max_steps", "min_epochs", "min_steps"), "3"),
     "barebones": "true",

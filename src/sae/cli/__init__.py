@@ -11,11 +11,11 @@ from sae.errors import InputError, exit_with
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line.
 
-    What is wrong in words and configs is said first where that is possible without torch and
-    Lightning, whose import takes seconds.
+    Mistakes in words and configs are found before torch and Lightning are imported, where that is
+    possible: the import takes seconds.
 
     Args:
-        args: Its words; None takes those that the program was started with.
+        args: The words; None takes those of the process.
     """
     from sae.cli import early
     from sae.cli.ready_made import with_ready_made

@@ -1,4 +1,4 @@
-"""``fit`` trains the whole path; ``validate``, ``test`` and ``predict`` work on what it left."""
+"""The training verbs: ``fit``, and ``validate``, ``test`` and ``predict`` on a finished run."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SAECLI(OptionsCLI):
     """The command line of sae: its verbs."""
 
     def fit(self, model: StackedAutoencoder, datamodule: SampleDataModule) -> None:
-        """Train the stages, fine-tune the stack, test it, and say how it went."""
+        """Train the stages, fine-tune the stack, test it, and print the figures."""
         with imports_set_aside():
             self._fit(model)
 
@@ -103,7 +103,7 @@ class SAECLI(OptionsCLI):
             self.config.fit.start_from = str(self.start.folder)
         config = written(self._parser("fit"), self.config.fit)
         settings = resume.settings(yaml.safe_load(config))
-        if self.start is not None:  # its weights are compared, not where they lie
+        if self.start is not None:  # compare its weights, not its path
             settings["start_from"] = self.start.sha256
         run = None
         about = data.summary()
@@ -135,7 +135,7 @@ class SAECLI(OptionsCLI):
 
     @contextmanager
     def _all_processes_end(self) -> Iterator[None]:
-        """Where this process fails, end those that Lightning launched: they would wait for it."""
+        """If this process fails, end those that Lightning launched, which would wait for it."""
         try:
             yield
         except BaseException:
@@ -156,7 +156,7 @@ class SAECLI(OptionsCLI):
         return Extras(
             pictures_every=self._option("pictures_every"),
             pictures=self.pictures,
-            # A bar among the user's callbacks takes the place of ours: a Trainer has but one.
+            # A bar among the user's callbacks replaces ours: a Trainer has only one.
             progress_bar=options.enable_progress_bar is not False
             and not any(isinstance(each, ProgressBar) for each in as_list(options.callbacks)),
             checkpoints=options.enable_checkpointing is not False and not dry,
@@ -184,9 +184,9 @@ class SAECLI(OptionsCLI):
         )
 
     def _resolve_data(self, data: SampleDataModule) -> None:
-        """Have the config name the data really used: $SAE_DATA may point elsewhere tomorrow.
+        """Write the data that are really used into the config: $SAE_DATA may change later.
 
-        And the output unit that suits them.
+        Also the output unit that suits them.
         """
         named = self.config.fit.data
         init_args = named.get("init_args", Namespace()).as_dict()
@@ -202,7 +202,7 @@ class SAECLI(OptionsCLI):
         return self.instantiate_trainer(logger=logger, plugins=plugins, **kwargs)
 
     def _trackers(self, run: Run) -> list[Logger]:
-        """The loggers that the config names, those of a run that goes on where they were."""
+        """The loggers that the config names; a resumed run continues its old ones."""
         named = self._option("trainer").logger
         if named in (None, True, False):
             return []
@@ -214,7 +214,7 @@ class SAECLI(OptionsCLI):
         if name is None:
             configs = self._get(self.config, "config") or []
             name = Path(str(configs[-1])).stem if configs else "sae"
-        # A file system counts bytes, and a line break in a path breaks the lines that show it.
+        # File systems count bytes, and a line break in a path breaks the lines that print it.
         odd = len(os.fsencode(name)) > 200 or any(category(letter) == "Cc" for letter in name)
         if Path(name).name != name or name in ("", ".", "..") or odd:
             remedy = "leave out slashes and line breaks, and stay below 200 bytes"
@@ -224,7 +224,7 @@ class SAECLI(OptionsCLI):
     def validate(
         self, model: StackedAutoencoder, datamodule: SampleDataModule, ckpt_path: str | None = None
     ) -> None:
-        """Figures of a finished run on the validation images."""
+        """Print the figures of a finished run on the validation images."""
         checkpoint, data = self._finished_run(ckpt_path)
         figures = figures_on_validation(self._verb_trainer(), model, data, checkpoint)
         self._print_figures(data, figures)
@@ -232,14 +232,14 @@ class SAECLI(OptionsCLI):
     def test(
         self, model: StackedAutoencoder, datamodule: SampleDataModule, ckpt_path: str | None = None
     ) -> None:
-        """Figures of a finished run on the test images: those that fit printed."""
+        """Print the figures of a finished run on the test images, as fit does."""
         checkpoint, data = self._finished_run(ckpt_path)
         self._print_figures(data, figures_on_test(self._verb_trainer(), model, data, checkpoint))
 
     def predict(
         self, model: StackedAutoencoder, datamodule: SampleDataModule, ckpt_path: str | None = None
     ) -> None:
-        """Codes of the test images as CSV, with the squared error of each."""
+        """Write the codes of the test images as CSV, with the squared error of each."""
         checkpoint, data = self._finished_run(ckpt_path)
         if self.trainer.world_size > 1:
             remedy, found = "add --trainer.devices 1", str(self.trainer.world_size)
@@ -258,7 +258,7 @@ class SAECLI(OptionsCLI):
         print(f"codes: {shown_path(table.path)}", flush=True)
 
     def _finished_run(self, ckpt_path: str | None) -> tuple[str, SampleDataModule]:
-        """A checkpoint that fits the model, and the data its run trained on."""
+        """A checkpoint that fits the model, and the data of its run."""
         check_is_file(ckpt_path)
         data = self._load_data()
         checkpoint = load_checkpoint(ckpt_path, self.model)
@@ -288,7 +288,7 @@ def _with_config_of_run(words: list[str]) -> list[str]:
 
 
 def _can_go_on(run: Run) -> bool:
-    """Whether a run has left anything to go on from: a finished phase, or a phase's last state."""
+    """Whether a run can be resumed: from a finished phase, or the last state of a phase."""
     kept = any(entry["weights"] is not None for entry in run.manifest.get("phases", []))
     return kept or any(run.folder.glob("*/checkpoints/last.ckpt"))
 
@@ -310,7 +310,7 @@ def _parser_kwargs() -> dict[str, Any]:
     return kwargs
 
 
-# What Lightning warns of and we mean, with the reason.
+# Warnings of Lightning that do not apply, each with the reason.
 _EXPECTED_WARNINGS = [
     (".*in eval mode at the start of training.*", "the frozen layers below a stage are"),
     (".*isinstance.treespec, LeafSpec.* is deprecated.*", "Lightning's own use of torch"),
@@ -326,9 +326,9 @@ _EXPECTED_WARNINGS = [
 
 
 def _quiet() -> None:
-    """Leave the screen to the run: Lightning would greet us once for every Trainer.
+    """Hide what Lightning prints for each Trainer.
 
-    Its callbacks and profilers say nothing unless they are asked to.
+    Its callbacks and profilers print only what the user asked for.
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -339,12 +339,12 @@ def _quiet() -> None:
 
 
 def command_line(words: Sequence[str], kind: type[SAECLI] = SAECLI, **kwargs: Any) -> SAECLI:
-    """Parse a verb of Lightning's with its options, and do it.
+    """Parse a training verb with its options, and run it.
 
     Args:
         words: The verb and its options.
-        kind: What does it.
-        kwargs: Arguments of its own.
+        kind: The class that runs it.
+        kwargs: Arguments of this class.
     """
     return kind(
         StackedAutoencoder,
@@ -365,13 +365,13 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line.
 
     Args:
-        args: Its words; None takes those the program was started with.
+        args: The words; None takes those of the process.
     """
     if args is None:
         restart_in_utf8()
     print_whatever_comes()
     _quiet()
-    kinds.look_here()  # for data, callbacks and whatever else the parser imports
+    kinds.look_here()  # for data, callbacks and other classes of the user
     words = with_ready_made(sys.argv[1:] if args is None else args)
     try:
         if words and is_verb(words[0]):

@@ -1,4 +1,4 @@
-"""The config of a run as text, from which the run can be repeated."""
+"""The config of a run as text, to repeat the run."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from jsonargparse import ArgumentParser, Namespace
 
 from sae.errors import InputError
 
-# What the parser writes for an object that it cannot write.
+# The parser writes this for an object that it cannot write.
 _INSTEAD = "Unable to serialize instance "
 
 
 def written(parser: ArgumentParser, config: Namespace) -> str:
-    """A config as YAML, known to say all that it says.
+    """A config as complete YAML.
 
     Args:
-        parser: Of these options.
+        parser: The parser of these options.
         config: Their values.
 
     Raises:
-        InputError: One of them is an object that cannot be written down.
+        InputError: A value is an object that cannot be written as YAML.
     """
     try:
         text = parser.dump(config, skip_unset=True)
@@ -35,7 +35,7 @@ def written(parser: ArgumentParser, config: Namespace) -> str:
 
 
 def _error(key: str, what: str) -> InputError:
-    expected = "options that can be written down, to run them again"
+    expected = "options that can be written as YAML, to repeat the run"
     remedy = "leave it out, or give it as plain text and numbers"
     return InputError(key, expected, f"one that cannot be ({what})", remedy)
 

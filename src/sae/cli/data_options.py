@@ -1,4 +1,4 @@
-"""The options of a datamodule on their own, where there is no model beside it."""
+"""The options of a datamodule, with or without a model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sae.errors import InputError, error_prefix
 
 
 def add_data_options(parser: Any) -> None:
-    """Add ``--data`` with the options of whichever datamodule it names."""
+    """Add ``--data`` with the options of the datamodule that it names."""
     parser.add_lightning_class_args(SampleDataModule, "data", subclass_mode=True)
 
 
 def make_data(named: Namespace) -> SampleDataModule:
-    """The datamodule that parsed options name; nothing is read yet.
+    """Build the datamodule that parsed options name; it reads nothing yet.
 
     Args:
         named: ``class_path`` and ``init_args``.
@@ -43,19 +43,19 @@ def make_data(named: Namespace) -> SampleDataModule:
     parser.add_instantiator(make, LightningDataModule, subclasses=True)
     try:
         return parser.instantiate_classes(Namespace(data=named)).data
-    except Exception as error:  # the parser buries what our class says
+    except Exception as error:  # the parser hides the message of our class
         raise (wrong or [error])[0] from None
 
 
 def set_up(data: SampleDataModule) -> None:
-    """Have a datamodule read and split its samples; it does so once."""
+    """Let a datamodule read and split its samples; it does so once."""
     data.prepare_data()
     with error_prefix("data"):
         data.setup()
 
 
 def check_arguments(kind: type, /, *args: Any, **kwargs: Any) -> None:
-    """Refuse what a class does not take; jsonargparse lets ``dict_kwargs`` pass."""
+    """Refuse arguments that a class does not take; jsonargparse does not check ``dict_kwargs``."""
     try:
         inspect.signature(kind).bind(*args, **kwargs)
     except TypeError as error:

@@ -226,7 +226,7 @@ class _Check:
         needed = [each["key"] for each in self.options if each.get("required")]
         missing = [key for key in needed if key not in self.settings and key not in given]
         if missing:
-            raise no_value(", ".join(missing))
+            raise no_value(", ".join(missing), self.verb in TRAINING_VERBS)
 
     def _check_data(self, configs: int) -> None:
         """Where one of our datamodules is named, and just once, its options are known."""

@@ -19,8 +19,8 @@ _AHEAD = (signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()  # Windows has 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, *_AHEAD)
 
 
-class Interrupted(BaseException):  # nothing is wrong
-    """The process was told to stop. No Exception, so that nothing on the way takes it for one.
+class Interrupted(BaseException):  # not an error
+    """A signal told the process to stop. No Exception, so that no code catches it by accident.
 
     Args:
         signum: The signal.
@@ -33,7 +33,7 @@ class Interrupted(BaseException):  # nothing is wrong
 
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """Have SIGINT, SIGTERM and SIGUSR1 raise :class:`Interrupted`, wherever the program is.
+    """Make SIGINT, SIGTERM and SIGUSR1 raise :class:`Interrupted` anywhere in the program.
 
     Lightning keeps handlers that it finds and calls them. A second signal is ignored, so that it
     does not break off the writing down of what the first one broke off.
@@ -45,7 +45,7 @@ def signals_interrupt() -> Iterator[None]:
         of_lightning = signal.getsignal(signal.SIGTERM)
         for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)
-        # It hands a SIGTERM on to the processes that it launched, but no other.
+        # Lightning passes a SIGTERM on to the processes that it launched, but no other signal.
         if signum != signal.SIGTERM and callable(of_lightning) and of_lightning is not interrupt:
             of_lightning(signal.SIGTERM, frame)
         raise Interrupted(first[0])
@@ -62,7 +62,7 @@ def signals_interrupt() -> Iterator[None]:
 
 
 class Fault(InputError):  # noqa: N818  # the machine's, not the input's
-    """Something that is no fault of the input. The command line prints it and exits with 1."""
+    """An error that the input did not cause. The command line prints it and exits with 1."""
 
     exit_code = 1
 
@@ -84,11 +84,13 @@ def as_fault(error: BaseException, folder: str) -> Fault | None:
             return Fault(where, "room to write", f"none ({error.strerror})", f"make room {again}")
         remedy = f"make it readable and writable {again}"
         return Fault(where, "a file or folder to work with", f"an error ({error.strerror})", remedy)
-    # On the CPU torch has no class of its own for it.
+    # On the CPU, torch raises a plain RuntimeError.
     no_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )
     if no_memory:
-        remedy = f"free some {again}, or start a new run with smaller model.sizes or batch_size"
+        remedy = (
+            f"free some memory {again}, or start a new run with smaller model.sizes or batch_size"
+        )
         return Fault("memory", "enough for this network and batch", "too little", remedy)
     return None

@@ -1,4 +1,4 @@
-"""What the verbs have in common that bring a finished run to work on a file."""
+"""The base of the verbs that apply a finished run to a file."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ FORMATS = "ends in .npy, .csv, .tsv or .parquet"
 
 
 class OnFiles(Verb):
-    """A verb that makes a row of results of each sample of a file.
+    """A verb that writes one row of results for each sample of a file.
 
     Attributes:
         what: The result for each sample; see :meth:`~sae.run.model.TrainedRun.apply`.
-        done: What the result is called in the last line.
-        gives_images: Whether results may be images, for a folder of PNG files.
+        done: Name of the result in the last line.
+        gives_images: Whether the results can be images, for a folder of PNG files.
     """
 
     what: ClassVar[str]
@@ -39,31 +39,38 @@ class OnFiles(Verb):
     example = FILES
 
     def add_options(self, parser: ArgumentParser) -> None:
-        """The run, what goes in and what comes out."""
-        folder = "; a name without an end is a folder of PNG files" if self.gives_images else ""
-        given = "Codes, a row each" if self.what == "decode" else "Samples as the run's own data"
-        parser.add_argument("--run", type=str, required=True, help="The run's folder.")
+        """Add the run, the input and the output."""
+        folder = "; a name without ending is a folder of PNG files" if self.gives_images else ""
+        given = (
+            "Codes, one in each row"
+            if self.what == "decode"
+            else "Samples like the data of the run"
+        )
+        parser.add_argument("--run", type=str, required=True, help="The folder of the run.")
         parser.add_argument(
-            "--input", type=str, required=True, help=f"{given}: a file of any format that is read."
+            "--input",
+            type=str,
+            required=True,
+            help=f"{given}: .npy, .npz, .csv, .parquet, .arrow or images.",
         )
         parser.add_argument(
             "--output", type=str, required=True, help=f"A new file that {FORMATS}{folder}."
         )
         parser.add_argument(
-            "--overwrite", type=bool, default=False, help="Replace what is there already."
+            "--overwrite", type=bool, default=False, help="Replace the output if it exists."
         )
         parser.add_argument(
-            "--key", type=str | None, default=None, help="Which array of an .npz file."
+            "--key", type=str | None, default=None, help="Name of the array in an .npz file."
         )
         parser.add_argument(
             "--device", type=str, default="cpu", help="Where to compute: cpu, cuda, ..."
         )
 
     def run(self, options: Namespace) -> None:
-        """Read, work, write, and say where.
+        """Read, compute, write, and print the path.
 
         Raises:
-            InputError: The run, the input or the output is not as it must be.
+            InputError: The run, the input or the output is wrong.
         """
         output, given = Path(options.output).expanduser(), Path(options.input).expanduser()
         kind = sink_for(output)
@@ -97,22 +104,22 @@ class OnFiles(Verb):
         return said_if_slow(f"{self.what}: {samples.n:,} samples of {shown_path(given)}")
 
     def layout(self, run: TrainedRun, samples: SampleFile, options: Namespace) -> Layout:
-        """What is going to be written."""
+        """The layout of the output."""
         return layout_of(run, self.what, samples)
 
     def begin(self, run: TrainedRun, samples: SampleFile, options: Namespace) -> None:
-        """Before the first chunk: whatever else it needs."""
+        """Prepare for the first chunk."""
 
     def parts(self, run: TrainedRun, chunk: NDArray, first: int) -> Sequence[NDArray]:
-        """The values of the rows of a chunk, (rows, k) each.
+        """Return the values for the rows of a chunk, (rows, k) each.
 
         Args:
-            run: What works on it.
+            run: The finished run.
             chunk: Samples, (rows, columns).
-            first: Number of the first one.
+            first: Number of its first sample.
         """
         made = run.apply(self.what, chunk, first, self.unseen)
         return [np.reshape(made, (len(made), -1))]
 
     def end(self) -> None:
-        """After the last line: what else there is to say."""
+        """Print more lines after the last one."""

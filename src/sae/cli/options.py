@@ -1,7 +1,7 @@
-"""What the command line takes, and what of it is refused before any work is done.
+"""The options of the training verbs, and the checks before any work is done.
 
-A LightningCLI: every option of the model, the data and the Trainer is an option here, and one YAML
-file holds an experiment.
+A LightningCLI: all options of the model, the data and the Trainer are options here, and one YAML
+file describes an experiment.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class OptionsCLI(LightningCLI):
             "--name",
             type=str | None,
             default=None,
-            help="Name of the run, its folder in lightning_logs; null: that of the config file.",
+            help="Name of the run and of its folder in lightning_logs; null: that of the config.",
         )
         if self._verb == "fit":
             parser.add_argument(
@@ -78,34 +78,34 @@ class OptionsCLI(LightningCLI):
                 default=None,
                 help="Resume a run that was interrupted: its folder, or auto for the newest "
                 "unfinished run of this name. It must have begun with this very config, except "
-                "device, logging and pictures. auto starts a new run where there is none.",
+                "device, logging and pictures. auto starts a new run if there is none.",
             )
         parser.add_argument(
             "--start_from",
             type=str | None,
             default=None,
-            help="Begin with the weights of a finished run of the same network, its folder, in "
-            "place of pretraining: no stage is trained. null: pretrain.",
+            help="Folder of a finished run of the same network: begin with its weights, and train "
+            "no stages. null: pretrain.",
         )
         parser.add_argument(
             "--pictures_every",
             type=int,
             default=10,
-            help="Draw pictures into TensorBoard after every so many epochs, and at the end of "
-            "each phase; 0 at the end only, -1 never.",
+            help="Draw pictures in TensorBoard every so many epochs and at the end of each phase; "
+            "0: only at the end; -1: never.",
         )
         parser.add_argument(
             "--pictures",
             type=list[kinds.Settings] | None,
             default=None,
-            help="Pictures of your own beside the others, a list: [my_package.MyPicture].",
+            help="A list of your own pictures, drawn with the others: [my_package.MyPicture].",
         )
         parser.add_argument(
             "--projector",
             type=bool,
             default=False,
-            help="Put the codes of 2,000 validation images into TensorBoard's projector, each with "
-            "its class and image.",
+            help="Put the codes of 2,000 validation images, with classes and images, into the "
+            "projector of TensorBoard.",
         )
         parser.add_lightning_class_args(self._model_class, "model")
         parser.add_class_arguments(PretrainRecipe, "pretrain", instantiate=False)
@@ -114,27 +114,27 @@ class OptionsCLI(LightningCLI):
         add_data_options(parser)
         parser.add_lightning_class_args(self.trainer_class, "trainer")
         parser.add_argument("--trainer.help", action=_TrainerHelp)
-        # A summary would come once a phase, and the data are checked before.
+        # A summary would be printed in each phase; the data are checked before.
         defaults = {"enable_model_summary": False, "num_sanity_val_steps": 0}
         parser.set_defaults({f"trainer.{key}": value for key, value in defaults.items()})
         parser.set_defaults({"head.epochs": 0})
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> Any:
-        self._verb = subcommand  # whose options come next
+        self._verb = subcommand  # whose options are added next
         if self._needs_options(subcommand):
             return super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         self._subcommand_method_arguments[subcommand] = []
         return self.init_parser(**kwargs)
 
     def _needs_options(self, verb: str) -> bool:
-        """Whether anybody asks for the options of a verb: to collect all takes a while."""
+        """Whether the options of a verb are needed: collecting all of them takes a while."""
         named = [word for word in self._words if word in TRAINING_VERBS]
         if not named:  # a config may name it
             return self._words not in ([], ["--help"], ["-h"])
         return verb in named
 
     def setup_parser(self, *args: Any, **kwargs: Any) -> None:
-        """Also the verbs that are a file each."""
+        """Add the verbs that are one file each, too."""
         super().setup_parser(*args, **kwargs)
         verbs: Any = self.parser._subcommands_action
         for name in kinds.names(ROOM, Verb):
@@ -142,10 +142,10 @@ class OptionsCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """The verbs, and what they do not take of the Trainer's methods."""
+        """The verbs, and the arguments of the Trainer's methods that are no options."""
         loaders = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
         return {
-            # A run is several trainings: no single checkpoint can resume it.
+            # A run has several trainings, so one checkpoint cannot resume it.
             "fit": loaders | {"ckpt_path", "weights_only"},
             "validate": loaders | {"weights_only", "verbose"},
             "test": loaders | {"weights_only", "verbose"},
@@ -169,15 +169,15 @@ class OptionsCLI(LightningCLI):
         super()._set_seed()
 
     def before_instantiate_classes(self) -> None:
-        """Have wrong values name their group of options."""
+        """Make wrong values name their group of options."""
         for key, kind in (("model", StackedAutoencoder), ("data", LightningDataModule)):
             self.parser.add_instantiator(self._instantiator(key), kind, subclasses=True)
-        # These stay plain settings until their recipe, which knows their place, is built.
+        # These stay settings until their recipe is built, which knows its key.
         for plain in (Corruption, Sparsity):
             self.parser.add_instantiator(_as_mapping, plain)
 
     def instantiate_classes(self) -> None:
-        """Build what the options describe; a wrong value ends here, before any training."""
+        """Build the objects of the options; wrong values are refused here, before any training."""
         for key in ("model", "data", "pretrain", "head", "finetune", "trainer"):
             group = self._get(self.config, key)
             if not isinstance(group, Namespace):
@@ -191,8 +191,8 @@ class OptionsCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except Exception as error:
-            # What our class said is buried in the parser's report of all the types it tried. The
-            # rest comes from what the Trainer's options build: callbacks, loggers, the Trainer.
+            # Our own message is hidden in the parser's report of all the types it tried. All other
+            # errors come from the Trainer's options: callbacks, loggers, the Trainer.
             wrong = self._wrong or (
                 error if isinstance(error, InputError) else trainer_error(error)
             )
@@ -204,7 +204,7 @@ class OptionsCLI(LightningCLI):
         self._check_callbacks()
 
     def _settle_sizes(self) -> None:
-        """Have the data tell the sizes that the model leaves to them; the config has them then."""
+        """Take open sizes of the model from the data, and put them into the config."""
         self._chosen: list[int] | None = None
         model = self._get(self.config, "model")
         if not sizes.are_open(model):
@@ -219,7 +219,7 @@ class OptionsCLI(LightningCLI):
 
     @rank_zero_only
     def _say_sizes(self) -> None:
-        """Which sizes were chosen, where the user has left them all out."""
+        """Print the sizes that were chosen, if the user left out all of them."""
         if self._chosen is not None:
             path = "→".join(map(str, self._chosen))
             print(f"model: sizes {path}, chosen: {sizes.RULE}", flush=True)
@@ -233,7 +233,7 @@ class OptionsCLI(LightningCLI):
             check_device_stats(named, self.trainer.strategy.root_device.type)
 
     def _check_projector(self) -> None:
-        """Refuse what would silently do nothing."""
+        """Refuse a projector that would show nothing."""
         logger = self._option("trainer").logger
         if self._option("projector") and (logger is False or self._option("pictures_every") < 0):
             remedy = "leave out --trainer.logger false and --pictures_every -1, or the projector"
@@ -286,9 +286,9 @@ class OptionsCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """A Trainer of the options and ``kwargs``, with fresh copies of the user's callbacks.
 
-        A callback that has seen one training is spent: a shared EarlyStopping would end the next
-        one after its first epoch. So is a profiler, or a strategy. What the Trainer finds wrong is
-        wrong in the options.
+        A callback keeps state from one training: a shared EarlyStopping would end the next one
+        after its first epoch. The same holds for a profiler or a strategy. Errors of the Trainer
+        are errors of the options.
         """
         named = as_list(self._option("trainer").callbacks)
         if kwargs.get("enable_progress_bar") is False:
@@ -306,7 +306,7 @@ class OptionsCLI(LightningCLI):
         return trainer
 
     def _load_data(self) -> SampleDataModule:
-        """The data, read and split, and known to fit the model."""
+        """Read and split the data, and check that they fit the model."""
         data = self.datamodule
         set_up(data)
         self._check_size(data)
@@ -327,7 +327,7 @@ class OptionsCLI(LightningCLI):
         return data
 
     def _check_size(self, data: SampleDataModule) -> None:
-        """The network begins with the samples, in their shape where it has one."""
+        """Check that the network takes samples of this size, or of this shape."""
         found = self.model.stack.in_shape
         words = data.preparation.words
         of = f"{'an image' if words is str else 'a sample'} of {data.name}"
@@ -343,7 +343,7 @@ class OptionsCLI(LightningCLI):
             raise InputError("model.input_shape", expected, str(list(found)), "write one of these")
 
     def _check_range(self, data: SampleDataModule) -> None:
-        """A sigmoid cannot rebuild what lies outside [0, 1]. Training samples are seen later."""
+        """Check the range: a sigmoid output stays in [0, 1]. Training samples are checked later."""
         loaders = {"validation": data.val_dataloader(), "test": data.test_dataloader()}
         for part, loader in loaders.items():
             if not are_pixels(loader.x):
@@ -364,14 +364,14 @@ class _TrainerHelp(argparse.Action):
 
 
 def as_list(value: Any) -> list[Any]:
-    """An option that may be nothing, one or several, as a list."""
+    """An option of none, one or several values, as a list."""
     if value is None:
         return []
     return list(value) if isinstance(value, Sequence) else [value]
 
 
 def trainer_error(error: Exception) -> InputError:
-    """What the Trainer finds wrong, as a sentence on its options."""
+    """An error of the Trainer, as a sentence about its options."""
     if (missing := _missing_package(str(error))) is not None:
         return missing
     found = f"a clash ({' '.join(str(error).split())})"
@@ -380,9 +380,9 @@ def trainer_error(error: Exception) -> InputError:
 
 
 def _missing_package(message: str) -> InputError | None:
-    """What to install for a class that needs more than this project does, if that is what is wrong.
+    """Say which package to install, if the error is a missing package; else None.
 
-    Lightning says it in the midst of all the types that its parser has tried.
+    Lightning names it in the middle of a list of all types that its parser tried.
     """
     wanted = re.search(r"pip install (?:-U )?['\"]?([\w.-]+(?:[<>=!~]=?[\w.]+)?)", message)
     module = wanted or re.search(r"No module named '(\w+)", message)

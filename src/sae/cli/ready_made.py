@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,19 +14,19 @@ _OPTIONS = ("--config", "-c")
 
 
 def folder() -> Path:
-    """Where they lie: in the installed package, or in the clone that it is run from."""
+    """The folder of the configs: in the installed package, or in the clone."""
     package = Path(sae.__file__).resolve().parent
     packaged = package / "configs"
     return packaged if packaged.is_dir() else package.parents[1] / "configs"
 
 
 def with_ready_made(words: Sequence[str]) -> list[str]:
-    """A command line in which the name of a ready-made config is its path; said on stderr.
+    """Replace the name of a ready-made config by its path, and print the path on stderr.
 
-    A file of that name in the current folder comes first.
+    A file of that name in the current folder is used instead.
 
     Args:
-        words: Of the command line.
+        words: The words of the command line.
     """
     found = list(words)
     for k, word in enumerate(words):
@@ -38,5 +39,6 @@ def with_ready_made(words: Sequence[str]) -> list[str]:
         if Path(name).exists() or ".." in Path(name).parts or not path.is_file():
             continue
         found[where] = f"{option}={path}" if equals else str(path)
-        print(f"config: {shown_path(path)}", file=sys.stderr, flush=True)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # not in each process of a run
+            print(f"config: {shown_path(path)}", file=sys.stderr, flush=True)
     return found

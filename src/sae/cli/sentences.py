@@ -39,13 +39,20 @@ def wrong_verb(found: str | None) -> InputError:
     return InputError("command", f"one of {', '.join(known)}", shown, remedy)
 
 
-def no_value(names: str) -> InputError:
-    """Options without a value, that need one; several stand with commas between them."""
+def no_value(names: str, trains: bool = False) -> InputError:
+    """Options that need a value and have none.
+
+    Args:
+        names: Of the options, with commas between them.
+        trains: Whether a training verb was called, which takes a config.
+    """
     remedy = "give it a value; --help has an example"
     if names == "data":
-        remedy = (
-            f"name a config, for example `{program()} fit --config stacked.yaml`, or give --data"
-        )
+        remedy = "name the data, for example --data DigitsDataModule"
+        if trains:
+            remedy = (
+                f"give a config, for example `{program()} fit --config stacked.yaml`, or --data"
+            )
     return InputError(names, "a value", "none", remedy)
 
 

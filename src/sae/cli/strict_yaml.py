@@ -25,18 +25,18 @@ def load(text: str, path: str = "") -> Any:
 
     Args:
         text: The YAML.
-        path: The file it stands in, for messages.
+        path: The file that it comes from, for messages.
 
     Raises:
-        yaml.YAMLError: Whatever is wrong; it reads "..., line 3 of FILE".
+        yaml.YAMLError: The text is wrong; the message reads "..., line 3 of FILE".
     """
     try:
-        # The loader in Python: it raises RecursionError where the one in C ends the process.
+        # The loader in Python raises RecursionError; the loader in C would end the process.
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None:
             _check(node, iter(range(_MOST_NODES)))
         return jsonargparse.get_loader("yaml")(text)
-    # A ValueError comes of what looks like a number to PyYAML and is none, such as 0x_.
+    # PyYAML raises ValueError for text that only looks like a number, such as 0x_.
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}{f' of {path}' if path else ''}" if mark else ""
@@ -45,7 +45,7 @@ def load(text: str, path: str = "") -> Any:
 
 
 def _check(node: yaml.Node, left: Iterator[int], depth: int = 0) -> None:
-    """Walk through all values, each alias written out; one within itself has no last level."""
+    """Check all values, with aliases expanded; an alias within itself never ends."""
     found, mark, children = None, node.start_mark, []
     if depth > _MOST_DEPTH or next(left, None) is None:
         found = f"more than {_MOST_DEPTH} levels or {_MOST_NODES} values"
@@ -75,7 +75,7 @@ def too_long_a_number(text: str) -> bool:
 
 
 def too_deep(text: str) -> bool:
-    """Whether brackets open within brackets so often that a parser in C may end the process."""
+    """Whether brackets are nested so deeply that a parser in C may end the process."""
     depth = 0
     for letter in text if len(text) > _MOST_DEPTH else "":
         depth += (letter in "[{") - (letter in "]}")
@@ -85,7 +85,7 @@ def too_deep(text: str) -> bool:
 
 
 def is_text(text: str) -> bool:
-    """Whether a file and a path can hold it: not with a NUL or half a character (a surrogate)."""
+    """Whether files and paths can hold the text: no NUL, no half characters (surrogates)."""
     return re.search("[\0\ud800-\udfff]", text) is None
 
 

@@ -1,4 +1,4 @@
-"""A run within a search: ``fit`` in this process, judged by validation alone."""
+"""A run of a search: ``fit`` in this process, judged by validation only."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from sae.run.folder import Run
 from sae.run.journal import METRICS
 from sae.training.plan import PhaseResult
 
-# Told the number of a stage, from 1, and its error.
+# Called with the number of a stage, from 1, and its error.
 Report = Callable[[int, float], None]
 
 
 class TrialCLI(SAECLI):
-    """``fit`` that never looks at the test images, and is heard after each stage.
+    """``fit`` that never uses the test images, and reports after each stage.
 
     Args:
-        report: Told of each stage; what it raises ends the run.
+        report: Called after each stage; an exception that it raises ends the run.
     """
 
     def __init__(self, *args: Any, report: Report, **kwargs: Any) -> None:
@@ -49,21 +49,21 @@ class TrialCLI(SAECLI):
         return self.run
 
     def _say_how_to_go_on(self, run: Run | None) -> None:
-        """It is the search that goes on."""
+        """Print nothing: the search continues, not this run."""
 
 
 def error_of_stage(folder: Path, result: PhaseResult) -> float | None:
-    """The squared error in pixels of the weights with which a phase went on, on validation images.
+    """The squared error in pixels of the weights that a phase kept, on the validation images.
 
-    Of all that a phase measures it is the one that can be compared between networks: it is taken
-    through all layers up to the stage and back.
+    This is the figure that can be compared between networks: it goes through all layers up to the
+    stage and back.
 
     Args:
         folder: Of the run.
         result: Of the phase.
 
     Returns:
-        SSE per image; None where the phase has none, or it is not finite.
+        SSE per image; None if the phase has none, or it is not finite.
     """
     figures = [
         row
@@ -86,11 +86,11 @@ def run_trial(words: Sequence[str], report: Report) -> tuple[dict[str, Measured]
         report: See :class:`TrialCLI`.
 
     Returns:
-        Figures on the validation samples, called as the data's samples are, and the run's folder.
+        Figures on the validation samples, with labels for these data, and the folder of the run.
     """
     cli = command_line(["fit", *words], TrialCLI, report=report)
     assert isinstance(cli, TrialCLI)
-    words_on = cli.model.words  # which samples that are no images have of their own
+    words_on = cli.model.words  # samples that are not images have other labels
     figures = {
         name: replace(each, figure=replace(each.figure, label=words_on(each.figure.label)))
         for name, each in cli.figures.items()

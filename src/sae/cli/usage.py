@@ -1,7 +1,7 @@
-"""What the parser has to say about wrong options, in one sentence.
+"""Messages of the parser about wrong options, as one sentence.
 
-Its messages are nested: the innermost line has the reason. What people do every day has an answer
-of its own; of the rest the reason is quoted.
+The parser nests its messages; the innermost line has the reason. Everyday mistakes have
+sentences of their own (:mod:`sae.cli.sentences`); for others the reason is quoted.
 """
 
 from __future__ import annotations
@@ -18,14 +18,21 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 import sae.data
 from sae.cli import strict_yaml
-from sae.cli.sentences import no_file, no_value, unknown_data, unknown_option, wrong_verb
+from sae.cli.sentences import (
+    TRAINING_VERBS,
+    no_file,
+    no_value,
+    unknown_data,
+    unknown_option,
+    wrong_verb,
+)
 from sae.data import SampleDataModule
 from sae.errors import InputError, exit_with, show
 
-# LightningCLI would fetch a config from the web: one that looks like an address is a slip here.
+# LightningCLI would download a config from the web; here an address is a mistake.
 jsonargparse.set_parsing_settings(config_read_mode_fsspec_enabled=False)
-# Where any value may stand, one with a class_path is not built: sae.kinds does that, which knows
-# what each must be.
+# A class_path in an option of any type is not built here: sae.kinds does that, with the right
+# base class.
 jsonargparse.set_parsing_settings(instantiate_subclass_spec_in_any=False)
 
 TYPES = {
@@ -63,7 +70,7 @@ class OneSentenceParser(LightningArgumentParser):
     def __init__(
         self, *args: Any, page: Callable[[ArgumentParser], str] | None = None, **kwargs: Any
     ) -> None:
-        # `--pretrain.epoch` is a slip, not short for `--pretrain.epochs`.
+        # `--pretrain.epoch` is a typo, not short for `--pretrain.epochs`.
         ours = {"allow_abbrev": False, "parser_mode": strict_yaml.MODE}
         super().__init__(*args, **{**ours, **kwargs})
         self.page = page
@@ -93,8 +100,9 @@ def one_sentence(message: str, options: Iterable[str] = ()) -> str:
     if match := re.search(_WRONG_VERB, reasons[0]):
         return str(wrong_verb(match["found"]))
     if match := re.search(_NO_VALUE, reasons[0]):
-        names = re.sub(r"\b(fit|validate|test|predict)\.", "", match["names"] or "")
-        return str(no_value(".".join(filter(None, [key, names]))))
+        given = match["names"] or ""
+        names = re.sub(rf"\b({'|'.join(TRAINING_VERBS)})\.", "", given)
+        return str(no_value(".".join(filter(None, [key, names])), trains=names != given))
     if match := re.search(_NO_FILE, reasons[0]):
         return str(no_file(key or "command", match["found"]))
     if key == "data" and (match := re.search(_NO_DATA, reasons[0])):
@@ -112,13 +120,13 @@ def one_sentence(message: str, options: Iterable[str] = ()) -> str:
 
 
 def _key(message: str) -> str:
-    """The option a message is about, from the outermost key to the innermost."""
+    """The option that a message is about, from the outermost key to the innermost."""
     keys = re.findall(r'Parser key "([^"]+)"|(?:^argument (?:-\w/)?| for )--([\w.]+)', message)
     return ".".join(dict.fromkeys(one or other for one, other in keys))
 
 
 def _innermost(message: str) -> list[str]:
-    """The lines furthest in: the reason, or one for each type that was tried."""
+    """The innermost lines: the reason, or one for each type that was tried."""
     # Lines such as "- a class path" list what would be accepted, not what is wrong.
     lines = [line for line in message.split("\n") if not line.lstrip().startswith("- a ")]
     depths = [len(line) - len(line.lstrip(" -")) for line in lines]
@@ -128,7 +136,7 @@ def _innermost(message: str) -> list[str]:
 
 def _unknown(message: str, key: str, name: str, options: Iterable[str]) -> InputError:
     name = f"{key}.{name}" if key and not f"{name}.".startswith(f"{key}.") else name
-    # The options of a class that is named in the config: the parser's own list has not got them.
+    # The parser's list does not have the options of a class that the config names.
     path = re.search(r"given class_path '([\w.]+)'", message)
     kind = pydoc.locate(path[1]) if path else None
     names = inspect.signature(kind).parameters if callable(kind) else ()

@@ -1,4 +1,4 @@
-"""One page on a run: ``report.html``, with everything in it and nothing fetched from elsewhere."""
+"""One page about a run: ``report.html``, complete in itself, without downloads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sae.pictures.gallery import captions
 from sae.text import epochs, of_samples
 
 NAME = "report.html"
-# Figure of a phase's health -> heading, and how the number reads.
+# Figure of a phase's health -> heading, and format of the number.
 HEALTH = {
     "dead": ("dead units", "{:.1%}"),
     "always_on": ("always on", "{:.1%}"),
@@ -32,17 +32,17 @@ def write(folder: Path) -> Path:
     """Write the report of a run, finished or not, into its folder.
 
     Args:
-        folder: Of the run: ``lightning_logs/NAME/version_N``.
+        folder: The folder of the run: ``lightning_logs/NAME/version_N``.
 
     Returns:
-        The file.
+        The path of the page.
 
     Raises:
-        InputError: It is no run's folder, what lies in it is damaged, or it cannot be written to.
+        InputError: The folder is not that of a run, has damaged files, or cannot be written to.
     """
     if not (folder / "manifest.json").is_file():
         found = "one without manifest.json" if folder.is_dir() else f"none at {str(folder)!r}"
-        remedy = "give one such as lightning_logs/stacked/version_0"
+        remedy = "give a folder such as lightning_logs/stacked/version_0"
         raise InputError("run", "the folder of a run", found, remedy)
     manifest = _read_json(folder / "manifest.json")
     figures = _read_json(folder / "summary.json")
@@ -55,7 +55,7 @@ def write(folder: Path) -> Path:
     try:
         write_atomically(folder / NAME, page)
     except OSError as error:
-        remedy = "free it, or copy the run elsewhere"
+        remedy = "make room, or copy the run to another disk"
         found = f"none ({error.strerror})"
         raise InputError("run", "a folder to write into", found, remedy) from None
     return folder / NAME
@@ -90,7 +90,7 @@ def _content(
 
 
 def _rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The table that the run printed."""
+    """The rows of the table that the run printed."""
     network = [("network", str(figures["network"])), ("seed", str(figures["seed"]))]
     return network + [(str(label), str(value)) for label, value in figures["table"]]
 
@@ -123,10 +123,13 @@ def _phase(folder: Path, phase: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pictures(folder: Path, phase: str) -> list[dict[str, str]]:
-    """The pictures of a phase that are there, in the order in which they tell most."""
+    """The pictures of a phase, the most informative first."""
     found, known = [], captions()
     others = sorted(path.stem for path in (folder / phase).glob("*.png"))
-    names = [*known, *(name for name in others if name not in known)]  # a user's own come last
+    names = [
+        *known,
+        *(name for name in others if name not in known),
+    ]  # pictures of the user come last
     for name in names:
         path, caption = folder / phase / f"{name}.png", known.get(name, name)
         if path.is_file():
@@ -144,7 +147,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        remedy = "correct it, or report on another run"
+        remedy = "restore the file, or report on another run"
         raise InputError(str(path), "a JSON file of a run", "a damaged one", remedy)
     return content
 

@@ -54,7 +54,9 @@ def test_what_is_unlike_the_training_data_is_odd(words, x, finished, capsys):
     start = f"odd: {odd.sum()} samples ({100 * odd.sum() / 21:.1f} %) with an error above "
     assert said[1].startswith(start)
     assert said[1].endswith(f", the 0.99 quantile of the {run.n_validation} validation samples")
-    assert said[2].startswith(f"note: {run.n_validation} validation samples say little of the 0.99")
+    assert said[2].startswith(
+        f"note: {run.n_validation} validation samples are too few for a reliable 0.99"
+    )
 
 
 def test_a_lower_quantile_flags_more(words, x, finished):
@@ -100,7 +102,7 @@ def test_rows_with_gaps_and_categories_that_are_none(monkeypatch, capsys):
     assert rows[2][1] == "nan"
     assert float(rows[1][1]) == pytest.approx(3 * float(rows[1][4]), rel=1e-5)
     out, err = capsys.readouterr()
-    assert out.splitlines()[1] == "empty: 1 sample has no value at all: no score, and odd"
+    assert out.splitlines()[1] == "empty: 1 sample has no values: no score, and odd"
     assert out.splitlines()[2].endswith("of the 400 validation samples")
     assert "note" not in out
     assert err == (

@@ -92,7 +92,7 @@ def test_one_that_is_done_says_so_again_and_more_trials_go_on(searched, capsys):
     before = table(folder)
     main(["sweep", "--config", write(), "--trials", "4"])
     out = capsys.readouterr().out
-    assert out.startswith("3 of 4 trials are done before\ntrial 3 (4/4): ")
+    assert out.startswith("3 of 4 trials were done before\ntrial 3 (4/4): ")
     assert table(folder)[:3] == before
 
 
@@ -179,7 +179,7 @@ def test_the_search_of_another_config_is_not_gone_on_with(searched, capsys):
     shutil.copytree(searched[0] / "sweeps" / "mine", "sweeps/mine")
     config = write(finetune={"epochs": 2, "lr": 0.01})
     line = refusal(capsys, "sweep", "--config", config)
-    assert line.startswith("config: expected the config that the search began with, found another")
+    assert line.startswith("config: expected the config with which the search began, found another")
     assert len(table(Path("sweeps/mine"))) == 3
 
 

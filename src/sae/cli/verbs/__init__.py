@@ -1,1 +1,1 @@
-"""Verbs of the command line that work on a run: one a file, found by being there."""
+"""Verbs of the command line, one in each file. A new file here is a new verb."""

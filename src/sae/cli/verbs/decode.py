@@ -1,4 +1,4 @@
-"""``decode``: samples from the codes of a file."""
+"""``decode``: turn the codes in a file back into samples."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from sae.cli.on_files import OnFiles
 
 
 class Decode(OnFiles):
-    """Samples from the codes of a file, by a finished run."""
+    """Turn the codes in a file into samples, with a finished run."""
 
-    help = "Samples from the codes of a file, by a finished run: a file, or a folder of images."
+    help = "Turn the codes in a file into samples: a file, or a folder of images."
     what = "decode"
     done = "samples"
     gives_images = True

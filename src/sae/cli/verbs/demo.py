@@ -1,4 +1,4 @@
-"""``demo``: a page to try a run on, served to this machine alone."""
+"""``demo``: a page to try a run, served on this machine only."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sae.errors import check_integer
 
 
 class Demo(Verb):
-    """Serve a page: draw or drop a sample, see what the run makes of it, walk through its code."""
+    """Serve a page: draw or drop a sample, see its reconstruction, change its code."""
 
-    help = "A page to try a run on: draw or drop a sample, walk through the code."
+    help = "Open a page to try a run: draw or drop a sample, move through the code."
     example = "--run FOLDER [--port 7860] [--open true]"
 
     def add_options(self, parser: ArgumentParser) -> None:
-        """The run, and where the page is."""
-        parser.add_argument("--run", type=str, required=True, help="The run's folder.")
+        """Add the run and the address of the page."""
+        parser.add_argument("--run", type=str, required=True, help="The folder of the run.")
         parser.add_argument(
-            "--port", type=int, default=7860, help="Where on this machine; 0 for any that is free."
+            "--port", type=int, default=7860, help="Port on this machine; 0 takes a free one."
         )
-        parser.add_argument("--open", type=bool, default=False, help="Open it in a browser.")
+        parser.add_argument("--open", type=bool, default=False, help="Open the page in a browser.")
 
     def run(self, options: Namespace) -> None:
         """Serve until Ctrl-C.

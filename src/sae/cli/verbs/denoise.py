@@ -1,4 +1,4 @@
-"""``denoise``: the corrupted samples of a file, restored."""
+"""``denoise``: restore the corrupted samples in a file."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from sae.run.sample_files import Chunk, SampleFile
 
 
 class Denoise(OnFiles):
-    """Restore corrupted samples; with the clean ones, say how well."""
+    """Restore corrupted samples. With the clean samples, also print how well."""
 
-    help = "Restorations of the corrupted samples of a file, by a run that was trained to restore."
+    help = "Restore the corrupted samples in a file, with a run that was trained to denoise."
     example = f"{FILES} [--clean FILE]"
     what = "denoise"
     done = "restorations"
     gives_images = True
 
     def add_options(self, parser: ArgumentParser) -> None:
-        """Also the clean samples."""
+        """Add the clean samples, too."""
         super().add_options(parser)
         parser.add_argument(
             "--clean",
             type=str | None,
             default=None,
-            help="The same images without noise: adds PSNR and SSIM, beside a median filter and "
-            "PCA.",
+            help="The same images without noise: prints PSNR and SSIM, compared with a median "
+            "filter and PCA.",
         )
 
     def begin(self, run: TrainedRun, samples: SampleFile, options: Namespace) -> None:
         """Open the clean images.
 
         Raises:
-            InputError: They are no images, or not as many.
+            InputError: They are not images, or there are more or fewer.
         """
         self._clean: Iterator[Chunk] | None = None
         if options.clean is None:
@@ -65,7 +65,7 @@ class Denoise(OnFiles):
         self._clean = clean.chunks()
 
     def parts(self, run: TrainedRun, chunk: NDArray, first: int) -> Sequence[NDArray]:
-        """The restorations; they are compared on the way."""
+        """The restorations, which are also compared with the clean images."""
         (restored,) = super().parts(run, chunk, first)
         if self._clean is not None:
             _, clean = next(self._clean)
@@ -73,11 +73,11 @@ class Denoise(OnFiles):
         return [restored]
 
     def _prepared(self, run: TrainedRun, values: NDArray) -> torch.Tensor:
-        values = np.require(values, requirements="W")  # torch warns of what it must not write to
+        values = np.require(values, requirements="W")  # torch warns of read-only arrays
         return run.preparation(run.preparation.to_raw(values, run.columns))
 
     def end(self) -> None:
-        """The figures."""
+        """Print the figures."""
         if self._clean is not None:
             heading = f"{self._comparison.n:,} images"
             print(summary.table(heading, self._comparison.figures()), flush=True)

@@ -1,4 +1,4 @@
-"""``encode``: codes of the samples of a file."""
+"""``encode``: write the codes of the samples in a file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from sae.cli.on_files import OnFiles
 
 
 class Encode(OnFiles):
-    """Codes of the samples of a file, by a finished run."""
+    """Write the codes of the samples in a file, with a finished run."""
 
-    help = "Codes of the samples of a file, by a finished run, as .npy, .csv or .parquet."
+    help = "Write the codes of the samples in a file, as .npy, .csv or .parquet."
     what = "encode"
     done = "codes"

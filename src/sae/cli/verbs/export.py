@@ -1,4 +1,4 @@
-"""``export``: a run as a file for other programs."""
+"""``export``: write a run as a file for other programs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class Export(Verb):
     """Write a part of a run as ONNX, PT2 or safetensors, or the run as a folder for a hub."""
 
     help = (
-        "A run for other programs: a part of it as ONNX (onnxruntime), PT2 (torch alone) or "
-        "safetensors (weights), or all of it with a model card. Input and output are in the units "
-        "of your data; what was written is compared with the run."
+        "Write a run for other programs: a part as ONNX (onnxruntime), PT2 (torch) or safetensors "
+        "(weights), or all of it with a model card. Input and output are in the units of your "
+        "data. The file is compared with the run."
     )
     example = "--run FOLDER [--format onnx] [--what encoder] [--output FILE]"
 
     def add_options(self, parser: ArgumentParser) -> None:
-        """The run, the format, the part, and where it goes."""
-        parser.add_argument("--run", type=str, required=True, help="The run's folder.")
+        """Add the run, the format, the part and the output."""
+        parser.add_argument("--run", type=str, required=True, help="The folder of the run.")
         parser.add_argument(
             "--format",
             type=str,
@@ -33,21 +33,21 @@ class Export(Verb):
             "--what",
             type=str | None,
             default=None,
-            help="encoder, decoder, autoencoder or classifier. null: the encoder; a hub's folder "
-            "holds all.",
+            help="encoder, decoder, autoencoder or classifier; null is the encoder. The folder "
+            "for a hub has all of them.",
         )
         parser.add_argument(
             "--output",
             type=str | None,
             default=None,
-            help="The file, or the folder. null: one named after the part in the run's folder.",
+            help="The file or folder; null: named after the part, in the folder of the run.",
         )
         parser.add_argument(
-            "--overwrite", type=bool, default=False, help="Replace an earlier one of that name."
+            "--overwrite", type=bool, default=False, help="Replace the output if it exists."
         )
 
     def run(self, options: Namespace) -> None:
-        """Write it, compare it, and say where it is.
+        """Write the file, compare it with the run, and print its path.
 
         Raises:
             InputError: See :func:`sae.export.write.export_run`.

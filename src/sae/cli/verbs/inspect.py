@@ -1,4 +1,4 @@
-"""``inspect``: what would be read, and the config that fits, before anyone trains."""
+"""``inspect``: look at data before training, and print a config for them."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from sae.data.remarks import GOOD_REACH, MOST_REACH
 from sae.errors import InputError
 from sae.nets.sizes import chosen_sizes
 
-# Options that are changed one after another until the data can be read; then it is given up.
+# At most so many options are changed until the data can be read.
 MOST_MENDS = 10
 LR = 0.003
-# Steps that a stage is to have, and the epochs they come to.
+# Steps that a stage should have, and the limits of the epochs.
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 1000, 5, 50
 
 
 class Inspect(Verb):
     """Say what would be read, and print a config that fits.
 
-    What is said stands in comments, so that all of it is the config: it may be pasted, or sent to a
-    file. Where data cannot be read with the options given, those that the message proposes are
-    taken, and this is said.
+    Everything else is printed as comments, so that the whole output is a config: paste it, or
+    write it to a file. If the data cannot be read with the given options, the options that the
+    message proposes are tried, and a comment says so.
     """
 
-    help = "What data would be read, and a config for them, ready to paste: before anyone trains."
+    help = "Look at data before training, and print a config for them, ready to paste."
     example = "--data DATAMODULE [--data.train PATH] [--data.OPTION VALUE ...]"
 
     def add_options(self, parser: ArgumentParser) -> None:
-        """Those of the datamodule."""
+        """Add the options of the datamodule."""
         add_data_options(parser)
 
     def run(self, options: Namespace) -> None:
-        """Look, and print.
+        """Look at the data, and print.
 
         Raises:
-            InputError: There is nothing to be read, or what is wrong takes more than an option.
+            InputError: The data cannot be read, and no option corrects that.
         """
         named = options.data
         data = _readable(named)
@@ -71,7 +71,7 @@ def _say(lines: Sequence[str] | Iterator[str]) -> None:
 
 
 def _readable(named: Namespace) -> SampleDataModule:
-    """The datamodule, set up, with its options changed where its own messages propose that."""
+    """The datamodule, set up, with the options that its own messages propose."""
     if named.get("init_args") is None:
         named.init_args = Namespace()
     for _ in range(MOST_MENDS):
@@ -94,14 +94,14 @@ def _readable(named: Namespace) -> SampleDataModule:
 
 
 def _merged(before: Any, value: Any) -> Any:
-    """A list of names grows; all else is replaced."""
+    """Add to a list of names; replace everything else."""
     if isinstance(before, list) and isinstance(value, list) and isinstance(value[0], str):
         return [*before, *value]
     return value
 
 
 def _proposed(remedy: str) -> dict[str, Any]:
-    """The options that a message proposes; of several ways the first one.
+    """The options that a message proposes; if it names several ways, the first one.
 
     Args:
         remedy: Such as ``write --data.val_size 20, or name others with test``.
@@ -115,7 +115,7 @@ def _proposed(remedy: str) -> dict[str, Any]:
 
 
 def _config(data: SampleDataModule, named: Namespace, found: Sequence[Survey]) -> str:
-    """A config that trains on the data as they are."""
+    """A config that trains on these data."""
     sizes, rate = chosen_sizes(data.n_features), LR
     total = found[0].mean.abs().sum().item()
     if rate * total > MOST_REACH:
@@ -141,7 +141,7 @@ def _config(data: SampleDataModule, named: Namespace, found: Sequence[Survey]) -
 
 
 def _told(class_path: str, init_args: dict[str, Any]) -> dict[str, Any]:
-    """The options that are not what they are anyway."""
+    """The options that differ from their defaults."""
     kind = locate(class_path)
     known = inspect.signature(kind).parameters if callable(kind) else {}
     defaults = {name: each.default for name, each in known.items()}
@@ -149,7 +149,7 @@ def _told(class_path: str, init_args: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flow(group: dict[str, Any]) -> str:
-    """A key and its value in one line of YAML."""
+    """A key and its value as one line of YAML."""
     ((key, value),) = group.items()
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
-    return f"{key}: {text.replace(chr(10) + '...', '').strip()}"  # which ends a lone value
+    return f"{key}: {text.replace(chr(10) + '...', '').strip()}"  # YAML ends a single value with it

@@ -1,4 +1,4 @@
-"""``reconstruct``: what a run makes of the samples of a file."""
+"""``reconstruct``: write the reconstructions of the samples in a file."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from sae.run.sample_files import SampleFile
 
 
 class Reconstruct(OnFiles):
-    """What a finished run makes of the samples of a file, or the file with its gaps filled in."""
+    """Write the reconstructions of samples, or a table with its missing values filled in."""
 
-    help = "What a finished run makes of the samples of a file: a file, or a folder of images."
+    help = "Reconstruct the samples in a file, or fill in the missing values of a table."
     example = f"{FILES} [--fill true]"
     what = "reconstruct"
     done = "reconstructions"
     gives_images = True
 
     def add_options(self, parser: ArgumentParser) -> None:
-        """Also whether known values are kept."""
+        """Add whether only missing values are replaced."""
         super().add_options(parser)
         parser.add_argument(
             "--fill",
             type=bool,
             default=False,
-            help="Of a table, replace missing values alone; all else stays as it is in the input.",
+            help="For a table: replace only the missing values, and keep all others as they are.",
         )
 
     def layout(self, run: TrainedRun, samples: SampleFile, options: Namespace) -> Layout:
-        """That of reconstructions; of a table that is filled in, its own."""
+        """The layout of reconstructions, or of the table that is filled in."""
         self._filling = Filling(run, samples) if options.fill else None
         if self._filling is None:
             return super().layout(run, samples, options)
         return self._filling.layout
 
     def parts(self, run: TrainedRun, chunk: NDArray, first: int) -> Sequence[NDArray]:
-        """The reconstructions, or the rows filled in."""
+        """The reconstructions, or the rows with their missing values filled in."""
         if self._filling is None:
             return super().parts(run, chunk, first)
         return self._filling.parts(chunk, first)
 
     def end(self) -> None:
-        """What was filled in."""
+        """Print what was filled in."""
         if self._filling is not None:
             print(self._filling.line(), flush=True)

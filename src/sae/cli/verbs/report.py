@@ -1,4 +1,4 @@
-"""``report``: a run on one page."""
+"""``report``: one page about a run."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from sae.text import shown_path
 class Report(Verb):
     """Write ``report.html`` into the folder of a run."""
 
-    help = "Write report.html: figures, pictures, health and config of a run on one page."
+    help = "Write one page about a run, report.html: figures, pictures, health, config."
     example = "--run FOLDER"
 
     def add_options(self, parser: ArgumentParser) -> None:
-        """The run."""
-        parser.add_argument("--run", type=str, required=True, help="The run's folder.")
+        """Add the run."""
+        parser.add_argument("--run", type=str, required=True, help="The folder of the run.")
 
     def run(self, options: Namespace) -> None:
-        """Write it, and say where."""
+        """Write the page, and print its path."""
         folder = Path(options.run)
         with said_if_slow(f"report: collecting the pictures and figures of {shown_path(folder)}"):
             path = report.write(folder)

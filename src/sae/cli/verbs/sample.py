@@ -22,34 +22,37 @@ MOST = 100_000
 
 
 class Sample(Verb):
-    """Draw codes from the prior, N(0, I), and write the images that are decoded of them."""
+    """Draw codes from the prior, N(0, I), decode them, and write the images."""
 
-    help = "New images from a run whose top layer is variational: a PNG, and the numbers as .npy."
+    help = "Draw new images with a variational run: a PNG, and the numbers as .npy."
     example = "--run FOLDER [--n 100] [--seed 0] [--output FILE.png] [--overwrite true]"
 
     def add_options(self, parser: ArgumentParser) -> None:
-        """The run, how many, from which seed, and where they go."""
-        parser.add_argument("--run", type=str, required=True, help="The run's folder.")
-        parser.add_argument("--n", type=int, default=100, help="How many images.")
+        """Add the run, the number of images, the seed and the output."""
+        parser.add_argument("--run", type=str, required=True, help="The folder of the run.")
+        parser.add_argument("--n", type=int, default=100, help="Number of images.")
         parser.add_argument(
-            "--seed", type=int, default=0, help="Of the codes: another one gives other images."
+            "--seed",
+            type=int,
+            default=0,
+            help="Seed of the codes; another seed gives other images.",
         )
         parser.add_argument(
             "--output",
             type=str | None,
             default=None,
-            help="The PNG; the numbers go beside it, (n, height, width) or (n, height, width, 3). "
-            "null: new_samples.png in the run's folder.",
+            help="The PNG; the numbers are written beside it, (n, height, width) or (n, height, "
+            "width, 3). null: new_samples.png in the folder of the run.",
         )
         parser.add_argument(
-            "--overwrite", type=bool, default=False, help="Replace what is there already."
+            "--overwrite", type=bool, default=False, help="Replace the output if it exists."
         )
 
     def run(self, options: Namespace) -> None:
-        """Draw, write, and say where.
+        """Draw the images, write them, and print the paths.
 
         Raises:
-            InputError: An option is wrong, the run is not finished, its code has no prior, or its
+            InputError: An option is wrong, the run is not finished, its code has no prior, or the
                 images cannot be written.
         """
         check_integer("n", options.n, 1, "give the number of images", high=MOST)
@@ -59,7 +62,7 @@ class Sample(Verb):
         path = folder / "new_samples.png" if options.output is None else Path(options.output)
         if path.suffix != ".png" or not path.parent.is_dir():
             remedy = "give one such as samples.png"
-            raise InputError("output", "a .png in a folder that is there", show(str(path)), remedy)
+            raise InputError("output", "a .png in an existing folder", show(str(path)), remedy)
         for each in (path, path.with_suffix(".npy")):
             check_output(each, options.overwrite)
         if not run.stack.has_prior:

@@ -1,4 +1,4 @@
-"""``score``: how far the samples of a file are from what a run makes of them, and which are odd."""
+"""``score``: the reconstruction error of each sample in a file, and which samples are odd."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from sae.run.model import TrainedRun
 from sae.run.sample_files import SampleFile
 from sae.run.unseen import Unseen
 
-# Of fewer validation samples a high quantile is their greatest error, or little less.
+# With fewer validation samples, a high quantile is nearly their largest error.
 FEW = 300
 
 
 class Score(OnFiles):
-    """The squared error of each sample, and whether it lies above a threshold.
+    """Write the squared error of each sample, and whether it is above a threshold.
 
-    The threshold is an error that such a part of the run's own validation samples does not go
-    beyond. A row without any value is odd.
+    The threshold is a quantile of the errors of the run's own validation samples. A row without
+    any value is odd.
     """
 
-    help = "The error of each sample of a file, and which are odd, as .npy, .csv or .parquet."
+    help = "Write the error of each sample in a file, and which samples are odd."
     example = f"{FILES} [--quantile 0.99] [--per_feature true]"
     what = "score"
     done = "scores"
 
     def add_options(self, parser: ArgumentParser) -> None:
-        """Also the threshold, and whether features are told apart."""
+        """Add the threshold, and whether to write the error of each feature."""
         super().add_options(parser)
         parser.add_argument(
             "--quantile",
             type=float | None,
             default=0.99,
-            help="Samples are flagged whose error is above that of such a part of the validation "
-            "samples, in (0, 1]; null flags none.",
+            help="Flag the samples with a larger error than this part of the validation samples, "
+            "in (0, 1]; null flags none.",
         )
         parser.add_argument(
-            "--per_feature", type=bool, default=False, help="Add the error of each feature."
+            "--per_feature", type=bool, default=False, help="Also write the error of each feature."
         )
 
     def layout(self, run: TrainedRun, samples: SampleFile, options: Namespace) -> Layout:
@@ -63,15 +63,15 @@ class Score(OnFiles):
         return Layout(names, samples.n, samples.id_name)
 
     def parts(self, run: TrainedRun, chunk: NDArray, first: int) -> Sequence[NDArray]:
-        """Score and flag, how many values are missing, and the errors of features."""
+        """The score, the flag, the number of missing values, and the errors of features."""
         scores = run.apply("score", chunk, first, self.unseen)
         self._empty += int(np.isnan(scores).sum())
         parts = [scores[:, None]]
         if self._threshold is not None:
-            odd = ~(scores <= self._threshold)  # also what is not a number
+            odd = ~(scores <= self._threshold)  # also NaN
             self._flagged += int(odd.sum())
             parts.append(odd[:, None].astype(np.int8))
-        counted = Unseen(run.preparation)  # above already
+        counted = Unseen(run.preparation)  # counted above
         if run.may_miss:
             parts.append(run.apply("missing", chunk, first, counted)[:, None])
         if self._per_feature:
@@ -79,11 +79,11 @@ class Score(OnFiles):
         return parts
 
     def end(self) -> None:
-        """How many are odd, and what that rests on."""
+        """Print how many are odd, and by which threshold."""
         if self._empty:
             end = ", and odd" if self._threshold is not None else ""
             which = "samples have" if self._empty > 1 else "sample has"
-            print(f"empty: {self._empty:,} {which} no value at all: no score{end}", flush=True)
+            print(f"empty: {self._empty:,} {which} no values: no score{end}", flush=True)
         if self._threshold is not None:
             part = 100 * self._flagged / self._n
             print(
@@ -94,7 +94,8 @@ class Score(OnFiles):
             )
             if self._of < FEW:
                 print(
-                    f"note: {self._of:,} validation samples say little of the {self._quantile:g} "
-                    f"quantile; it is steadier from {FEW:,} on: train with a larger val_size",
+                    f"note: {self._of:,} validation samples are too few for a reliable "
+                    f"{self._quantile:g} quantile; it needs {FEW:,} or more: train with a larger "
+                    "val_size",
                     flush=True,
                 )

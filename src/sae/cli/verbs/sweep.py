@@ -1,4 +1,4 @@
-"""``sweep``: search for the settings that validate best."""
+"""``sweep``: search for the settings with the best validation figure."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 CONFIG, BEST, PLOT, RUNS, OUTPUT = "sweep.yaml", "best.yaml", "sweep.png", "runs", "output.txt"
-# Groups of a config that all trials have in common.
+# Groups of a config that all trials share.
 OF_TRIALS = ("data", "finetune", "model", "pretrain", "seed_everything", "sweep", "trainer")
 
 
 class Sweep(Verb):
-    """Run trials one after another, give up the bad ones early, and write the best config."""
+    """Run trials one after another, stop bad ones early, and write the best config."""
 
-    help = "Search for the settings that validate best; the config has a section `sweep`."
+    help = "Search for the best settings by validation; the config has a section `sweep`."
     example = "--config CONFIG [--folder FOLDER] [--trials N]"
 
     def add_options(self, parser: ArgumentParser) -> None:
-        """The config, where the search is kept, and how long it is."""
+        """Add the config, the folder and the number of trials."""
         parser.add_argument(
             "--config",
             type=str,
@@ -52,18 +52,18 @@ class Sweep(Verb):
             "--folder",
             type=str | None,
             default=None,
-            help="Where the search is kept; one that is there goes on. null: sweeps/NAME, by the "
-            "config's name.",
+            help="Folder of the search; an existing search continues. null: sweeps/NAME, after the "
+            "config.",
         )
         parser.add_argument(
             "--trials",
             type=int | None,
             default=None,
-            help="How many runs in all, in place of the config's.",
+            help="Number of runs in all, instead of that in the config.",
         )
 
     def check_words(self, words: list[str]) -> None:
-        """Refuse options of the trials: all that they have in common stands in the config.
+        """Refuse options of single trials: what they share belongs into the config.
 
         Raises:
             InputError: There is one.
@@ -83,7 +83,7 @@ class Sweep(Verb):
                 raise InputError(key, expected, found, remedy)
 
     def run(self, options: Namespace) -> None:
-        """Search, and say what was found.
+        """Search, and print the best trial.
 
         Raises:
             InputError: The config, the section `sweep` or the folder is wrong.
@@ -111,17 +111,19 @@ class Sweep(Verb):
 
 
 class _Search:
-    """A search under way.
+    """A running search.
 
     Args:
-        folder: Where it is kept.
-        config: What all trials have in common.
+        folder: Of the search.
+        config: The options that all trials share.
         settings: The search.
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any], settings: Settings) -> None:
         self.folder, self.config, self.settings = folder, config, settings
-        with_values(config, {each.key: None for each in settings.space})  # the way is there
+        with_values(
+            config, {each.key: None for each in settings.space}
+        )  # refuses a key that leads nowhere
         self.study = Study(folder, settings)
         try:
             self._check_same()
@@ -141,13 +143,13 @@ class _Search:
         elif path.read_text(encoding="utf-8") != text:
             remedy = "name another with --folder, or change the config back"
             found = f"another search in {shown_path(self.folder)}"
-            raise InputError("config", "the config that the search began with", found, remedy)
+            raise InputError("config", "the config with which the search began", found, remedy)
 
     def go_on(self) -> None:
-        """Run the trials that are missing; write and say what came of all."""
+        """Run the missing trials; write and print the results of all."""
         before = len(self.study.done)
         if before:
-            print(f"{before} of {self.settings.trials} trials are done before", flush=True)
+            print(f"{before} of {self.settings.trials} trials were done before", flush=True)
         while len(self.study.done) < self.settings.trials:
             self._trial()
         self._conclude()
@@ -182,8 +184,8 @@ class _Search:
     def _run(
         self, trial: Trial, number: int, values: Mapping[str, Any]
     ) -> tuple[dict[str, Measured], str]:
-        """Run it; the figures, and its folder as seen from that of the search."""
-        from sae.cli.trial import run_trial  # which knows all verbs
+        """Run a trial; return its figures, and its folder relative to the search."""
+        from sae.cli.trial import run_trial  # it imports all verbs
         from sae.experiment import PrunedError
 
         def report(stage: int, error: float) -> None:
@@ -208,7 +210,7 @@ class _Search:
         return figures, str(run.relative_to(self.folder.resolve()))
 
     def _figure(self, figures: Mapping[str, Measured]) -> tuple[str, Measured]:
-        """The one that is to be best."""
+        """The figure that the search improves."""
         name = self.settings.figure or next(iter(figures))
         if name not in figures:
             expected = f"one of {', '.join(figures)}"
@@ -254,8 +256,8 @@ class _Search:
             found = (
                 f"{len(self.study.done)} that were given up; {self.folder / 'trials.csv'} says why"
             )
-            remedy = "search among lower rates, or with prune: false, in another folder"
-            raise InputError("sweep", "a trial that came to its end", found, remedy)
+            remedy = "search lower rates, or with prune: false, in another folder"
+            raise InputError("sweep", "a trial that finished", found, remedy)
         about = best.user_attrs
         values, name, label = about["values"], about["figure"], about["label"]
         number = self.study.done.index(best)
@@ -274,8 +276,8 @@ class _Search:
         print(f"train it: {program()} fit --config {typed_path(self.folder / BEST)}", flush=True)
 
 
-class _Stop(Exception):  # noqa: N818  # nothing is wrong
-    """A trial is given up.
+class _Stop(Exception):  # noqa: N818  # not an error
+    """A trial stops early.
 
     Args:
         why: The reason.
@@ -287,14 +289,14 @@ class _Stop(Exception):  # noqa: N818  # nothing is wrong
 
 
 def _is_signal(stop: BaseException) -> bool:
-    """Whether somebody has told the process to stop, and nothing is wrong."""
+    """Whether a signal stopped the process, not an error."""
     if isinstance(stop, SystemExit):
         return isinstance(stop.code, int) and stop.code >= 128
     return isinstance(stop, KeyboardInterrupt)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A config file."""
+    """Read a config file."""
     remedy = "give a config for fit with a section `sweep`, such as configs/sweeps/digits.yaml"
     try:
         content = strict_yaml.load(path.read_text(encoding="utf-8"), str(path))
@@ -310,7 +312,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _dumped(config: Mapping[str, Any]) -> str:
-    """A config with short lists and groups in a line each."""
+    """A config; short lists and groups take one line each."""
     style: Any = None
     return yaml.safe_dump(
         dict(config), sort_keys=False, allow_unicode=True, default_flow_style=style

@@ -1,4 +1,4 @@
-"""The base of every kind of verb."""
+"""The base class of verbs."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ ROOM = "sae.cli.verbs"
 
 
 class Verb(ABC):
-    """What ``python cli.py NAME --OPTION VALUE`` does, a file a verb.
+    """A verb: ``python cli.py NAME --OPTION VALUE``. Each is one file.
 
     ``fit``, ``validate``, ``test`` and ``predict`` take a model, data and a Trainer, and are
-    Lightning's; a verb of this kind has just its own options. One of a user's own is called by the
-    import path of its class: ``python cli.py my_package.MyVerb --run FOLDER``.
+    Lightning's; a verb of this kind has only its own options. Call a verb of your own by the import
+    path of its class: ``python cli.py my_package.MyVerb --run FOLDER``.
 
     Attributes:
         help: What it does, in a line.
-        example: Its options as one would type them.
+        example: Its options as a user types them.
     """
 
     help: ClassVar[str] = ""
@@ -33,10 +33,10 @@ class Verb(ABC):
 
     @abstractmethod
     def add_options(self, parser: ArgumentParser) -> None:
-        """Add its options, with ``parser.add_argument``."""
+        """Add the options, with ``parser.add_argument``."""
 
-    def check_words(self, words: list[str]) -> None:  # noqa: B027  # few have more to say
-        """Raise :class:`InputError` for words that need more to be said than that they are wrong.
+    def check_words(self, words: list[str]) -> None:  # noqa: B027  # most need no check of their own
+        """Raise :class:`InputError` for words that need a message of their own.
 
         Args:
             words: What follows the verb.
@@ -44,15 +44,15 @@ class Verb(ABC):
 
     @abstractmethod
     def run(self, options: Namespace) -> None:
-        """Do it.
+        """Do the work of the verb.
 
         Raises:
-            InputError: What the user gave is wrong; it is printed as a sentence.
+            InputError: The input is wrong; the command line prints it as one sentence.
         """
 
 
 def is_verb(word: str) -> bool:
-    """Whether a word is a verb of this kind, or the path of one."""
+    """Whether a word is a verb of this kind, or the import path of one."""
     return (not word.startswith("-") and "." in word) or word in kinds.names(ROOM, Verb)
 
 
@@ -63,7 +63,7 @@ def helps() -> dict[str, str]:
 
 
 def parser_of(name: str) -> OneSentenceParser:
-    """The options of a verb."""
+    """The parser of a verb."""
     verb = _verb(name)
     parser = OneSentenceParser(description=verb.help)
     verb.add_options(parser)
@@ -73,7 +73,7 @@ def parser_of(name: str) -> OneSentenceParser:
 
 
 def run(name: str, words: list[str]) -> None:
-    """Parse what follows a verb, and do it."""
+    """Parse the words after a verb, and run it."""
     check_words(words)
     verb = _verb(name)
     verb.check_words(words)
