@@ -63,3 +63,6 @@ html_show_sphinx = False
 html_copy_source = False
 html_theme_options = {"top_of_page_buttons": []}
 copybutton_prompt_text = "$ "
+
+# Primes in formulas are no quotation marks.
+smartquotes = False

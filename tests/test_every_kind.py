@@ -53,6 +53,10 @@ FIT += ["--trainer.enable_progress_bar", "false"]
 FOLDER = Path("lightning_logs/run/version_0")
 # Sums over two processes round otherwise, and Adam takes as long a step where a gradient is tiny.
 CLOSE = {"rtol": 1e-3, "atol": 2e-3}
+HINT = (
+    "If this is a penalty: is its statistic a plain mean over samples, and of_the_batch True if its "
+    "value is not linear? See docs/extending.md."
+)
 
 pytestmark = pytest.mark.slow
 
@@ -277,7 +281,7 @@ def test_it_runs_on_two_processes(runs):
             read_weights(each / name / "weights.safetensors")
             for each in (runs.trained, folder / FOLDER)
         )
-        torch.testing.assert_close(two, one, **CLOSE)
+        torch.testing.assert_close(two, one, **CLOSE, msg=lambda text: f"{text}\n{HINT}")
 
 
 def test_the_rooms_are_listed():

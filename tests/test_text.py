@@ -7,7 +7,7 @@ import io
 import pytest
 from helpers import ROOT
 
-from sae.text import cell, chain, megabytes, of_samples, program, shown_path, typed_path
+from sae.text import cell, chain, epochs, megabytes, of_samples, program, shown_path, typed_path
 
 
 def test_sizes_for_people():
@@ -74,3 +74,7 @@ def test_words_on_images_for_samples_that_are_none():
     assert of_samples("PCA-2, {part} SSE per image") == "PCA-2, {part} SSE per sample"
     assert of_samples("validation images, MSE per pixel") == "validation samples, MSE per value"
     assert of_samples("pixels of an image_width") == "values of an image_width"
+
+
+def test_one_epoch_and_more():
+    assert [epochs(n) for n in (0, 1, 2)] == ["0 epochs", "1 epoch", "2 epochs"]

@@ -23,6 +23,11 @@ def chain(sizes: Sequence[int]) -> str:
     return "→".join(str(size) for size in [*sizes, *reversed(sizes[:-1])])
 
 
+def epochs(n: int) -> str:
+    """``1 epoch`` or ``5 epochs``."""
+    return f"{n} epoch" if n == 1 else f"{n} epochs"
+
+
 def shown_path(path: Path) -> str:
     """A path as a user types it here: relative if it is below the current folder."""
     relative = os.path.relpath(path)

@@ -131,8 +131,8 @@ class Health:
         if self.dead <= MOST_DEAD or not self.vary:
             return ""
         return (
-            f"has many dead units: {self.dead:.0%} of its code never react to the input; try a "
-            "lower learning rate"
+            f"has many dead units: {self.dead:.0%} of its units never react to the input; try a "
+            "lower learning rate, or a lower weight if it has a penalty"
         )
 
     def _off_rho(self) -> str:

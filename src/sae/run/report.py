@@ -13,7 +13,7 @@ import jinja2
 from sae.errors import InputError
 from sae.files import write_atomically
 from sae.pictures.gallery import captions
-from sae.text import of_samples
+from sae.text import epochs, of_samples
 
 NAME = "report.html"
 # Figure of a phase's health -> heading, and format of the number.
@@ -111,7 +111,7 @@ def _phase(folder: Path, phase: Mapping[str, Any]) -> dict[str, Any]:
             else f", validation {phase.get('judged_by', 'loss')} {phase['loss']:.3f} "
             f"{phase.get('unit', '')}"
         )
-        line = f"{phase['epochs']} epochs in {phase['seconds']:.1f} s{loss}"
+        line = f"{epochs(phase['epochs'])} in {phase['seconds']:.1f} s{loss}"
     return {
         "name": phase["name"],
         "title": phase["title"],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from sae.text import chain
+from sae.text import chain, epochs
 from sae.training.module import TrainingModule
 from sae.training.recipe import Recipe
 
@@ -69,7 +69,7 @@ class PhaseResult:
         loss = "" if self.loss is None else f", validation {judged_by} {self.loss:.3f} {unit}"
         overall = f"overall {self.phase.epochs_before + self.epochs}/{self.phase.epochs_overall}"
         title, seconds = self.phase.title, self.seconds
-        return f"{title}: {self.epochs} epochs in {seconds:.1f} s{loss} ({overall})"
+        return f"{title}: {epochs(self.epochs)} in {seconds:.1f} s{loss} ({overall})"
 
 
 @dataclass(frozen=True)
