@@ -537,9 +537,10 @@ class TableDataModule(SampleDataModule):
                 remedy = "correct or remove it"
             elif "" not in self._kinds:
                 remedy = f"correct or remove it, or write {name}: squashed in preparation"
+            may = "will" if largest > total - largest else "may"
             yield (
                 f"warning: data: {Path(path).name}: the farthest {of} value is {name} {where}, "
-                f"{out:,.0f} standard deviations from the mean of training; it will dominate the "
+                f"{out:,.0f} standard deviations from the mean of training; it {may} dominate the "
                 f"{of} error; {remedy}"
             )
 
