@@ -107,7 +107,7 @@ def test_a_table_with_gaps(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "data: expected a value, found none; set it"),
+        ([], "data: expected a value, found none; name a config, "),
         (["--data", "Photos"], "data: expected "),
         (["--data", "ImageFolderDataModule"], "train"),
         (
