@@ -44,6 +44,7 @@ MISTAKES = [
     (["report", "--rn", "x"], "perhaps run is meant"),
     (["encode", "--run", "x"], "input, output: expected a value"),
     (["export", "--run", "x", "--format", "onx"], "perhaps onnx is meant"),
+    (["sweep", "--config", "a.yaml", "--finetune.epochs", "5"], "finetune: {epochs: 5}"),
     (["sweep"], "config: expected a value"),
     (["inspect"], "name the data"),
 ]

@@ -21,6 +21,7 @@ from sae import kinds
 from sae.cli import help_page, kept, strict_yaml
 from sae.cli.sentences import (
     TRAINING_VERBS,
+    check_not_of_trials,
     check_words,
     no_file,
     no_value,
@@ -109,6 +110,8 @@ class _Check:
             Whether it was.
         """
         configs = 0
+        if self.verb == "sweep":
+            check_not_of_trials(words)
         for name, value in self._pairs(words):
             key = (
                 self.by_name[name]["key"] if name in self.by_name else name.lstrip("-").rstrip("+")

@@ -10,6 +10,7 @@ import difflib
 import pkgutil
 import re
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from sae.cli import strict_yaml
@@ -22,6 +23,9 @@ TRAINING_VERBS = {
     "test": "Figures of a finished run on the test images.",
     "predict": "Codes of the test images, as CSV.",
 }
+
+# Groups of a config that all trials of a search share.
+OF_TRIALS = ("data", "finetune", "model", "pretrain", "seed_everything", "sweep", "trainer")
 
 
 def verbs() -> list[str]:
@@ -110,3 +114,26 @@ def check_words(words: Sequence[str]) -> None:
             raise InputError(key, "fewer brackets", show(value or word), "correct the value")
         if strict_yaml.too_long_a_number(value or word):
             raise InputError(key, "a smaller number", show(value or word), "correct the number")
+
+
+def check_not_of_trials(words: Sequence[str]) -> None:
+    """Refuse options of the single trials of a search: they belong in the config.
+
+    Args:
+        words: What follows the verb ``sweep``.
+
+    Raises:
+        InputError: There is one.
+    """
+    for word, after in zip_longest(words, words[1:], fillvalue=""):
+        option, equals, value = word.partition("=")
+        key = option.removeprefix("--")
+        if key != option and key.partition(".")[0] in OF_TRIALS:
+            *groups, last = key.split(".")
+            if groups[:1] == ["data"]:
+                groups.insert(1, "init_args")
+            line = f"{last}: {(value if equals else after) or 'VALUE'}"
+            for group in reversed(groups):
+                line = f"{group}: {{{line}}}"
+            expected, found = "an option of the search", "one of its runs"
+            raise InputError(key, expected, found, f"write it into the config: {line}")
