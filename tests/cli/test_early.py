@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -48,6 +49,13 @@ MISTAKES = [
     (["sweep"], "config: expected a value"),
     (["inspect"], "name the data"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_imported(monkeypatch):
+    """As in a process of its own; the modules themselves stay."""
+    modules = {name: each for name, each in sys.modules.items() if name != "lightning"}
+    monkeypatch.setattr(early, "sys", SimpleNamespace(modules=modules))
 
 
 def said(words: list[str]) -> str | None:
@@ -149,6 +157,7 @@ def test_no_option_is_refused_with_its_own_default():
         [*DIGITS, "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss"],
         [*DIGITS, "--model", "model.yaml", "--anything", "3"],
         [*DIGITS, "--data.batch_siz", "3", "--data", "my_package.MyData"],
+        ["fit", "--trainer.callbacks+=userdata.CB", "--data", "Mine"],
         [*DIGITS, "--print_config"],
         ["fit", "--resume", "lightning_logs/a/version_0"],
         ["fit", "--data.help", "MNISTDataModule"],
@@ -157,6 +166,12 @@ def test_no_option_is_refused_with_its_own_default():
 )
 def test_what_is_not_fully_known_is_left_to_the_parser(words):
     assert said(words) is None
+
+
+def test_a_class_that_a_script_imported_is_known_by_its_name(monkeypatch):
+    assert "'Mine'" in said(["fit", "--data", "Mine"])
+    monkeypatch.setattr(early, "sys", sys)  # in which Lightning is imported
+    assert said(["fit", "--data", "Mine"]) is None
 
 
 def test_all_is_left_to_the_parser_where_the_description_is_of_other_sources(monkeypatch):

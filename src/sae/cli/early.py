@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -33,6 +34,7 @@ from sae.errors import check_choice
 
 _NAME = r"[A-Za-z_]\w*"
 _NUMBER = r"-\d+|-\d*\.\d+"  # which argparse does not mistake for an option
+_IMPORT_PATH = rf"\b{_NAME}\.{_NAME}"
 _RECIPES = ("pretrain", "finetune", "head")
 
 
@@ -102,6 +104,9 @@ class _Check:
         self.keys = {each["key"] for each in self.options}
         self.settings: dict[str, Any] = {}
         self.data_words: list[str] = []
+        # Whether a class of the user's own may be known by its name alone: its module was imported
+        # before (it imports Lightning), or the parser will import it.
+        self.maybe_own = "lightning" in sys.modules
 
     def read(self, words: Sequence[str]) -> bool:
         """Check words and configs; print help where that is asked for.
@@ -127,7 +132,9 @@ class _Check:
                 configs += 1
                 self._read_config(value)
                 self.data_words.clear()
-            elif name in self.by_name and not name.endswith("+"):
+                continue
+            self.maybe_own |= re.search(_IMPORT_PATH, value) is not None
+            if name in self.by_name and not name.endswith("+"):
                 self.settings[key] = _loaded(value)
                 if key == "data":
                     self.data_words.clear()  # they belonged to another class
@@ -202,6 +209,7 @@ class _Check:
             raise _UnsureError from None
         if not isinstance(content, dict):
             raise _UnsureError
+        self.maybe_own |= re.search(_IMPORT_PATH, repr(content)) is not None
         self.settings.update(self._flat(content, ""))
 
     def _flat(self, content: Mapping[Any, Any], above: str) -> Iterator[tuple[str, Any]]:
@@ -249,7 +257,7 @@ class _Check:
                 "false",
                 "none",
             )
-            if not odd and not Path(named).exists():
+            if not odd and not self.maybe_own and not Path(named).exists():
                 raise unknown_data(named, list(names))
             return
         if named not in (short, f"sae.{short}", f"sae.data.{short}") or short not in names:
