@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import re
 import shlex
@@ -172,6 +173,14 @@ def test_a_class_that_a_script_imported_is_known_by_its_name(monkeypatch):
     assert "'Mine'" in said(["fit", "--data", "Mine"])
     monkeypatch.setattr(early, "sys", sys)  # in which Lightning is imported
     assert said(["fit", "--data", "Mine"]) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_config_from_a_pipe_is_left_to_the_parser_unread():
+    os.mkfifo("pipe")
+    assert said(["fit", "--config", "pipe"]) is None  # to open it would wait for ever
+    assert said(["fit", "--config", "-"]) is None
+    assert "found '.'" in said(["fit", "--config", "."])
 
 
 def test_all_is_left_to_the_parser_where_the_description_is_of_other_sources(monkeypatch):

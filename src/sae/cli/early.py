@@ -171,12 +171,18 @@ class _Check:
                 if not shown or key == "print_config":
                     raise _UnsureError
             if takes and not equals:
-                if not left or (left[0].startswith("-") and not re.fullmatch(_NUMBER, left[0])):
+                if not left or self._is_option(left[0]):
                     if option is None:
                         raise _UnsureError
                     raise no_value(option["key"])
                 value = left.pop(0)
             yield name, value
+
+    def _is_option(self, word: str) -> bool:
+        """Whether a word that begins with a dash is no value; a lone dash is standard input."""
+        if not word.startswith("-") or word == "-":
+            return False
+        return re.fullmatch(_NUMBER, word) is None
 
     def _inside(self, key: str) -> bool:
         """Whether a key that is no option is a part of one: of a mapping, or of a class."""
@@ -201,6 +207,8 @@ class _Check:
         if not path or re.search(r"[\n{:~]", path):
             raise _UnsureError  # YAML in place of a path, or a path that is read in another way
         file = Path(path)
+        if path == "-" or (file.exists() and not file.is_file() and not file.is_dir()):
+            raise _UnsureError  # a pipe can be read but once
         if not file.is_file() or not os.access(file, os.R_OK):
             raise no_file("config", path)
         try:
