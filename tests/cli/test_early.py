@@ -32,6 +32,7 @@ MISTAKES = [
     ([*DIGITS, "--trainer.device", "3"], "perhaps trainer.devices is meant"),
     ([*DIGITS, "confgs/digits.yaml"], "found one that does not exist"),
     ([*DIGITS, "--finetune.epochs"], "found none"),
+    ([*DIGITS, "--name", "--finetune.terms=[ ]"], "name: expected a value"),
     ([*DIGITS, "--model.activation", "swish"], "found 'swish'"),
     ([*DIGITS, "--model.activation", "[relu,swish]"], "found 'swish'"),
     ([*DIGITS, "--pretrain.terms", "[{kind: l2}]"], "pretrain.terms[0]: "),
@@ -163,6 +164,7 @@ def test_no_option_is_refused_with_its_own_default():
         ["fit", "--resume", "lightning_logs/a/version_0"],
         ["fit", "--data.help", "MNISTDataModule"],
         [*DIGITS, "--seed_everything", "-1"],
+        [*DIGITS, "--name", "-x y"],
     ],
 )
 def test_what_is_not_fully_known_is_left_to_the_parser(words):

@@ -182,7 +182,9 @@ class _Check:
         """Whether a word that begins with a dash is no value; a lone dash is standard input."""
         if not word.startswith("-") or word == "-":
             return False
-        return re.fullmatch(_NUMBER, word) is None
+        if word in self.by_name or ("=" in word and word.partition("=")[0] in self.by_name):
+            return True
+        return " " not in word and re.fullmatch(_NUMBER, word) is None  # as argparse has it
 
     def _inside(self, key: str) -> bool:
         """Whether a key that is no option is a part of one: of a mapping, or of a class."""
