@@ -185,6 +185,15 @@ def test_a_config_from_a_pipe_is_left_to_the_parser_unread():
     assert "found '.'" in said(["fit", "--config", "."])
 
 
+@pytest.mark.parametrize("line", ["config: a.yaml", "help: x", "print_config: x", "data: dd"])
+def test_words_with_another_meaning_in_a_config_are_left_to_the_parser(line):
+    Path("sub").mkdir()
+    Path("sub/dd").write_text("class_path: DigitsDataModule\n")
+    data = "" if "data" in line else "data: DigitsDataModule\n"
+    Path("sub/c.yaml").write_text(data + line)
+    assert said(["fit", "--config", "sub/c.yaml"]) is None
+
+
 def test_all_is_left_to_the_parser_where_the_description_is_of_other_sources(monkeypatch):
     monkeypatch.setattr(kept, "fingerprint", lambda: "another")
     assert said(["fitt"]) is None

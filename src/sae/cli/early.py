@@ -104,6 +104,7 @@ class _Check:
         self.keys = {each["key"] for each in self.options}
         self.settings: dict[str, Any] = {}
         self.data_words: list[str] = []
+        self.folders = [Path()]  # from which a path is read: of the configs, too
         # Whether a class of the user's own may be known by its name alone: its module was imported
         # before (it imports Lightning), or the parser will import it.
         self.maybe_own = "lightning" in sys.modules
@@ -221,6 +222,7 @@ class _Check:
             raise _UnsureError
         self.maybe_own |= re.search(_IMPORT_PATH, repr(content)) is not None
         self.settings.update(self._flat(content, ""))
+        self.folders.append(file.parent)
 
     def _flat(self, content: Mapping[Any, Any], above: str) -> Iterator[tuple[str, Any]]:
         """The options of a config, each by its full key."""
@@ -228,6 +230,8 @@ class _Check:
             if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
                 raise _UnsureError
             key = f"{above}{name}"
+            if key in ("config", "help", "print_config") or name == "help":
+                raise _UnsureError  # words of the command line, which mean something else here
             if key in self.keys and key not in OPEN_GROUPS:
                 yield key, value
             elif isinstance(value, dict) and value:
@@ -267,7 +271,8 @@ class _Check:
                 "false",
                 "none",
             )
-            if not odd and not self.maybe_own and not Path(named).exists():
+            found = any((folder / named).exists() for folder in self.folders)
+            if not odd and not self.maybe_own and not found:
                 raise unknown_data(named, list(names))
             return
         if named not in (short, f"sae.{short}", f"sae.data.{short}") or short not in names:
