@@ -29,6 +29,7 @@ MISTAKES = [
     ([*DIGITS, "--finetune.epoch", "3"], "perhaps finetune.epochs is meant"),
     ([*DIGITS, "--pictres_every=3"], "perhaps pictures_every is meant"),
     ([*DIGITS, "--data.batch_siz", "3"], "perhaps data.batch_size is meant"),
+    ([*DIGITS, "--pretrain.lr+", "3"], "pretrain.lr+: "),
     ([*DIGITS, "--trainer.device", "3"], "perhaps trainer.devices is meant"),
     ([*DIGITS, "confgs/digits.yaml"], "found one that does not exist"),
     ([*DIGITS, "--finetune.epochs"], "found none"),
@@ -165,6 +166,9 @@ def test_no_option_is_refused_with_its_own_default():
         ["fit", "--data.help", "MNISTDataModule"],
         [*DIGITS, "--seed_everything", "-1"],
         [*DIGITS, "--name", "-x y"],
+        [*DIGITS, "--model.sizes", "64", "16"],
+        [*DIGITS, "--help=1"],
+        ["fit", "--data", "SampleDataModule"],
     ],
 )
 def test_what_is_not_fully_known_is_left_to_the_parser(words):
@@ -222,3 +226,13 @@ def test_quick_help_is_that_of_the_parser(words, capsys):
         command.main(words)
     assert end.value.code == 0
     assert capsys.readouterr().out == quick
+
+
+@pytest.mark.parametrize("asked", ["-h", "--help", "--trainer.help"])
+@pytest.mark.parametrize("wrong", [["--finetune.epoch", "3"], ["--config", "nowhere.yaml"]])
+def test_help_is_shown_among_mistakes(wrong, asked, capsys):
+    assert early.answer(["fit", asked]) is True
+    page = capsys.readouterr().out
+    for words in ([*wrong, asked], [asked, *wrong], ["--data", "Mine", asked]):
+        assert early.answer(["fit", *words]) is True
+        assert capsys.readouterr().out == page

@@ -30,7 +30,7 @@ from sae.cli.sentences import (
     unknown_option,
     wrong_verb,
 )
-from sae.errors import check_choice
+from sae.errors import InputError, check_choice
 
 _NAME = r"[A-Za-z_]\w*"
 _NUMBER = r"-\d+|-\d*\.\d+"  # which argparse does not mistake for an option
@@ -110,11 +110,20 @@ class _Check:
         self.maybe_own = "lightning" in sys.modules
 
     def read(self, words: Sequence[str]) -> bool:
-        """Check words and configs; print help where that is asked for.
+        """Check words and configs; print help where that is asked for, even among mistakes.
 
         Returns:
             Whether it was.
         """
+        try:
+            return self._read(words)
+        except InputError:
+            asked = {*words} & {"-h", "--help", "--trainer.help"} & {*self.by_name}
+            if not any(self._print_help(self.by_name[word]["key"]) for word in sorted(asked)):
+                raise
+        return True
+
+    def _read(self, words: Sequence[str]) -> bool:
         configs = 0
         if self.verb == "sweep":
             check_not_of_trials(words)
@@ -122,12 +131,7 @@ class _Check:
             key = (
                 self.by_name[name]["key"] if name in self.by_name else name.lstrip("-").rstrip("+")
             )
-            if key == "help":
-                about = (self.about["help"], self.about["example"], self.options)
-                print(help_page.verb_page(self.verb, *about), end="")
-                return True
-            if key == "trainer.help" and self.known["trainer_is_known"]:
-                print(help_page.trainer_page(self.options), end="")
+            if self._print_help(key):
                 return True
             if key == "config" and self.verb in TRAINING_VERBS:
                 configs += 1
@@ -144,11 +148,23 @@ class _Check:
         self._check_choices()
         return False
 
+    def _print_help(self, key: str) -> bool:
+        """Print the page that an option shows, if it shows one that is known."""
+        if key == "help":
+            about = (self.about["help"], self.about["example"], self.options)
+            print(help_page.verb_page(self.verb, *about), end="")
+        elif key == "trainer.help" and self.known["trainer_is_known"]:
+            print(help_page.trainer_page(self.options), end="")
+        else:
+            return False
+        return True
+
     # Words
 
     def _pairs(self, words: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Options and their values."""
         left = list(words)
+        listed = False  # whether the option before takes a list, of which this may be a part
         while left:
             word = left.pop(0)
             name, equals, value = word.partition("=")
@@ -156,12 +172,15 @@ class _Check:
             if word == "--" or (short and word not in self.by_name):
                 raise _UnsureError
             if not word.startswith("-"):
+                if listed:
+                    raise _UnsureError
                 raise self._unknown(re.split(r"[\s=]", word)[0]) if word.strip() else _UnsureError
             key = name.removeprefix("--").rstrip("+")
             option = self.by_name.get(name)
+            listed = option is None or "LIST" in option.get("type", "")
             if option is None:
                 if not self._inside(key):
-                    raise self._unknown(key)
+                    raise self._unknown(name.removeprefix("--"))
                 if key.startswith("data.") and "." not in key[5:]:
                     self.data_words.append(key[5:])
                 takes = True
@@ -169,7 +188,7 @@ class _Check:
                 takes = option["takes"]
                 # A group as a file or as text, a page of help of a class, or a config to print.
                 shown = "help" in option or key == "trainer.help"
-                if not shown or key == "print_config":
+                if not shown or key == "print_config" or (equals and not takes):
                     raise _UnsureError
             if takes and not equals:
                 if not left or self._is_option(left[0]):
@@ -270,6 +289,7 @@ class _Check:
                 "true",
                 "false",
                 "none",
+                "sampledatamodule",  # the base class of all, of which the parser says more
             )
             found = any((folder / named).exists() for folder in self.folders)
             if not odd and not self.maybe_own and not found:
