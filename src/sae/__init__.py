@@ -66,9 +66,9 @@ __all__ = [
     "load_run",
 ]
 
-# Name -> its module; a datamodule is in sae.data. Each is imported when it is first used, so that
-# the command line can answer a typo before torch and Lightning are imported. So is a module, such as
-# sae.data.
+# Name -> its module; a datamodule is in sae.data. Each is imported when it is first used, as is a
+# module such as sae.data, so that the command line can answer a typo before torch and Lightning are
+# imported.
 _MODULES = {
     "Corruption": "sae.terms.corruption",
     "Dense": "sae.nets.dense",

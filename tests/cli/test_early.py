@@ -24,6 +24,7 @@ PAGES = [*ROOT.glob("README*.md"), *(ROOT / "docs").glob("*.md")]
 # Words, or the content of a config; and a part of what is said.
 MISTAKES = [
     (["fitt"], "perhaps fit is meant"),
+    (["train", "--data", "DigitsDataModule"], "to train, the command is fit: "),
     ([], "found none"),
     (["fit"], "give a config"),
     ([*DIGITS, "--finetune.epoch", "3"], "perhaps finetune.epochs is meant"),
@@ -41,6 +42,9 @@ MISTAKES = [
     ([*DIGITS, "--head.corruption={kind: mask, level: 0.1}"], "head.corruption.kind: "),
     (["fit", "--data", "DigitDataModule"], "perhaps DigitsDataModule is meant"),
     (["fit", "--config", "nowhere.yaml"], "found 'nowhere.yaml'"),
+    (["fit", "--config", "configs/visualise.yaml"], "perhaps visualize.yaml is meant"),
+    (["fit", "configs/sparse.yaml"], "to use a config, write --config configs/sparse.yaml"),
+    ([*DIGITS, "sparse.yaml"], "to use a config, write --config sparse.yaml"),
     ("pretrain: {epoch: 3}", "perhaps pretrain.epochs is meant"),
     ("pretrian: {epochs: 3}", "perhaps pretrain.epochs is meant"),
     ("data: {class_path: DigitsDataModule, init_args: {batch_siz: 3}}", "data.batch_siz: "),
