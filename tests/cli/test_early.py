@@ -208,6 +208,11 @@ def test_all_is_left_to_the_parser_where_the_description_is_of_other_sources(mon
     assert said(["fit", "--help"]) is None
 
 
+def test_all_is_left_to_the_parser_where_the_environment_may_hold_options(monkeypatch):
+    monkeypatch.setenv("JSONARGPARSE_DEFAULT_ENV", "true")
+    assert said(["fit"]) is None
+
+
 @pytest.mark.parametrize("words", [["fitt"], ["fit", "--help"], ["--help"], ["--version"]])
 def test_the_answer_is_there_before_torch(words):
     code = "import sys; from sae.cli import main; sys.argv[0] = 'cli.py'\n"

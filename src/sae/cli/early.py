@@ -58,7 +58,8 @@ def answer(words: Sequence[str]) -> bool:
     if list(words) == ["--version"]:
         print(_versions())
         return True
-    known = kept.read()
+    # With this variable the parser takes options from the environment, too.
+    known = None if "JSONARGPARSE_DEFAULT_ENV" in os.environ else kept.read()
     if known is None:
         return False
     if list(words) in (["--help"], ["-h"]):
