@@ -54,8 +54,8 @@ FOLDER = Path("lightning_logs/run/version_0")
 # Sums over two processes round otherwise, and Adam takes as long a step where a gradient is tiny.
 CLOSE = {"rtol": 1e-3, "atol": 2e-3}
 HINT = (
-    "If this is a penalty: is its statistic a plain mean over samples, and of_the_batch True if its "
-    "value is not linear? See docs/extending.md."
+    "If this is a penalty: is its statistic a plain mean over samples, and of_the_batch True if "
+    "its value is not linear? See docs/extending.md."
 )
 
 pytestmark = pytest.mark.slow

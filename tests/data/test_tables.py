@@ -99,7 +99,10 @@ def test_missing_values_are_masked_or_filled_on_request():
     x = all_of(masked)
     assert is_missing(x).sum(dim=0).tolist() == [29, 1]
     assert masked.preparation.outputs.numbers == 2
-    assert any("29 in column b" in line and "left out of the loss" in line for line in said(masked))
+    assert (
+        "data: x.csv: 30 missing: 29 in column b, first in row 3 (line 5); 1 in column c, first in "
+        "row 9 (line 11): left out of the loss"
+    ) in said(masked)
     assert "data: a is left out: it is constant in the training samples" in said(masked)
     mean = table(GAPS, missing="mean")
     x = all_of(mean)
@@ -247,6 +250,9 @@ REFUSED = {
     "nothing that varies": ("a,b\n" + "1,2\n" * 9, {}, "expected columns that vary"),
     "too few rows": ("a,b\n1,2\n3,4\n", {}, "expected rows to train on beside 1"),
     "no such label": (PLAIN, {"label": "c"}, "data.label: expected a column of .*x.csv, found 'c'"),
+    "a table without classes": (
+        PLAIN, {"label": "class"}, "are a, b; if the table has no classes, add --data.label null",
+    ),
     "a near name": ("alpha,b\n1,2\n", {"label": "alhpa"}, "perhaps you meant alpha"),
     "a label that is none": ("a,b\n1,2\n2,2.5\n", {"label": "b"}, r"found 2.5 in row 1 \(line 3\)"),
     "a label that lacks": ("a,b\n1,x\n2,\n", {"label": "b"}, r"none in row 1 \(line 3\)"),
@@ -277,13 +283,66 @@ def test_bad_input_is_named(text, options, message):
     [
         ("a\n1\n2\n", "expected a column 'b', as in train, found none; its columns are a"),
         ("a,b,c\n1,2,3\n", "expected only the columns of train, found also 'c'"),
-        ("a,b\n1,x\n2,y\n", "expected numbers in column b, as in train, found texts"),
+        (
+            "a,c,d,e,f,g,h,i,j\n" + "1," * 8 + "1\n",
+            "found none; its columns are a, c, d, e, f, g, h, i, …",
+        ),
+        (
+            "a,b\n1,2\n1,\n1,x\n2,y\n",
+            "test.csv: expected numbers, as in train, found 'x' in column b, row 2 (line 4) "
+            "(and 1 more); correct it or leave it empty.",
+        ),
     ],
 )
 def test_a_test_file_with_other_columns_is_refused(text, message):
     Path("test.csv").write_text(text)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=re.escape(message)):
         table(PLAIN, test="test.csv")
+
+
+def test_numbers_that_are_stored_as_texts_in_the_test_file_are_refused():
+    pq.write_table(pa.table({"a": [1.0, 2.0], "b": ["3", "4"]}), "test.parquet")
+    with pytest.raises(InputError, match=r"numbers in column b, as in train, found texts; store"):
+        table(PLAIN, test="test.parquet")
+    pq.write_table(pa.table({"a": [1.0, 2.0], "b": ["3", "x"]}), "test.parquet")
+    with pytest.raises(InputError, match=r"found 'x' in column b, row 1; correct it"):
+        table(PLAIN, test="test.parquet")
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+@pytest.mark.parametrize("missing", ["error", "mask"])
+def test_a_value_far_out_that_no_training_row_has_is_named(part, missing):
+    """Trained on without it, the network has nearly all of its error in this row."""
+    text = "size,plan,orders\n" + "".join(f"{i},{'ab'[i % 2]},{i % 11}\n" for i in range(300))
+    options = {"missing": missing, "split_seed": 3}
+    data = table(text, **options)
+    assert not [line for line in said(data) if "warning" in line]
+    samples = data.val if part == "validation" else data.test
+    row = round(data.preparation.inverse(samples.x[:1])[0, 0].item())
+    lines = text.splitlines()
+    lines[row + 1] = f"{row},a,9999"
+    data = table("\n".join(lines), **options)
+    found = [line for line in said(data) if line.startswith("warning")]
+    orders = np.delete(np.arange(300) % 11, row)
+    (line,) = found
+    start = (
+        f"warning: data: x.csv: the farthest {part} value is orders 9999, row {row} "
+        f"(line {row + 2}), "
+    )
+    assert line.startswith(start)
+    out = float(line[len(start) :].split(" standard")[0].replace(",", ""))
+    assert out == pytest.approx((9999 - orders.mean()) / orders.std(), rel=0.05)
+    assert line.endswith(
+        f"it will dominate the {part} error; correct or remove it, or add --data.preparation "
+        "squashed"
+    )
+    squashed = table("\n".join(lines), preparation="squashed", **options)
+    (line,) = [line for line in said(squashed) if line.startswith("warning")]
+    assert float(re.search(r"([\d,]+) standard", line)[1].replace(",", "")) < out / 50
+    assert line.endswith("error; correct or remove it"), "of 30 rows it still has most of the error"
+    squashed = table("\n".join(lines), preparation={"size": "standard"}, **options)
+    (line,) = [line for line in said(squashed) if line.startswith("warning")]
+    assert line.endswith("or write orders: squashed in preparation")
 
 
 def test_a_test_file_takes_its_columns_of_texts_from_train():

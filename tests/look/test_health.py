@@ -175,7 +175,7 @@ def test_a_saturated_code_is_named():
 
 def test_dead_units_are_named():
     (warning,) = replace(WELL, dead=0.9).warnings("stage 2")
-    assert warning.startswith("stage 2 has many dead units: 90% of its code")
+    assert warning.startswith("stage 2 has many dead units: 90% of its units")
 
 
 @pytest.mark.parametrize(("rho", "near", "far"), [(0.05, 0.13, 0.15), (0.05, 0.02, 0.01)])

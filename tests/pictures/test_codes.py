@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from drawn import array, images, words_at
-from helpers import randomised, tiny_scene
+from helpers import randomised, table_scene, tiny_scene
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
@@ -214,6 +214,15 @@ def test_without_labels_there_is_no_class_to_see_or_to_read():
     made = codes.numbers(one)
     assert made["axes"][-1].tolist() == ["h[0]", "number"]
     assert made["points"][-1][:, 1].tolist() == list(range(16))
+
+
+def test_a_table_has_inputs_not_pixels():
+    scene = table_scene()
+    heads, _ = codes.Codes().table(codes.numbers(scene), scene)
+    assert heads[:2] == ["inputs_x", "inputs_y"]
+    scene = tuned()
+    heads, _ = codes.Codes().table(codes.numbers(scene), scene)
+    assert heads[1:3] == ["pixels_x", "pixels_y"]
 
 
 def test_few_images_are_not_voted_on():

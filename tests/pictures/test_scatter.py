@@ -128,7 +128,20 @@ def test_a_few_points_far_out_are_counted():
     codes = codes.clip(-1, 1)
     codes[:3] *= 1000
     figure = scatter.draw(scatter.numbers(codes, labels, 300))
-    assert any(words.endswith("3 of 300 lie outside") for words in words_at(figure))
+    told = "3 of 300 lie further out, drawn at the edge"
+    assert any(words.endswith(told) for words in words_at(figure))
+    axis = figure.axes[0]
+    places = np.asarray(axis.collections[0].get_offsets())
+    low, high = np.array([axis.get_xlim(), axis.get_ylim()]).T
+    assert len(places) == 300
+    assert ((places >= low) & (places <= high)).all()
+    assert np.isin(places, [*low, *high]).any(axis=1).sum() == 3
+
+
+def test_a_dollar_in_a_name_is_no_formula():
+    codes = RNG.normal(size=(9, 2))
+    numbers = scatter.numbers(codes, np.arange(9) % 3, 9, names=["$5_$9", "$\\frac$", "c"])
+    assert len(render(scatter.draw(numbers)).content) > 1000
 
 
 def test_one_sample_is_drawn():

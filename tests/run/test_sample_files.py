@@ -201,6 +201,20 @@ def test_long_ids_keep_all_digits(tmp_path):
         assert run.apply("encode", rows).shape == (2, 3)
 
 
+def test_a_text_among_numbers_is_named_with_its_row_and_line(tmp_path):
+    """The second part is the one at fault: its rows go on counting."""
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n" + "1,2\n" * 5000 + "\n1,old\n")
+    samples, run = SampleFile(path, of_table("a", "b")), of_table("a", "b")
+    layout = layout_of(run, "encode", samples)
+    says = r"x\.csv: expected numbers, found 'old' in column b, row 5000 \(line 5003\); correct it"
+    with pytest.raises(InputError, match=says):
+        write_result(
+            samples, lambda x, first: [run.apply("encode", x, first)], tmp_path / "y.npy", layout
+        )
+    assert not (tmp_path / "y.npy").exists()
+
+
 def test_colours_that_come_first_are_refused(tmp_path):
     model, path = StackedAutoencoder([24, 3]), tmp_path / "x.npy"
     run = TrainedRun(Path(), model.stack, Pixels(1), model.objective, (2, 4, 3))

@@ -28,7 +28,7 @@ from sae.cli.described import describe
 from sae.cli.help_page import trainer_page
 from sae.cli.sentences import TRAINING_VERBS, check_words
 from sae.cli.verbs.verb import ROOM, Verb, parser_of
-from sae.data import SampleDataModule
+from sae.data import SampleDataModule, TableDataModule
 from sae.data.rows import are_pixels
 from sae.errors import InputError, check_choice, check_integer, error_prefix, show
 from sae.nets import sizes
@@ -335,6 +335,8 @@ class OptionsCLI(LightningCLI):
             if found != (data.n_features,):
                 remedy = f"write [{data.n_features}, …]"
                 expected = words(f"{data.n_features} first, the pixels of ") + of
+                if isinstance(data, TableDataModule):
+                    expected = f"{data.n_features} first, {data.inputs_in_words}"
                 raise InputError("model.sizes", expected, str(found[0]), remedy)
             return
         shape = tuple(data.image_shape)

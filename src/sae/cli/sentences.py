@@ -113,6 +113,12 @@ def unknown_option(name: str, known: Iterable[str]) -> InputError:
     remedy = f"perhaps {start}{near[0]} is meant" if near else "see --help for the names"
     if name.endswith((".yaml", ".yml")) and "config" in known:
         remedy = f"to use a config, write --config {name}"
+    groups = {each.partition(".")[0] for each in known}
+    if "data" in groups <= {"data", "h", "help", "print_shtab"} and not (
+        near or name.startswith("data.")
+    ):
+        remedy = "leave it out: inspect has only the options of data"
+        return InputError(plain(name), "--data or an option of it", "another one", remedy)
     return InputError(plain(name), "the name of an option", "one that does not exist", remedy)
 
 

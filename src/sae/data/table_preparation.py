@@ -28,6 +28,7 @@ from sae.data.scaling import (
     squash,
     unsquash,
 )
+from sae.data.table_source import few_of
 from sae.errors import InputError, check_choice, show
 from sae.nets.columns import Columns, is_missing, marked
 from sae.seeding import derive_generator
@@ -232,7 +233,7 @@ class TablePreparation(Preparation):
         if lacking:
             found = f"none called {', '.join(map(show, lacking[:3]))}"
             found += f" (and {len(lacking) - 3} more)" if len(lacking) > 3 else ""
-            remedy = f"its columns are {', '.join(names[:8])}" + ", …" * (len(names) > 8)
+            remedy = f"its columns are {few_of(names)}"
             if self.missing != "error":
                 which = "that name" if len(lacking) == 1 else "each name"
                 remedy = f"add an empty column of {which} if its values are missing; {remedy}"

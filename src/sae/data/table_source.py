@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 NUMBER, TEXT = "number", "text"
 # float64 cannot hold every integer beyond this.
 MOST_EXACT = 2**53
+# Most columns that a message lists.
+MOST_NAMED = 8
 _DATE = re.compile(r"(\d{4}-\d{1,2}-\d{1,2}|\d{1,2}\.\d{1,2}\.(\d{4}|\d{2}))([T ]\d{1,2}:\d{2}.*)?")
 
 
@@ -87,6 +89,44 @@ class TableSource(Source):
             parts = [values_of(frame.column(name)) for name in self.columns]
             yield np.stack(parts, axis=1)
 
+    def check_no_texts(self, column: str) -> None:
+        """Raise InputError if a column of texts contains one that is not a number.
+
+        Args:
+            column: The name of the column.
+
+        Raises:
+            InputError: It names the first such text and its position.
+        """
+        odd = list[tuple[int, str]]()
+        first = 0
+        for frame in self.frames(2**16, [column]):
+            values = frame.column(column).to_pylist()
+            odd += [
+                (first + k, value)
+                for k, value in enumerate(values)
+                if value is not None and not self.is_number(value)
+            ]
+            first += len(values)
+        if odd:
+            row, value = odd[0]
+            found = f"{show(value)} in column {column}, {self.place(row)}"
+            more = f" (and {len(odd) - 1:,} more)" if len(odd) > 1 else ""
+            remedy = "correct it or leave it empty"
+            raise InputError(str(self.path), "numbers, as in train", found + more, remedy)
+
+    def is_number(self, text: str) -> bool:
+        """Whether a text of the file is a number.
+
+        Args:
+            text: The text.
+        """
+        try:
+            float(text)
+            return True
+        except ValueError:
+            return False
+
     @property
     def ids(self) -> Sequence[Any] | None:  # type: ignore[override]  # read when asked for
         """The values of the column ``id``, (n,); None if no such column was given."""
@@ -115,9 +155,19 @@ def check_column(name: str, known: Collection[str], key: str, path: str) -> None
     """
     if name not in known:
         near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-        few = ", ".join(list(known)[:8]) + ", …" * (len(known) > 8)
-        remedy = f"perhaps you meant {near[0]}" if near else f"its columns are {few}"
+        remedy = f"perhaps you meant {near[0]}" if near else f"its columns are {few_of(known)}"
+        if key == "label":
+            remedy += "; if the table has no classes, add --data.label null"
         raise InputError(key, f"a column of {path}", show(name), remedy)
+
+
+def few_of(names: Collection[str]) -> str:
+    """The first names, separated by commas; ``…`` stands for the rest.
+
+    Args:
+        names: The names of columns.
+    """
+    return ", ".join(list(names)[:MOST_NAMED]) + ", …" * (len(names) > MOST_NAMED)
 
 
 def kind_of(kind: pa.DataType) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,15 +36,18 @@ from sae.data.table_preparation import (
     chunks_of,
 )
 from sae.data.table_source import (
+    TEXT,
     TableSource,
     are_dates,
     check_column,
     codes_of,
     distinct,
+    few_of,
     numbers_of,
 )
 from sae.errors import InputError, check_choice, show
 from sae.files import write_npy
+from sae.nets.columns import is_missing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,6 +68,10 @@ MOST_CATEGORIES = 100
 TEST_SHARE = 0.1
 # float32 has seven digits: the largest rounding error allowed, as a share of a column's range.
 MOST_LOST = 0.005
+# A validation or test value is named before training if it lies at least this many standard
+# deviations from the mean of training, and if its squared distance is at least this share of the
+# sum of all others. Training reduces the error of the others, but hardly that of this value.
+FAR_OUT, MOST_OF = 10.0, 0.2
 
 
 class TableDataModule(SampleDataModule):
@@ -216,9 +224,11 @@ class TableDataModule(SampleDataModule):
         needed = [*names, *([self.label] if self.label and self.label in found else [])]
         for name in needed:
             if name not in found:
-                remedy = f"its columns are {', '.join(list(found)[:8])}"
+                remedy = f"its columns are {few_of(found)}"
                 raise InputError(path, f"a column {show(name)}, as in train", "none", remedy)
             if found[name] != types[name]:
+                if (types[name], found[name]) == (NUMBER, TEXT) and isinstance(test, TableSource):
+                    test.check_no_texts(name)
                 expected = f"{types[name]}s in column {name}, as in train"
                 raise InputError(path, expected, f"{found[name]}s", "store both as the same type")
         others = [name for name in found if name not in types]
@@ -474,7 +484,65 @@ class TableDataModule(SampleDataModule):
         other = "choose preparation auto or squashed, or add the column to ignore"
         other = "check its values, or add the column to ignore" if automatic else other
         names = getattr(self.preparation, "feature_names", ())
-        return [*self._said, *remarks(seen, lambda x, before: other, names=names)]
+        said = [*self._said, *self._far_values(seen)]
+        return [*said, *remarks(seen, lambda x, before: other, names=names)]
+
+    @property
+    def inputs_in_words(self) -> str:
+        """What the number of features is, for messages; after ``setup``."""
+        categories = any(each.kind == CATEGORY for each in self._fitted.table)
+        each = " (each category is one input)" if categories else ""
+        return f"the number of inputs of {Path(str(self.paths['train'])).name}{each}"
+
+    @property
+    def _fitted(self) -> TablePreparation:
+        assert isinstance(self.preparation, TablePreparation)
+        return self.preparation
+
+    def _far_values(self, seen: Survey) -> Iterator[str]:
+        """Warn of a validation or test value that will have most of the squared error of its part.
+
+        Args:
+            seen: Statistics of all training samples.
+        """
+        parts = {"validation": (self.val, "train"), "test": (self.test, "test")}
+        table = self._fitted.table
+        numbers = [each for each in table if each.kind == NUMBER]
+        if seen.std is None or not numbers:
+            return
+        mean, std = seen.mean[: len(numbers)].double(), seen.std[: len(numbers)].double()
+        for of, (samples, file) in parts.items():
+            total, largest, farthest = 0.0, 0.0, (samples.x[:1], 0)
+            for x in chunks_of(samples.x):
+                apart = (x[:, : len(numbers)].double() - mean).square()
+                apart[is_missing(x)[:, : len(numbers)]] = 0
+                total += apart.sum().item()
+                row, column = divmod(int(apart.argmax()), len(numbers))
+                if apart[row, column] > largest:
+                    largest, farthest = apart[row, column].item(), (x[row : row + 1], column)
+            x, column = farthest
+            out = math.sqrt(largest) / std[column].clamp(min=1e-12).item()
+            if out < FAR_OUT or largest < MOST_OF * (total - largest):
+                continue
+            name = numbers[column].name
+            k = [each.name for each in table].index(name)
+            value = self.preparation.inverse(x)[0, k].item()
+            path = str(self.paths[file] or self.paths["train"])
+            ends = self._extremes[file == "test" and self.paths["test"] is not None][name]
+            nearest, place = min(ends, key=lambda end: abs(end[0] - value))
+            known = math.isclose(nearest, value, rel_tol=1e-3)
+            where = f"{nearest:g}, {place}" if known else f"{value:g}"
+            remedy = "correct or remove it, or add --data.preparation squashed"
+            if numbers[column].scaling == "squashed":
+                remedy = "correct or remove it"
+            elif "" not in self._kinds:
+                remedy = f"correct or remove it, or write {name}: squashed in preparation"
+            may = "will" if largest > total - largest else "may"
+            yield (
+                f"warning: data: {Path(path).name}: the farthest {of} value is {name} {where}, "
+                f"{out:,.0f} standard deviations from the mean of training; it {may} dominate the "
+                f"{of} error; {remedy}"
+            )
 
     def resolved(self, class_path: str, init_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The options with absolute paths, so that any later command finds the files."""
@@ -636,7 +704,7 @@ class _Gaps:
         total = f"{self.count.sum():,} missing: {'; '.join(each)}" + "; …" * (len(columns) > 8)
         if missing != "error":
             done = "left out of the loss" if missing == "mask" else "replaced by a typical value"
-            return [f"data: {total}: {done}"]
+            return [f"data: {self.source.path.name}: {total}: {done}"]
         remedy = "fill them in, or add --data.missing mask, or mean"
         raise InputError(path, "a value in each row", total, remedy)
 

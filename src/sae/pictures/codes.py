@@ -221,13 +221,18 @@ def draw(numbers: Numbers, side: float = SIDE) -> Figure:
     return figure
 
 
-def table(numbers: Numbers, codes: Array) -> tuple[list[str], NDArray[Any]]:
+def table(numbers: Numbers, codes: Array, inputs: str = "pixels") -> tuple[list[str], NDArray[Any]]:
     """The same for a CSV: names of the columns, and a row an image, its whole code at the end.
 
     Without labels there is no column of them.
+
+    Args:
+        numbers: See :func:`numbers`.
+        codes: The codes, (n, units).
+        inputs: What the first plane shows, for the names of its columns.
     """
     planes = numbers["points"]
-    keys = ["pixels", "before", "code"] if len(planes) == 3 else ["pixels", "code"]
+    keys = [inputs, "before", "code"] if len(planes) == 3 else [inputs, "code"]
     heads = [f"{key}_{axis}" for key in keys for axis in "xy"]
     heads += [f"h{k}" for k in range(codes.shape[1])]
     labels = numbers["labels"]
@@ -260,4 +265,5 @@ class Codes(Picture):
 
     def table(self, numbers: Numbers, scene: Scene) -> tuple[list[str], NDArray[Any]] | None:
         """Of the finished stack: places, labels and whole codes."""
-        return table(numbers, scene.codes()) if scene.is_stack else None
+        inputs = "pixels" if scene.module.words is str else "inputs"
+        return table(numbers, scene.codes(), inputs) if scene.is_stack else None

@@ -113,8 +113,12 @@ def draw(numbers: Numbers) -> Figure:
     rgba = colours(labels.clip(0))[order]
     axis.scatter(points[order, 0], points[order, 1], s=size**2, c=rgba, alpha=alpha, lw=0)
     out = zoom(axis, points, tail=2.5, far=2)
+    if out:  # all are shown: those far out at the edge
+        low, high = np.array([axis.get_xlim(), axis.get_ylim()]).T
+        axis.collections[0].set_offsets(points[order].clip(low, high))
+        axis.collections[0].set_clip_on(False)
     axis.locator_params(nbins=6)
-    beyond = f" · {out} of {n:,} lie outside" if out else ""
+    beyond = f" · {out} of {n:,} lie further out, drawn at the edge" if out else ""
     x, y = (str(name) for name in numbers["axes"])
     name_axes(figure, box, axis, f"{x}{beyond}", y, letter=0.075)
     if with_bar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,6 +109,17 @@ class SampleFile:
             yield ids, rows if self._may_be_texts else self._numbers(rows, first)
             first = last
 
+    def located(self, words: str) -> str:
+        """A message with the line of the file after each row number, if the file has lines.
+
+        Args:
+            words: The message, with rows counted from 0: ``'old' in column age, row 48``.
+        """
+        source = self._source
+        if not isinstance(source, TableSource):
+            return words
+        return re.sub(r"\brow (\d+)\b", lambda match: source.place(int(match[1])), words)
+
     @property
     def is_table(self) -> bool:
         """Whether the file is a table, whose columns have names and types."""
@@ -184,7 +196,7 @@ def write_result(
             except InputError as error:
                 if error.key != "samples":
                     raise
-                found, remedy = error.found, error.remedy
+                found, remedy = samples.located(error.found), error.remedy
                 raise InputError(str(samples.path), error.expected, found, remedy) from None
             sink.write(ids, *parts)
             first += len(chunk)

@@ -117,6 +117,11 @@ def test_a_table_with_gaps(capsys, tmp_path):
         (["--data", "ArrayDataModule", "--data.train", "none.npy"], "none.npy: expected"),
         (["--data", "DigitsDataModule", "--data.siz", "3"], "data.siz: expected the name of an op"),
         (
+            ["--data", "DigitsDataModule", "--pretrain.epochs", "1"],
+            "pretrain.epochs: expected --data or an option of it, found another one; leave it out: "
+            "inspect has only the options of data.",
+        ),
+        (
             ["--data", "DigitsDataModule", "--data.batch_size", "0"],
             "data.batch_size: expected an i",
         ),
@@ -124,6 +129,22 @@ def test_a_table_with_gaps(capsys, tmp_path):
 )
 def test_what_cannot_be_looked_at_is_one_sentence(words, sentence, capsys):
     assert sentence in refusal(capsys, "inspect", *words)
+
+
+def test_a_label_that_is_no_column_is_not_left_out_in_silence(capsys, tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n2,3\n3,4\n")
+    words = ["--data", "TableDataModule", "--data.train", str(tmp_path / "t.csv")]
+    assert "data.label: expected a col" in refusal(capsys, "inspect", *words, "--data.label", "c")
+
+
+def test_the_number_of_inputs_of_a_table_is_named(capsys, tmp_path):
+    rows = [f"{k % 7},{'abc'[k % 3]}" for k in range(40)]
+    (tmp_path / "clean.csv").write_text("\n".join(["size,kind", *rows]))
+    words = ["--data", "TableDataModule", "--data.train", str(tmp_path / "clean.csv")]
+    assert (
+        "model.sizes: expected 4 first, the number of inputs of clean.csv (each category is one "
+        "input), found 2; write [4, …]."
+    ) in refusal(capsys, "fit", *words, "--model.sizes", "[2, 1]")
 
 
 def test_values_that_are_not_finite_are_located(capsys, tmp_path):

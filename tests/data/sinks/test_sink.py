@@ -84,7 +84,7 @@ def test_what_is_broken_off_leaves_nothing_and_spoils_nothing(name):
 def test_what_is_there_is_replaced_only_when_asked():
     write(Path("x.npy"))
     with pytest.raises(
-        InputError, match=r"new file or folder, found 'x\.npy', which exists; .*--over"
+        InputError, match=r"new file or folder, found 'x\.npy', which exists; .*--overwrite true to"
     ):
         check_output(Path("x.npy"), False)
     with pytest.raises(InputError, match="a new file"):

@@ -91,6 +91,9 @@ def test_a_text_among_numbers_is_named(tmp_path):
     with pytest.raises(InputError, match=r"'four' in column b, row 1 \(line 3\)"):
         source.check_numbers(["a", "b"])
     source.check_numbers(["a"])
+    comma = written(tmp_path / "z.csv", "a;b\n1,5;x\n2,5;1\nold;2\n3,5;3\n")
+    with pytest.raises(InputError, match=r"found 'old' in column a, row 2 \(line 4\); correct it"):
+        open_source(comma).check_numbers(["a"])
     # Two of three are texts: that is a column of texts.
     open_source(written(tmp_path / "y.csv", "a\nx\ny\n5\n")).check_numbers(["a"])
 

@@ -85,6 +85,8 @@ def _readable(named: Namespace) -> SampleDataModule:
                 mends = {"val_size": max(1, data.val_size // 10)}
             before = named.init_args.as_dict()
             mends = {key: _merged(before.get(key), value) for key, value in mends.items()}
+            if error.key == "data.label":  # probably mistyped: do not leave it out
+                raise
             if not mends or all(before.get(key) == value for key, value in mends.items()):
                 raise
             _say([str(error)])

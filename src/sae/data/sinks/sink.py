@@ -143,7 +143,7 @@ def check_output(
     if path.is_dir() and not any(path.iterdir()):
         return
     if not overwrite:
-        remedy = "choose another name, or add --overwrite to replace it"
+        remedy = "choose another name, or add --overwrite true to replace it"
         found = f"{show(str(path))}, which exists"
         raise InputError(key, "the name of a new file or folder", found, remedy)
 

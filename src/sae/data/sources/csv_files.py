@@ -70,12 +70,17 @@ class CsvSource(TableSource):
     def place(self, row: int) -> str:
         """See :class:`~sae.data.table_source.TableSource`; also the line, as in an editor."""
         reader = self._reader(self._text)
-        before = 0
-        for k, _ in enumerate(line for line in reader if line):
-            if k == row + 1:
+        before, left = 0, row + 1  # a row may have several lines; the first row holds the names
+        for values in reader:
+            if values and left == 0:
                 return f"row {row} (line {before + 1})"
+            left -= bool(values)
             before = reader.line_num
         return f"row {row}"
+
+    def is_number(self, text: str) -> bool:
+        """See :class:`~sae.data.table_source.TableSource`; also with this file's decimal comma."""
+        return super().is_number(text.replace(self.decimal_point, "."))
 
     def check_numbers(self, columns: Sequence[str]) -> None:
         """Raise InputError if a column of numbers contains a few texts.
@@ -90,9 +95,9 @@ class CsvSource(TableSource):
             if kind_of(self._table.schema.field(name).type) != TEXT:
                 continue
             values = self._table.column(name).to_pylist()
-            odd = [k for k, value in enumerate(values) if value is not None and not _number(value)]
-            present = sum(value is not None for value in values)
-            if odd and len(odd) <= present / 2:
+            there = [k for k, value in enumerate(values) if value is not None]
+            odd = [k for k in there if not self.is_number(values[k])]
+            if odd and len(odd) <= len(there) / 2:
                 found = f"{show(values[odd[0]])} in column {name}, {self.place(odd[0])}"
                 more = f" (and {len(odd) - 1:,} more)" if len(odd) > 1 else ""
                 remedy = "correct it, leave it empty, or add the column to ignore"
