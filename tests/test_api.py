@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatch
 
@@ -37,3 +39,11 @@ def test_the_flags_are_those_of_strict():
     assert all(FLAGS.values())
     assert CONFIG["disallow_untyped_defs"]
     assert (ROOT / "src/sae/py.typed").exists()
+
+
+def test_a_module_is_imported_when_it_is_first_named():
+    code = "import sys, sae; assert 'sae.data' not in sys.modules\n"
+    code += "assert sae.data is sys.modules['sae.data'] and sae.data.MNISTDataModule\n"
+    code += "assert not any(hasattr(sae, each) for each in ('configs', 'nowhere', '__file', '_x'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

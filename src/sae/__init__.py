@@ -16,6 +16,7 @@ is an array, a tensor or a data frame in the units of the run's data.
 """
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from sae.training import waiting
@@ -65,8 +66,9 @@ __all__ = [
     "load_run",
 ]
 
-# Name -> its module; a datamodule is in sae.data. Each is imported when it is first used, so that
-# the command line can answer a typo before torch and Lightning are imported.
+# Name -> its module; a datamodule is in sae.data. Each is imported when it is first used, as is a
+# module such as sae.data, so that the command line can answer a typo before torch and Lightning are
+# imported.
 _MODULES = {
     "Corruption": "sae.terms.corruption",
     "Dense": "sae.nets.dense",
@@ -83,6 +85,9 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
+        spec = None if name.startswith("_") else find_spec(f"{__name__}.{name}")
+        if spec is not None and spec.origin is not None:  # a module; a folder of configs has none
+            return import_module(spec.name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(_MODULES.get(name, "sae.data")), name)
     globals()[name] = found

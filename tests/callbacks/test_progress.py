@@ -66,6 +66,19 @@ def test_elsewhere_a_long_epoch_gets_a_line_but_for_the_last(monkeypatch, capsys
     assert last < float(re.search(loss, first)[0]), "they are those of their epochs"
 
 
+def test_elsewhere_an_epoch_without_validation_shows_no_loss(monkeypatch, capsys):
+    seconds_pass(monkeypatch, 12)
+    bar = StageProgressBar("stage1", "stage 1/2 12→6", 0, 9)
+    fit(bar, epochs=5, check_val_every_n_epoch=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert ["validation loss" in line for line in lines] == [False, True, False, True]
+
+
+def test_a_bar_can_be_made_without_a_standard_output(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    assert StageProgressBar("stage1", "stage 1/2 12→6", 0, 9).on_terminal is False
+
+
 def test_elsewhere_short_epochs_share_a_line_every_ten_seconds(monkeypatch, capsys):
     seconds_pass(monkeypatch, 4)
     fit(StageProgressBar("stage1", "stage 1/2 12→6", 0, 9), epochs=9)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import re
 import shlex
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -22,14 +24,17 @@ PAGES = [*ROOT.glob("README*.md"), *(ROOT / "docs").glob("*.md")]
 # Words, or the content of a config; and a part of what is said.
 MISTAKES = [
     (["fitt"], "perhaps fit is meant"),
+    (["train", "--data", "DigitsDataModule"], "to train, the command is fit: "),
     ([], "found none"),
     (["fit"], "give a config"),
     ([*DIGITS, "--finetune.epoch", "3"], "perhaps finetune.epochs is meant"),
     ([*DIGITS, "--pictres_every=3"], "perhaps pictures_every is meant"),
     ([*DIGITS, "--data.batch_siz", "3"], "perhaps data.batch_size is meant"),
+    ([*DIGITS, "--pretrain.lr+", "3"], "pretrain.lr+: "),
     ([*DIGITS, "--trainer.device", "3"], "perhaps trainer.devices is meant"),
     ([*DIGITS, "confgs/digits.yaml"], "found one that does not exist"),
     ([*DIGITS, "--finetune.epochs"], "found none"),
+    ([*DIGITS, "--name", "--finetune.terms=[ ]"], "name: expected a value"),
     ([*DIGITS, "--model.activation", "swish"], "found 'swish'"),
     ([*DIGITS, "--model.activation", "[relu,swish]"], "found 'swish'"),
     ([*DIGITS, "--pretrain.terms", "[{kind: l2}]"], "pretrain.terms[0]: "),
@@ -37,6 +42,9 @@ MISTAKES = [
     ([*DIGITS, "--head.corruption={kind: mask, level: 0.1}"], "head.corruption.kind: "),
     (["fit", "--data", "DigitDataModule"], "perhaps DigitsDataModule is meant"),
     (["fit", "--config", "nowhere.yaml"], "found 'nowhere.yaml'"),
+    (["fit", "--config", "configs/visualise.yaml"], "perhaps visualize.yaml is meant"),
+    (["fit", "configs/sparse.yaml"], "to use a config, write --config configs/sparse.yaml"),
+    ([*DIGITS, "sparse.yaml"], "to use a config, write --config sparse.yaml"),
     ("pretrain: {epoch: 3}", "perhaps pretrain.epochs is meant"),
     ("pretrian: {epochs: 3}", "perhaps pretrain.epochs is meant"),
     ("data: {class_path: DigitsDataModule, init_args: {batch_siz: 3}}", "data.batch_siz: "),
@@ -44,9 +52,17 @@ MISTAKES = [
     (["report", "--rn", "x"], "perhaps run is meant"),
     (["encode", "--run", "x"], "input, output: expected a value"),
     (["export", "--run", "x", "--format", "onx"], "perhaps onnx is meant"),
+    (["sweep", "--config", "a.yaml", "--finetune.epochs", "5"], "finetune: {epochs: 5}"),
     (["sweep"], "config: expected a value"),
     (["inspect"], "name the data"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_imported(monkeypatch):
+    """As in a process of its own; the modules themselves stay."""
+    modules = {name: each for name, each in sys.modules.items() if name != "lightning"}
+    monkeypatch.setattr(early, "sys", SimpleNamespace(modules=modules))
 
 
 def said(words: list[str]) -> str | None:
@@ -148,20 +164,53 @@ def test_no_option_is_refused_with_its_own_default():
         [*DIGITS, "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss"],
         [*DIGITS, "--model", "model.yaml", "--anything", "3"],
         [*DIGITS, "--data.batch_siz", "3", "--data", "my_package.MyData"],
+        ["fit", "--trainer.callbacks+=userdata.CB", "--data", "Mine"],
         [*DIGITS, "--print_config"],
         ["fit", "--resume", "lightning_logs/a/version_0"],
         ["fit", "--data.help", "MNISTDataModule"],
         [*DIGITS, "--seed_everything", "-1"],
+        [*DIGITS, "--name", "-x y"],
+        [*DIGITS, "--model.sizes", "64", "16"],
+        [*DIGITS, "--help=1"],
+        ["fit", "--data", "SampleDataModule"],
     ],
 )
 def test_what_is_not_fully_known_is_left_to_the_parser(words):
     assert said(words) is None
 
 
+def test_a_class_that_a_script_imported_is_known_by_its_name(monkeypatch):
+    assert "'Mine'" in said(["fit", "--data", "Mine"])
+    monkeypatch.setattr(early, "sys", sys)  # in which Lightning is imported
+    assert said(["fit", "--data", "Mine"]) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_config_from_a_pipe_is_left_to_the_parser_unread():
+    os.mkfifo("pipe")
+    assert said(["fit", "--config", "pipe"]) is None  # to open it would wait for ever
+    assert said(["fit", "--config", "-"]) is None
+    assert "found '.'" in said(["fit", "--config", "."])
+
+
+@pytest.mark.parametrize("line", ["config: a.yaml", "help: x", "print_config: x", "data: dd"])
+def test_words_with_another_meaning_in_a_config_are_left_to_the_parser(line):
+    Path("sub").mkdir()
+    Path("sub/dd").write_text("class_path: DigitsDataModule\n")
+    data = "" if "data" in line else "data: DigitsDataModule\n"
+    Path("sub/c.yaml").write_text(data + line)
+    assert said(["fit", "--config", "sub/c.yaml"]) is None
+
+
 def test_all_is_left_to_the_parser_where_the_description_is_of_other_sources(monkeypatch):
     monkeypatch.setattr(kept, "fingerprint", lambda: "another")
     assert said(["fitt"]) is None
     assert said(["fit", "--help"]) is None
+
+
+def test_all_is_left_to_the_parser_where_the_environment_may_hold_options(monkeypatch):
+    monkeypatch.setenv("JSONARGPARSE_DEFAULT_ENV", "true")
+    assert said(["fit"]) is None
 
 
 @pytest.mark.parametrize("words", [["fitt"], ["fit", "--help"], ["--help"], ["--version"]])
@@ -186,3 +235,13 @@ def test_quick_help_is_that_of_the_parser(words, capsys):
         command.main(words)
     assert end.value.code == 0
     assert capsys.readouterr().out == quick
+
+
+@pytest.mark.parametrize("asked", ["-h", "--help", "--trainer.help"])
+@pytest.mark.parametrize("wrong", [["--finetune.epoch", "3"], ["--config", "nowhere.yaml"]])
+def test_help_is_shown_among_mistakes(wrong, asked, capsys):
+    assert early.answer(["fit", asked]) is True
+    page = capsys.readouterr().out
+    for words in ([*wrong, asked], [asked, *wrong], ["--data", "Mine", asked]):
+        assert early.answer(["fit", *words]) is True
+        assert capsys.readouterr().out == page

@@ -92,8 +92,8 @@ def test_how_figures_read():
     clean = torch.zeros(1, 9)
     comparison = Comparison((3, 3))
     comparison.add(clean + 0.1, clean + 0.01, clean)
-    found = comparison.figures("5 {part} images")
-    assert found["corrupted_psnr"].line() == ("PSNR of corrupted 5 test images, dB", "20.00")
+    found = comparison.figures("{part} images", 2000)
+    assert found["corrupted_psnr"].line() == ("PSNR of 2,000 corrupted test images, dB", "20.00")
     assert found["restored_psnr"].figure.better == "higher"
 
 

@@ -50,8 +50,8 @@ def test_restorations_are_judged_under_the_noise_of_the_test(most, monkeypatch):
     corrupted, restored = torch.cat(errors, dim=1)[:, :n].square().mean(dim=(1, 2)).tolist()
     assert found["corrupted_psnr"].value == pytest.approx(-10 * np.log10(corrupted), rel=1e-4)
     assert found["restored_psnr"].value == pytest.approx(-10 * np.log10(restored), rel=1e-4)
-    of = "test images" if most > 24 else "20 test images"
-    assert found["corrupted_psnr"].line()[0] == f"PSNR of corrupted {of}, dB"
+    of = "corrupted test images" if most > 24 else "20 corrupted test images"
+    assert found["corrupted_psnr"].line()[0] == f"PSNR of {of}, dB"
     assert {"median_psnr", "pca_psnr"} <= found.keys() <= compare(model, data, pca).keys()
     assert not model.training
 

@@ -29,11 +29,13 @@ class StageProgressBar(TQDMProgressBar):
     INTERVAL = 10.0  # seconds between two lines, at least
 
     def __init__(self, phase: str, title: str, epochs_before: int, epochs_overall: int) -> None:
-        self.on_terminal = sys.stdout.isatty()
+        # Without a console (pythonw) there is no standard output at all.
+        self.on_terminal = bool(getattr(sys.stdout, "isatty", bool)())
         super().__init__(refresh_rate=10 if self.on_terminal else 0)
         self.phase, self.title = phase, title
         self.epochs_before, self.epochs_overall = epochs_before, epochs_overall
         self._started = self._last_line = 0.0
+        self._validated = -1  # the last epoch after which there was a validation
 
     def describe(self, epoch: int, epochs: int | None) -> str:
         """The words before the bar in epoch ``epoch``, from 0."""
@@ -61,6 +63,12 @@ class StageProgressBar(TQDMProgressBar):
         super().on_train_start(trainer, pl_module)
         self._started = self._last_line = perf_counter()
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the epoch that the losses are of."""
+        super().on_validation_end(trainer, pl_module)
+        if not trainer.sanity_checking:
+            self._validated = trainer.current_epoch
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print a line where one is due. The last epoch has none: the phase has a line itself."""
         super().on_train_epoch_end(trainer, pl_module)
@@ -70,7 +78,9 @@ class StageProgressBar(TQDMProgressBar):
         if self.on_terminal or last or not due or not trainer.is_global_zero:
             return
         self._last_line = now
-        loss = trainer.callback_metrics.get(f"{self.phase}/val/loss")
+        loss = None  # that of an earlier epoch would be taken for this one's
+        if self._validated == epoch:
+            loss = trainer.callback_metrics.get(f"{self.phase}/val/loss")
         shown = None if loss is None else float(loss)
         print(self.line(epoch, trainer.max_epochs, shown, now - self._started), flush=True)
 

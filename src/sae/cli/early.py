@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,6 +22,7 @@ from sae import kinds
 from sae.cli import help_page, kept, strict_yaml
 from sae.cli.sentences import (
     TRAINING_VERBS,
+    check_not_of_trials,
     check_words,
     no_file,
     no_value,
@@ -28,10 +30,11 @@ from sae.cli.sentences import (
     unknown_option,
     wrong_verb,
 )
-from sae.errors import check_choice
+from sae.errors import InputError, check_choice
 
 _NAME = r"[A-Za-z_]\w*"
 _NUMBER = r"-\d+|-\d*\.\d+"  # which argparse does not mistake for an option
+_IMPORT_PATH = rf"\b{_NAME}\.{_NAME}"
 _RECIPES = ("pretrain", "finetune", "head")
 
 
@@ -55,7 +58,8 @@ def answer(words: Sequence[str]) -> bool:
     if list(words) == ["--version"]:
         print(_versions())
         return True
-    known = kept.read()
+    # With this variable the parser takes options from the environment, too.
+    known = None if "JSONARGPARSE_DEFAULT_ENV" in os.environ else kept.read()
     if known is None:
         return False
     if list(words) in (["--help"], ["-h"]):
@@ -101,30 +105,42 @@ class _Check:
         self.keys = {each["key"] for each in self.options}
         self.settings: dict[str, Any] = {}
         self.data_words: list[str] = []
+        self.folders = [Path()]  # from which a path is read: of the configs, too
+        # Whether a class of the user's own may be known by its name alone: its module was imported
+        # before (it imports Lightning), or the parser will import it.
+        self.maybe_own = "lightning" in sys.modules
 
     def read(self, words: Sequence[str]) -> bool:
-        """Check words and configs; print help where that is asked for.
+        """Check words and configs; print help where that is asked for, even among mistakes.
 
         Returns:
             Whether it was.
         """
+        try:
+            return self._read(words)
+        except InputError:
+            asked = {*words} & {"-h", "--help", "--trainer.help"} & {*self.by_name}
+            if not any(self._print_help(self.by_name[word]["key"]) for word in sorted(asked)):
+                raise
+        return True
+
+    def _read(self, words: Sequence[str]) -> bool:
         configs = 0
+        if self.verb == "sweep":
+            check_not_of_trials(words)
         for name, value in self._pairs(words):
             key = (
                 self.by_name[name]["key"] if name in self.by_name else name.lstrip("-").rstrip("+")
             )
-            if key == "help":
-                about = (self.about["help"], self.about["example"], self.options)
-                print(help_page.verb_page(self.verb, *about), end="")
-                return True
-            if key == "trainer.help" and self.known["trainer_is_known"]:
-                print(help_page.trainer_page(self.options), end="")
+            if self._print_help(key):
                 return True
             if key == "config" and self.verb in TRAINING_VERBS:
                 configs += 1
                 self._read_config(value)
                 self.data_words.clear()
-            elif name in self.by_name and not name.endswith("+"):
+                continue
+            self.maybe_own |= re.search(_IMPORT_PATH, value) is not None
+            if name in self.by_name and not name.endswith("+"):
                 self.settings[key] = _loaded(value)
                 if key == "data":
                     self.data_words.clear()  # they belonged to another class
@@ -133,11 +149,23 @@ class _Check:
         self._check_choices()
         return False
 
+    def _print_help(self, key: str) -> bool:
+        """Print the page that an option shows, if it shows one that is known."""
+        if key == "help":
+            about = (self.about["help"], self.about["example"], self.options)
+            print(help_page.verb_page(self.verb, *about), end="")
+        elif key == "trainer.help" and self.known["trainer_is_known"]:
+            print(help_page.trainer_page(self.options), end="")
+        else:
+            return False
+        return True
+
     # Words
 
     def _pairs(self, words: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Options and their values."""
         left = list(words)
+        listed = False  # whether the option before takes a list, of which this may be a part
         while left:
             word = left.pop(0)
             name, equals, value = word.partition("=")
@@ -145,12 +173,15 @@ class _Check:
             if word == "--" or (short and word not in self.by_name):
                 raise _UnsureError
             if not word.startswith("-"):
+                if listed:
+                    raise _UnsureError
                 raise self._unknown(re.split(r"[\s=]", word)[0]) if word.strip() else _UnsureError
             key = name.removeprefix("--").rstrip("+")
             option = self.by_name.get(name)
+            listed = option is None or "LIST" in option.get("type", "")
             if option is None:
                 if not self._inside(key):
-                    raise self._unknown(key)
+                    raise self._unknown(name.removeprefix("--"))
                 if key.startswith("data.") and "." not in key[5:]:
                     self.data_words.append(key[5:])
                 takes = True
@@ -158,15 +189,23 @@ class _Check:
                 takes = option["takes"]
                 # A group as a file or as text, a page of help of a class, or a config to print.
                 shown = "help" in option or key == "trainer.help"
-                if not shown or key == "print_config":
+                if not shown or key == "print_config" or (equals and not takes):
                     raise _UnsureError
             if takes and not equals:
-                if not left or (left[0].startswith("-") and not re.fullmatch(_NUMBER, left[0])):
+                if not left or self._is_option(left[0]):
                     if option is None:
                         raise _UnsureError
                     raise no_value(option["key"])
                 value = left.pop(0)
             yield name, value
+
+    def _is_option(self, word: str) -> bool:
+        """Whether a word that begins with a dash is no value; a lone dash is standard input."""
+        if not word.startswith("-") or word == "-":
+            return False
+        if word in self.by_name or ("=" in word and word.partition("=")[0] in self.by_name):
+            return True
+        return " " not in word and re.fullmatch(_NUMBER, word) is None  # as argparse has it
 
     def _inside(self, key: str) -> bool:
         """Whether a key that is no option is a part of one: of a mapping, or of a class."""
@@ -191,6 +230,8 @@ class _Check:
         if not path or re.search(r"[\n{:~]", path):
             raise _UnsureError  # YAML in place of a path, or a path that is read in another way
         file = Path(path)
+        if path == "-" or (file.exists() and not file.is_file() and not file.is_dir()):
+            raise _UnsureError  # a pipe can be read but once
         if not file.is_file() or not os.access(file, os.R_OK):
             raise no_file("config", path)
         try:
@@ -199,7 +240,9 @@ class _Check:
             raise _UnsureError from None
         if not isinstance(content, dict):
             raise _UnsureError
+        self.maybe_own |= re.search(_IMPORT_PATH, repr(content)) is not None
         self.settings.update(self._flat(content, ""))
+        self.folders.append(file.parent)
 
     def _flat(self, content: Mapping[Any, Any], above: str) -> Iterator[tuple[str, Any]]:
         """The options of a config, each by its full key."""
@@ -207,6 +250,8 @@ class _Check:
             if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
                 raise _UnsureError
             key = f"{above}{name}"
+            if key in ("config", "help", "print_config") or name == "help":
+                raise _UnsureError  # words of the command line, which mean something else here
             if key in self.keys and key not in OPEN_GROUPS:
                 yield key, value
             elif isinstance(value, dict) and value:
@@ -245,8 +290,10 @@ class _Check:
                 "true",
                 "false",
                 "none",
+                "sampledatamodule",  # the base class of all, of which the parser says more
             )
-            if not odd and not Path(named).exists():
+            found = any((folder / named).exists() for folder in self.folders)
+            if not odd and not self.maybe_own and not found:
                 raise unknown_data(named, list(names))
             return
         if named not in (short, f"sae.{short}", f"sae.data.{short}") or short not in names:

@@ -10,9 +10,11 @@ import difflib
 import pkgutil
 import re
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from sae.cli import strict_yaml
+from sae.cli.ready_made import folder
 from sae.errors import InputError, show
 from sae.text import program, shown_path
 
@@ -22,6 +24,11 @@ TRAINING_VERBS = {
     "test": "Figures of a finished run on the test images.",
     "predict": "Codes of the test images, as CSV.",
 }
+
+# What a training command is called elsewhere.
+_FIT = ("train", "training", "run", "start")
+# Groups of a config that all trials of a search share.
+OF_TRIALS = ("data", "finetune", "model", "pretrain", "seed_everything", "sweep", "trainer")
 
 
 def verbs() -> list[str]:
@@ -35,6 +42,8 @@ def wrong_verb(found: str | None) -> InputError:
     known = verbs()
     near = difflib.get_close_matches(found or "", known, n=1, cutoff=0.7)
     remedy = f"perhaps {near[0]} is meant" if near else "see --help for what each does"
+    if (found or "").lower() in _FIT:
+        remedy = f"to train, the command is fit: {program()} fit --config stacked.yaml"
     shown = "none" if found is None else show(found)
     return InputError("command", f"one of {', '.join(known)}", shown, remedy)
 
@@ -58,9 +67,34 @@ def no_value(names: str, trains: bool = False) -> InputError:
 
 def no_file(key: str, path: str) -> InputError:
     """A file that is not there, or cannot be read."""
-    found = show(shown_path(Path(path)))
-    remedy = "correct the path; for a ready-made config the name is enough, such as stacked.yaml"
+    typed = shown_path(Path(path))
+    found = show(typed)
+    near = None if key not in ("command", "config") or Path(path).exists() else _near_file(typed)
+    remedy = (
+        f"perhaps {near} is meant"
+        if near
+        else "correct the path; for a ready-made config the name is enough, such as stacked.yaml"
+    )
     return InputError(key, "a file that can be read", found, remedy)
+
+
+def _near_file(path: str) -> str | None:
+    """A config with nearly this name: in the same folder, or a ready-made one."""
+    file = Path(path)
+    name = file.relative_to("configs") if file.parts[:1] == ("configs",) else file
+    try:
+        beside = [file.with_name(each.name) for each in sorted(file.parent.glob("*.yaml"))]
+        ours = sorted(each.relative_to(folder()) for each in folder().rglob("*.yaml"))
+    except (OSError, ValueError):
+        return None
+    for wanted, files in ((file, beside), (name, ours)):
+        # All end alike, so only what is before the ending counts.
+        names = {each.with_suffix("").as_posix(): each for each in files}
+        start = wanted.with_suffix("") if wanted.suffix in (".yaml", ".yml") else wanted
+        near = difflib.get_close_matches(start.as_posix(), names, n=1, cutoff=0.75)
+        if near:
+            return str(names[near[0]])
+    return None
 
 
 def unknown_option(name: str, known: Iterable[str]) -> InputError:
@@ -77,6 +111,8 @@ def unknown_option(name: str, known: Iterable[str]) -> InputError:
     rests = [each.removeprefix(start) for each in known if each.startswith(start) and each != name]
     near = difflib.get_close_matches(name.removeprefix(start), rests, n=1, cutoff=0.65)
     remedy = f"perhaps {start}{near[0]} is meant" if near else "see --help for the names"
+    if name.endswith((".yaml", ".yml")) and "config" in known:
+        remedy = f"to use a config, write --config {name}"
     groups = {each.partition(".")[0] for each in known}
     if "data" in groups <= {"data", "h", "help", "print_shtab"} and not (
         near or name.startswith("data.")
@@ -116,3 +152,26 @@ def check_words(words: Sequence[str]) -> None:
             raise InputError(key, "fewer brackets", show(value or word), "correct the value")
         if strict_yaml.too_long_a_number(value or word):
             raise InputError(key, "a smaller number", show(value or word), "correct the number")
+
+
+def check_not_of_trials(words: Sequence[str]) -> None:
+    """Refuse options of the single trials of a search: they belong in the config.
+
+    Args:
+        words: What follows the verb ``sweep``.
+
+    Raises:
+        InputError: There is one.
+    """
+    for word, after in zip_longest(words, words[1:], fillvalue=""):
+        option, equals, value = word.partition("=")
+        key = option.removeprefix("--")
+        if key != option and key.partition(".")[0] in OF_TRIALS:
+            *groups, last = key.split(".")
+            if groups[:1] == ["data"]:
+                groups.insert(1, "init_args")
+            line = f"{last}: {(value if equals else after) or 'VALUE'}"
+            for group in reversed(groups):
+                line = f"{group}: {{{line}}}"
+            expected, found = "an option of the search", "one of its runs"
+            raise InputError(key, expected, found, f"write it into the config: {line}")

@@ -15,7 +15,7 @@ SSIM_SIDE, MEDIAN_SIDE = 11, 3
 # Images per call: SSIM makes several copies of each.
 PART = 500
 WHO = {
-    "corrupted": "corrupted {images}",
+    "corrupted": "{count}corrupted {images}",
     "restored": "their restorations",
     "median": f"a {MEDIAN_SIDE}x{MEDIAN_SIDE} median filter",
     "pca": "PCA-{components}",
@@ -110,11 +110,12 @@ class Comparison:
                 metric.update(self._planes(images[who]), right)
         self.n += len(clean)
 
-    def figures(self, images: str = "images") -> dict[str, Measured]:
+    def figures(self, images: str = "images", count: int | None = None) -> dict[str, Measured]:
         """Return the figures of all added images.
 
         Args:
             images: Name of the images in texts; ``{part}`` stands for test or validation.
+            count: How many they are, where a text has to say so.
 
         Returns:
             ``corrupted_psnr``, ``restored_psnr``, ``median_psnr`` and, with a PCA, ``pca_psnr``;
@@ -126,6 +127,7 @@ class Comparison:
             for who, metric in measure.items():
                 of = WHO[who].replace("{components}", str(self.n_components))
                 of = of.replace("{images}", images)
+                of = of.replace("{count}", "" if count is None else f"{count:,} ")
                 better = "" if who == "corrupted" else "higher"
                 figure = Figure(f"{name.upper()} of {of}{unit}", form, better)
                 value = metric.compute()

@@ -172,7 +172,7 @@ def restoration(model: StackedAutoencoder, data: SampleDataModule, pca: PCA) -> 
         m = min(len(clean), n - k * size)  # noise is drawn for whole batches
         found.add(noisy[:m].cpu(), restored[:m], clean[:m])
     model.train(training)
-    return found.figures("{part} images" if n == len(data.test) else f"{n:,} {{part}} images")
+    return found.figures("{part} images", None if n == len(data.test) else n)
 
 
 def _clean(data: SampleDataModule, n: int) -> Iterator[Tensor]:

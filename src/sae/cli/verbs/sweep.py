@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from sae.cli import strict_yaml
+from sae.cli.sentences import check_not_of_trials
 from sae.cli.verbs.verb import Verb
 from sae.errors import DivergedError, InputError, check_integer, show
 from sae.figure import Measured
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 CONFIG, BEST, PLOT, RUNS, OUTPUT = "sweep.yaml", "best.yaml", "sweep.png", "runs", "output.txt"
-# Groups of a config that all trials share.
-OF_TRIALS = ("data", "finetune", "model", "pretrain", "seed_everything", "sweep", "trainer")
 
 
 class Sweep(Verb):
@@ -68,19 +66,7 @@ class Sweep(Verb):
         Raises:
             InputError: There is one.
         """
-        for word, after in zip_longest(words, words[1:], fillvalue=""):
-            option, equals, value = word.partition("=")
-            key = option.removeprefix("--")
-            if key != option and key.partition(".")[0] in OF_TRIALS:
-                *groups, last = key.split(".")
-                if groups[:1] == ["data"]:
-                    groups.insert(1, "init_args")
-                line = f"{last}: {(value if equals else after) or 'VALUE'}"
-                for group in reversed(groups):
-                    line = f"{group}: {{{line}}}"
-                expected, found = "an option of the search", "one of its runs"
-                remedy = f"write it into the config: {line}"
-                raise InputError(key, expected, found, remedy)
+        check_not_of_trials(words)
 
     def run(self, options: Namespace) -> None:
         """Search, and print the best trial.
