@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib import pyplot as plt
 
 from sae.cli.command import main
 from sae.cli.verbs.verb import is_verb
@@ -97,6 +98,7 @@ def test_its_python_runs(monkeypatch, no_web):
     main(["fit", "--config", config, "--data", "DigitsDataModule", *short])
     scatter, use = blocks(ENGLISH, "python")
     exec(scatter, {})
+    plt.close("all")
     assert Path("my_scatter.png").stat().st_size > 1000
     x = torch.randint(0, 256, (3, 784), dtype=torch.uint8)
     scope = {"x": x}
