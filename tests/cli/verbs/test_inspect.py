@@ -107,11 +107,7 @@ def test_a_table_with_gaps(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-<<<<<<< HEAD
         ([], "data: expected a value, found none; name the data"),
-=======
-        ([], "data: expected a value, found none; name a config, "),
->>>>>>> mtable
         (["--data", "Photos"], "data: expected "),
         (["--data", "ImageFolderDataModule"], "train"),
         (
