@@ -139,7 +139,7 @@ def test_a_code_of_the_course_is_decoded_and_its_scatter_is_drawn(monkeypatch):
     lines = [line for block in blocks(ENGLISH, "bash") for line in block.splitlines()]
     (line,) = [line for line in lines if line.startswith("python -c ")]
     exec(shlex.split(line)[2])
-    assert Path("my_codes.csv").read_text() == "h0,h1\n0,0\n1,-1\n"
+    assert Path("my_codes.csv").read_text() == "h0,h1\n-25,0\n40,10\n"
     folder = Path("lightning_logs/visualize/version_0")
     folder.mkdir(parents=True)
     np.savez(folder / "scatter.npz", points=np.eye(10, 2), labels=np.arange(10))
