@@ -33,13 +33,12 @@ include_patterns = [
     "CHANGELOG.md",
     "benchmarks/RESULTS.md",
 ]
-# A text that is shown once is not translated.
 language = "en"
 nitpicky = False
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
-# A `$` in a command is no formula.
+# A `$` next to a digit is not a formula.
 myst_dmath_allow_labels = False
 myst_dmath_allow_digits = False
 myst_dmath_double_inline = False
@@ -56,7 +55,7 @@ html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "sae"
 html_static_path = ["_static"]
-# The first page lies in docs/: this leads to it from the root.
+# index.html at the root of the site opens docs/index.html.
 html_extra_path = ["_root"]
 html_css_files = ["site.css"]
 html_show_sphinx = False

@@ -17,7 +17,7 @@ from docstring_parser import Docstring, DocstringStyle, parse
 import sae.data
 from sae import kinds
 from sae.augment.augmentation import Augmentation
-from sae.cli.command import SAECLI, command_line
+from sae.cli.described import unparsed
 from sae.nets.layer import Layer
 from sae.objectives.objective import Objective
 from sae.terms.corruption import Corruption
@@ -68,24 +68,6 @@ for the words used here the [glossary](quick_start.md#glossary).
 This page is made from the code. Do not edit it: change the docstring of the option, then run
 `python docs/configuration.py`.
 """
-
-
-class _FoundError(Exception):
-    """Carries the parser out of Lightning's command line, before it parses."""
-
-
-class _ParserOnly(SAECLI):
-    def parse_arguments(self, parser: Any, args: Any) -> None:
-        raise _FoundError(parser)
-
-
-def fit_parser() -> Any:
-    """The parser of ``fit``, with all its options."""
-    try:
-        command_line(["fit"], _ParserOnly)
-    except _FoundError as found:
-        return found.args[0]._subcommands_action._name_parser_map["fit"]
-    raise AssertionError
 
 
 def in_words(hint: Any) -> str:
@@ -196,7 +178,7 @@ def page() -> str:
     parts = [
         HEAD.strip(),
         "## The run",
-        run_options(fit_parser()),
+        run_options(unparsed()._parser("fit")),
         "## `model`: the network",
         "Give `sizes`, or `layers` with `input_shape`. If you give none of them, the data decide.",
         options(StackedAutoencoder, ("seed", "recipe")),

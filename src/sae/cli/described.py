@@ -174,18 +174,9 @@ def _first_sentence(text: str) -> str:
     return text.partition(". ")[0].rstrip(".") + "."
 
 
-def whole() -> dict[str, Any]:
-    """The whole command line."""
-    from sae import data, kinds
-    from sae.augment.augmentation import Augmentation
+def unparsed() -> Any:
+    """Return the :class:`~sae.cli.command.SAECLI` with all parsers, before it reads any words."""
     from sae.cli.command import SAECLI, command_line
-    from sae.cli.options import TRAINING_VERBS
-    from sae.cli.usage import DATAMODULES
-    from sae.cli.verbs.verb import ROOM, Verb, parser_of
-    from sae.export.formats.format import Format
-    from sae.nets.layer import Layer
-    from sae.objectives.objective import Objective
-    from sae.terms.term import Term
 
     class Unparsed(SAECLI):
         """Has parsers, and reads nothing."""
@@ -194,10 +185,25 @@ def whole() -> dict[str, Any]:
             raise _Built(self)
 
     try:
-        command_line(["--all"], Unparsed)
-        raise AssertionError
+        command_line(["--all"], Unparsed)  # with a verb only its own parser is filled
     except _Built as built:
-        cli = built.cli
+        return built.cli
+    raise AssertionError
+
+
+def whole() -> dict[str, Any]:
+    """The whole command line."""
+    from sae import data, kinds
+    from sae.augment.augmentation import Augmentation
+    from sae.cli.options import TRAINING_VERBS
+    from sae.cli.usage import DATAMODULES
+    from sae.cli.verbs.verb import ROOM, Verb, parser_of
+    from sae.export.formats.format import Format
+    from sae.nets.layer import Layer
+    from sae.objectives.objective import Objective
+    from sae.terms.term import Term
+
+    cli = unparsed()
     rooms = {
         "augment": ("sae.augment", Augmentation),
         "format": ("sae.export.formats", Format),
